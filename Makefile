@@ -1,0 +1,45 @@
+# Two commands do it all: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup web demo test check format types clean
+
+help: ## List the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is needed; set PYTHON=... to another 3.11+"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+setup: $(STAMP) web ## Make .venv, install everything, build the dashboard
+
+web: web/dist/index.html ## Build the dashboard (needs Node; says so and goes on where it is missing)
+
+web/dist/index.html: $(shell find web/src web/index.html web/package-lock.json web/vite.config.ts 2>/dev/null)
+	@scripts/build-web
+
+demo: setup ## Train a teacher, distil a student through the real service, print the table
+	$(BIN)/kd demo
+
+test: setup ## Run every test
+	@scripts/install-chromium
+	$(BIN)/python -m pytest
+
+check: $(STAMP) ## Format, lint, types, arrows, sizes (under a minute)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest tests/contracts
+
+format: $(STAMP) ## Rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove what set-up made
+	rm -rf $(VENV) web/node_modules web/dist *.egg-info

@@ -1,0 +1,57 @@
+"""Shapes every answer shares. Views are pydantic only: the client imports them too."""
+
+from typing import Generic, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+Time = AwareDatetime  # RFC 3339, UTC
+
+
+class View(BaseModel):
+    """An answer's body. Unknown keys are ignored, so that an older client reads a newer server."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Body(BaseModel):
+    """A request's body. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Page(View, Generic[T]):
+    """One page of a list, newest first. Pass `next_cursor` as `after` to go on."""
+
+    data: list[T]
+    has_more: bool
+    next_cursor: str | None = None
+
+
+class FieldError(View):
+    """One thing wrong in the request: where (JSON pointer into the body) and what."""
+
+    code: str
+    message: str
+    pointer: str | None = None
+
+
+class Problem(View):
+    """RFC 9457 problem details; `code` is stable, `errors` has one entry per wrong field."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str | None = None
+    request_id: str | None = None
+    errors: list[FieldError] = []
+
+
+class Failure(View):
+    """Why a job failed or an upload was rejected; `pointer` leads into the job's spec."""
+
+    code: str = Field(examples=["diverged"])
+    message: str
+    pointer: str | None = None

@@ -1,0 +1,107 @@
+"""What a run says: one JSON object a line in DIR/events.jsonl, `seq` from 1 without gaps."""
+
+from enum import IntEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from kdcore.spec.part import Part
+
+
+class Exit(IntEnum):
+    """Exit codes of `python -m kdcore run`. Anything else is a death by signal or a bug."""
+
+    OK = 0
+    BUG = 1
+    BAD_SPEC = 10
+    BAD_INPUT = 11
+    DIVERGED = 12
+    OUT_OF_MEMORY = 13
+    INTERRUPTED = 14
+    NO_SPACE = 15
+
+
+Phase = Literal[
+    "preparing",
+    "validating",
+    "teacher",
+    "caching",
+    "training",
+    "baseline",
+    "evaluating",
+    "exporting",
+    "saving",
+]
+
+
+class Event(Part):
+    """What every event has. `at` is Unix time in seconds."""
+
+    seq: int = Field(ge=1)
+    at: float
+
+
+class PhaseEvent(Event):
+    """The run entered a phase."""
+
+    kind: Literal["phase"] = "phase"
+    phase: str
+
+
+class ProgressEvent(Event):
+    """How far the run is; at most about two a second. `fraction` covers all legs."""
+
+    kind: Literal["progress"] = "progress"
+    leg: Literal["student", "baseline"]
+    stage: int = Field(ge=0)
+    stages: int
+    epoch: int = Field(ge=0, description="Epochs done in this leg, over all its stages.")
+    epochs: int
+    step: int = Field(ge=0, description="Optimizer steps done in this leg.")
+    steps: int
+    images_per_s: float | None = None
+    fraction: float = Field(ge=0, le=1)
+    eta_s: float | None = None
+
+
+class MetricsEvent(Event):
+    """Scalars at a step. Names: `student/loss`, `student/loss/kd`, `student/learning_rate`,
+    `student/accuracy` and `baseline/accuracy` (validation), `teacher/accuracy` (step 0)."""
+
+    kind: Literal["metrics"] = "metrics"
+    step: int = Field(ge=0)
+    values: dict[str, float]
+
+
+class CheckpointEvent(Event):
+    """A checkpoint is safely on disk."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    leg: Literal["student", "baseline"]
+    step: int
+    path: str
+
+
+class LogEvent(Event):
+    """A line for a person."""
+
+    kind: Literal["log"] = "log"
+    level: Literal["info", "warning", "error"]
+    message: str
+
+
+class EndEvent(Event):
+    """The last line: how the run ended, with a stable code and, for bad specs, a JSON pointer."""
+
+    kind: Literal["end"] = "end"
+    exit: str
+    code: str
+    message: str
+    pointer: str | None = None
+
+
+RunEvent = Annotated[
+    PhaseEvent | ProgressEvent | MetricsEvent | CheckpointEvent | LogEvent | EndEvent,
+    Field(discriminator="kind"),
+]
+RUN_EVENT: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)

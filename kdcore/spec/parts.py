@@ -1,0 +1,138 @@
+"""Parts that a job's spec (ids) and a run's spec (paths) share: stages, data, precision, export."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from kdcore.spec.methods import NEEDS_TEACHER, Objective
+from kdcore.spec.part import Part
+
+Scalar = bool | int | float | str
+Ensemble = Literal["arithmetic", "geometric"]
+ExportFormat = Literal["safetensors", "onnx"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+DatasetFormat = Literal["folder", "npz", "idx"]
+WeightsFormat = Literal["safetensors", "state_dict"]
+ImageSize = tuple[
+    Annotated[int, Field(ge=4, le=1024)],
+    Annotated[int, Field(ge=4, le=1024)],
+]
+
+
+class Sgd(Part):
+    """Stochastic gradient descent with (Nesterov) momentum."""
+
+    name: Literal["sgd"] = "sgd"
+    learning_rate: float = Field(0.05, gt=0, le=100)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(5e-4, ge=0)
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "Sgd":
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class AdamW(Part):
+    """AdamW: Adam with decoupled weight decay."""
+
+    name: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0, le=100)
+    betas: tuple[
+        Annotated[float, Field(ge=0, lt=1)],
+        Annotated[float, Field(ge=0, lt=1)],
+    ] = (0.9, 0.999)
+    weight_decay: float = Field(0.05, ge=0)
+
+
+Optimizer = Annotated[Sgd | AdamW, Field(discriminator="name")]
+
+
+class Multistep(Part):
+    """The rate is multiplied by `gamma` after each milestone, a fraction of the stage."""
+
+    name: Literal["multistep"] = "multistep"
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.625, 0.75, 0.875)
+    gamma: float = Field(0.1, gt=0, le=1)
+    warmup_epochs: float = Field(0.0, ge=0, description="Linear warm-up from 0, in epochs.")
+
+
+class Cosine(Part):
+    """The rate falls along half a cosine to `final_fraction` of its start."""
+
+    name: Literal["cosine"] = "cosine"
+    final_fraction: float = Field(0.0, ge=0, le=1)
+    warmup_epochs: float = Field(0.0, ge=0, description="Linear warm-up from 0, in epochs.")
+
+
+Schedule = Annotated[Multistep | Cosine, Field(discriminator="name")]
+
+
+class Stage(Part):
+    """Epochs with one list of objectives, one optimizer and one schedule.
+
+    What learns follows from the objectives: when none reads the logits, both networks run only as
+    far as the deepest tap, so the student learns up to there (FitNets stage 1).
+    """
+
+    epochs: int = Field(ge=1, le=100_000)
+    objectives: tuple[Objective, ...] = Field(min_length=1)
+    optimizer: Optimizer = Sgd()
+    schedule: Schedule = Cosine()
+    start_from: Literal["last", "best"] = Field(
+        "last", description="Which weights of the stage before this stage starts from."
+    )
+
+
+class Data(Part):
+    """Batches, augmentation, image size and the validation part held out of the training split."""
+
+    batch_size: int = Field(64, ge=1, le=65_536)
+    augment: tuple[Literal["crop", "flip"], ...] = Field(
+        ("crop", "flip"), description="`crop`: zero-pad by 1/8 and crop at random; `flip`: mirror."
+    )
+    image_size: ImageSize | None = Field(
+        None, description="Height, width in pixels; none: the dataset's own."
+    )
+    pad_to: ImageSize | None = Field(
+        None, description="Zero-pad images, centred, to this height and width; none: leave."
+    )
+    validation: float = Field(
+        0.1, ge=0, lt=1, description="Part of the training split held out by seed, to pick `best`."
+    )
+    train_limit: int | None = Field(
+        None, ge=1, description="Use only the first so many training images (few-data studies)."
+    )
+
+
+class Limits(Part):
+    """Bounds after which a job is stopped by the service."""
+
+    wall_clock_s: int = Field(7 * 24 * 3600, ge=1, description="Seconds one attempt may run.")
+    attempts: int = Field(3, ge=1, le=20, description="Attempts before a job counts as poison.")
+
+
+class Recipe(Part):
+    """All that a distillation says besides which teachers, student and dataset."""
+
+    ensemble: Ensemble = Field("arithmetic", description="Mean of the class probabilities.")
+    stages: tuple[Stage, ...] = Field(min_length=1, max_length=16)
+    data: Data = Data()
+    precision: Precision = "auto"
+    baseline: bool = Field(
+        True, description="Also train the same student from scratch with the same budget."
+    )
+    export: tuple[ExportFormat, ...] = Field(("safetensors", "onnx"), min_length=1)
+    checkpoint_every_s: float = Field(30.0, ge=0, description="Seconds between checkpoints.")
+    limits: Limits = Limits()
+    seed: int = Field(0, ge=0, lt=2**31)
+
+    def methods(self) -> tuple[str, ...]:
+        """Every method named in any stage, in order, with repeats."""
+        return tuple(o.method for stage in self.stages for o in stage.objectives)
+
+    def needs_teacher(self) -> bool:
+        """Whether any objective reads a teacher."""
+        return any(m in NEEDS_TEACHER for m in self.methods())

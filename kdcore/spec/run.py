@@ -1,0 +1,107 @@
+"""What one `python -m kdcore run DIR` is told, in DIR/spec.json; paths are relative to DIR."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from kdcore.spec.part import Part
+from kdcore.spec.parts import DatasetFormat, Recipe, Scalar, WeightsFormat
+
+SPEC_FILE = "spec.json"
+EVENTS_FILE = "events.jsonl"
+RESULT_FILE = "out/result.json"
+OUT_DIR = "out"
+CHECKPOINT_DIR = "checkpoints"
+LOG_FILE = "run.log"
+
+
+class Input(Part):
+    """What a network eats: channels, height, width; x in [0, 1] becomes (x - mean) / std."""
+
+    channels: int = Field(3, ge=1, le=16)
+    height: int = Field(32, ge=4, le=1024)
+    width: int = Field(32, ge=4, le=1024)
+    mean: tuple[float, ...] = Field((0.0,), description="Per channel, or one for all.")
+    std: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), description="As mean.")
+
+    @model_validator(mode="after")
+    def _lengths(self) -> "Input":
+        for name, value in (("mean", self.mean), ("std", self.std)):
+            if len(value) not in (1, self.channels):
+                raise ValueError(f"{name} has {len(value)} values; give 1 or {self.channels}")
+        return self
+
+
+class Network(Part):
+    """Enough to rebuild a network: this is also the exported `config.json`."""
+
+    architecture: str = Field(
+        min_length=1,
+        max_length=200,
+        description="A name of ours (`resnet20`), or `torchvision/NAME`, or `timm/NAME`.",
+    )
+    options: dict[str, Scalar] = Field({}, description="Further arguments of the architecture.")
+    num_classes: int = Field(ge=2, le=1_000_000)
+    input: Input = Input()
+
+
+class RunTeacher(Part):
+    """A trained network with its weights on disk."""
+
+    name: str = "teacher"
+    network: Network
+    weights: str
+    weight: float = Field(1.0, gt=0)
+    batch_norm: Literal["eval", "train"] = "eval"
+
+
+class RunStudent(Part):
+    """The network to train. Class count and input come from the dataset."""
+
+    architecture: str = Field(min_length=1, max_length=200)
+    options: dict[str, Scalar] = {}
+    initial_weights: str | None = None
+
+
+class RunDataset(Part):
+    """A dataset on disk: a zip, a folder or an npz file."""
+
+    path: str
+    format: DatasetFormat
+
+
+class DistillRun(Recipe):
+    """Train a student (and its baseline), evaluate, report, export."""
+
+    task: Literal["distill"] = "distill"
+    teachers: tuple[RunTeacher, ...] = ()
+    student: RunStudent
+    dataset: RunDataset
+    device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`.")
+    threads: int | None = Field(None, ge=1, description="CPU threads; none: torch's choice.")
+
+    @model_validator(mode="after")
+    def _teachers_where_needed(self) -> "DistillRun":
+        if self.needs_teacher() and not self.teachers:
+            raise ValueError("an objective reads a teacher, but `teachers` is empty")
+        return self
+
+
+class InspectModelRun(Part):
+    """Open uploaded weights, check them against the architecture, convert to safetensors."""
+
+    task: Literal["inspect_model"] = "inspect_model"
+    network: Network
+    weights: str
+    format: WeightsFormat
+
+
+class InspectDatasetRun(Part):
+    """Open an uploaded dataset, check it whole, and say what is in it."""
+
+    task: Literal["inspect_dataset"] = "inspect_dataset"
+    dataset: RunDataset
+
+
+RunSpec = Annotated[DistillRun | InspectModelRun | InspectDatasetRun, Field(discriminator="task")]
+RUN_SPEC: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
