@@ -21,7 +21,7 @@ FROM base AS api
 COPY api/ api/
 RUN pip install -c constraints.txt ".[api]"
 COPY --from=web /src/web/dist/ /app/web/dist/
-USER distillery
+USER 10001
 ENV KD_HOME=/data KD_HOST=0.0.0.0 KD_PORT=8765 KD_WEB_DIR=/app/web/dist
 EXPOSE 8765
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
@@ -31,6 +31,6 @@ CMD ["python", "-m", "api"]
 FROM base AS worker
 COPY worker/ worker/
 RUN pip install -c constraints.txt ".[worker,train]"
-USER distillery
+USER 10001
 ENV KD_HOME=/data
 CMD ["python", "-m", "worker", "jobs"]
