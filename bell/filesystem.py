@@ -64,7 +64,8 @@ class Channel(virtual.Channel):
 
     def _parse(self, raw: bytes) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(raw)
-        self.Message(message, channel=self)  # type: ignore[no-untyped-call]  # raises on an envelope that a consumer would die of
+        # Raises here on an envelope that the consumer would die of.
+        self.Message(message, channel=self)  # type: ignore[no-untyped-call]
         return message
 
     def _set_aside(self, path: Path, error: Exception) -> None:
