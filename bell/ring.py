@@ -44,7 +44,7 @@ class Bell:
             future.cancel()
             self._be_quiet("no answer from the broker")
             return False
-        except Exception as error:  # noqa: BLE001  (kombu lets every driver's own errors through)
+        except Exception as error:  # noqa: BLE001 - kombu lets every driver's own errors through
             self._be_quiet(repr(error))
             return False
         return True

@@ -20,6 +20,7 @@ from worker.bench import Bench
 from worker.config import WorkerSettings
 from worker.device import find_gpus, make_slots
 from worker.floor import Floor
+from worker.runner import KDCORE, Command
 from worker.sweep import sweep
 
 logger = logging.getLogger("worker")
@@ -40,10 +41,15 @@ def open_database(url: str) -> Database:
             return database
 
 
-def run_jobs(settings: WorkerSettings, stored: StoreSettings, bell: BellSettings) -> int:
-    """The jobs program; returns its exit code."""
+def run_jobs(
+    settings: WorkerSettings,
+    stored: StoreSettings,
+    bell: BellSettings,
+    command: Command = KDCORE,
+) -> int:
+    """The jobs program; returns its exit code. `command` runs a run directory."""
     database = open_database(stored.database)
-    bench = Bench(settings, database, Database(stored.database), make_blobs(stored.blobs))
+    bench = Bench(settings, database, Database(stored.database), make_blobs(stored.blobs), command)
     slots = make_slots(find_gpus(settings.gpus), settings.slots, settings.threads)
     floor = Floor(bench, slots)
     logger.info("worker %s with slots %s", floor.name, slots)

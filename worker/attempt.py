@@ -18,7 +18,7 @@ from worker.ending import Ending, Failure, Release, Success, read_ending
 from worker.lease import Lease
 from worker.plan import Plan, make_plan
 from worker.recorder import Recorder
-from worker.rundir import BadRunDir, RunDir
+from worker.rundir import BadRunDir, RunDir, artifacts_of
 from worker.runner import Run, log_tail
 from worker.watch import Watch
 
@@ -83,8 +83,8 @@ class Attempt:
             return Failure("no_space", error.message, retry=True)
         except (LeaseLost, Unavailable):
             raise
-        except Exception as error:  # noqa: BLE001  (the outermost seam: a job must end by name)
-            self._log.exception("the worker failed")
+        except Exception as error:  # noqa: BLE001 - the outermost seam: a job must end by name
+            self._log.error("the worker failed", exc_info=error)
             return Failure("worker_failed", f"the worker failed: {error}", retry=True)
 
     def _make_plan(self) -> Plan:
@@ -127,7 +127,7 @@ class Attempt:
     def _bring_home(self) -> Success:
         result = self._dir.result(self._claim.task)
         artifacts = []
-        for artifact in getattr(result, "artifacts", ()):
+        for artifact in artifacts_of(result):
             stored = self._dir.bring_home(artifact, self._bench.blobs, self._lease.check)
             new = NewArtifact(
                 kind=artifact.kind,
@@ -149,8 +149,8 @@ class Attempt:
             return self._insist(lambda: self._move(ending))
         except (LeaseLost, Unavailable):
             raise
-        except Exception as error:  # noqa: BLE001  (what a run says may break any rule of the store)
-            self._log.exception("the result was refused")
+        except Exception as error:  # noqa: BLE001 - a run's result may break any rule of the store
+            self._log.error("the result was refused", exc_info=error)
             refused = Failure("bad_result", f"the result was refused: {error}")
             return self._insist(lambda: self._move(refused))
 
@@ -181,4 +181,3 @@ class Attempt:
                 if self._bench.stopping.wait(1.0):
                     raise
                 self._log.warning("waiting for the store: %s", error)
-

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from store.blobs import Blobs
 from store.db import Database
 from worker.config import WorkerSettings
-from worker.runner import Command, kdcore_command
+from worker.runner import KDCORE, Command
 
 
 @dataclass(frozen=True)
@@ -17,5 +17,5 @@ class Bench:
     database: Database
     beats: Database  # the same database by connections of its own: a beat must not queue
     blobs: Blobs
-    command: Command = field(default_factory=kdcore_command)
+    command: Command = KDCORE
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -32,7 +32,9 @@ def inherited_environment() -> dict[str, str]:
 class WorkerSettings(BaseSettings):
     """How a worker looks after its jobs. Durations are seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="KD_", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="KD_", extra="ignore", frozen=True, populate_by_name=True
+    )
 
     home: Path = Field(Path(".kd"), description="Everything the embedded default keeps on disk.")
     run_dir: Path | None = Field(None, description="Run directories; none: KD_HOME/runs.")

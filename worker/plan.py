@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from kdcore.spec.parts import DatasetFormat, Recipe
+from kdcore.spec.parts import Recipe
 from kdcore.spec.run import (
     DistillRun,
     InspectDatasetRun,

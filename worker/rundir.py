@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from kdcore.spec.result import RUN_RESULT, Artifact, RunResult
+from kdcore.spec.result import RUN_RESULT, Artifact, InspectDatasetResult, RunResult
 from kdcore.spec.run import CHECKPOINT_DIR, OUT_DIR, RESULT_FILE, SPEC_FILE, RunSpec
 from store.blobs import Blobs, HashMismatch, Stored
 
@@ -61,7 +61,8 @@ class RunDir:
             result = RUN_RESULT.validate_json(raw)
         except ValidationError as error:
             raise BadRunDir("bad_result", f"result.json is not a result: {error}") from error
-        if len(raw) > RESULT_BYTES or result.task != task:
+        names = [artifact.path for artifact in artifacts_of(result)]
+        if len(raw) > RESULT_BYTES or result.task != task or len(names) != len(set(names)):
             raise BadRunDir("bad_result", f"result.json is not the result of a {task}")
         return result
 
@@ -92,6 +93,11 @@ class RunDir:
             shutil.rmtree(self.path / folder, ignore_errors=True)
         for number in range(1, self.attempt) if self._has_links else ():
             shutil.rmtree(self.job / str(number) / CHECKPOINT_DIR, ignore_errors=True)
+
+
+def artifacts_of(result: RunResult) -> tuple[Artifact, ...]:
+    """The files a result names; an inspected dataset's has none."""
+    return () if isinstance(result, InspectDatasetResult) else result.artifacts
 
 
 def open_inside(folder: Path, name: str) -> BinaryIO:

@@ -12,12 +12,9 @@ from kdcore.spec.run import LOG_FILE
 from worker import sandbox
 
 Command = tuple[str, ...]
+# -P: nothing is imported from the working directory, where a user's files lie.
+KDCORE: Command = (sys.executable, "-P", "-m", "kdcore", "run")
 POLL_S = 0.05
-
-
-def kdcore_command() -> Command:
-    """What runs a run directory. -P: nothing is imported from the working directory."""
-    return (sys.executable, "-P", "-m", "kdcore", "run")
 
 
 def _packages() -> str:
