@@ -11,7 +11,6 @@ from client.transport import BUSY, LONGEST_WAIT_S, Transport
 from client.uploads import hash_file
 
 Progress = Callable[[int], None]
-CHUNK = 1 << 18  # bytes
 
 
 def download(
@@ -59,13 +58,15 @@ def _fetch(transport: Transport, path: str, part: Path, on_progress: Progress | 
 def _fetch_once(
     transport: Transport, path: str, part: Path, start: int, on_progress: Progress | None
 ) -> None:
-    headers = {"Range": f"bytes={start}-"} if start else {}
+    headers = {"Accept-Encoding": "identity"}  # ranges count the file's own bytes
+    if start:
+        headers["Range"] = f"bytes={start}-"
     try:
         with transport.stream(path, headers) as answer:
             resumed = answer.status_code == 206
             done = start if resumed else 0
             with part.open("ab" if resumed else "wb") as file:
-                for chunk in answer.iter_bytes(CHUNK):
+                for chunk in answer.iter_raw():
                     file.write(chunk)
                     done += len(chunk)
                     _report(on_progress, done)

@@ -18,7 +18,8 @@ from client.commands.common import (
 )
 from client.errors import UsageMistake
 from client.specs import scalars
-from client.tables import number, size
+from client.tables import number
+from client.tables import size as file_size
 from client.terminal import Terminal
 from kdcore.spec.parts import WeightsFormat
 from kdcore.spec.run import Network
@@ -45,7 +46,9 @@ def push(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Architecture option; repeat.")
     ] = None,
     channels: Annotated[int, typer.Option(help="Input channels.")] = 3,
-    image_size: Annotated[int, typer.Option(help="Input height and width in pixels.")] = 32,
+    size: Annotated[
+        str, typer.Option(metavar="HxW", help="Input height and width in pixels.")
+    ] = "32x32",
     mean: Annotated[
         str, typer.Option(help="Subtracted from pixels in [0, 1]; one value or one per channel.")
     ] = "0",
@@ -68,8 +71,7 @@ def push(
                 "num_classes": num_classes,
                 "input": {
                     "channels": channels,
-                    "height": image_size,
-                    "width": image_size,
+                    **_sides(size),
                     "mean": _numbers(mean, "--mean"),
                     "std": _numbers(std, "--std"),
                 },
@@ -116,7 +118,7 @@ def list_(context: typer.Context) -> None:
                 m.network.architecture,
                 str(m.network.num_classes),
                 number(m.parameters),
-                size(m.size_bytes),
+                file_size(m.size_bytes),
             )
             for m in models
         ),
@@ -178,7 +180,7 @@ def _show(term: Terminal, model: Model) -> None:
         ("network", f"{model.network.architecture}, {model.network.num_classes} classes"),
         ("input", f"{i.channels} x {i.height} x {i.width}"),
         ("parameters", number(model.parameters)),
-        ("size", size(model.size_bytes)),
+        ("size", file_size(model.size_bytes)),
         ("made by", model.source_job or "upload"),
     ]
     if model.error:
@@ -204,6 +206,14 @@ def _network(values: object) -> Network:
 
 def _format(file: Path) -> WeightsFormat:
     return "safetensors" if file.suffix == ".safetensors" else "state_dict"
+
+
+def _sides(text: str) -> dict[str, int]:
+    height, _, width = text.lower().partition("x")
+    try:
+        return {"height": int(height), "width": int(width or height)}
+    except ValueError as error:
+        raise UsageMistake(f"--size wants pixels as 28x28, not {text!r}.") from error
 
 
 def _numbers(text: str, option: str) -> list[float]:
