@@ -1,0 +1,34 @@
+"""Imports go down only, and torch and Celery stay in their rooms."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.contracts.trees import ROOT, imports, name, python_files
+
+
+def test_import_linter_contracts_hold() -> None:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_celery_is_imported_in_bell_and_worker_tasks_alone() -> None:
+    strangers = [
+        name(path)
+        for path in python_files("api", "client", "kdcore", "migrations", "store", "worker")
+        if imports(path) & {"celery", "kombu"} and name(path) != "worker/tasks.py"
+    ]
+    assert strangers == []
+
+
+def test_starting_the_api_leaves_torch_out_of_the_process() -> None:
+    code = "import sys, api.main; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_kdcore_init_imports_nothing() -> None:
+    assert imports(ROOT / "kdcore/__init__.py") == set()
