@@ -67,7 +67,7 @@ class Checkpoints:
 
         Damaged ones are removed, so that keeping two means two good ones.
         """
-        complaints = []
+        complaints: list[str] = []
         for path in reversed(self._all()):
             try:
                 return _read(path), complaints

@@ -56,7 +56,7 @@ def open_device(name: str, precision: Precision, threads: int | None) -> Device:
         torch.set_num_threads(threads)
     # Without filling, which only guards against reading uninitialised memory and costs time.
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     device = _find_device(name)
     if precision == "auto":
         return Device(device, "bf16" if _has_bf16(device) else "fp32")

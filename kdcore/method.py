@@ -1,14 +1,12 @@
 """What a distillation method is: it reads taps and logits of two networks, and returns losses."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Literal, TypeVar
 
 from torch import Tensor, nn
 
 from kdcore.data.batches import Batch
-from kdcore.errors import RunError
 from kdcore.probe import Probe
 from kdcore.spec.methods import Knobs, Tap
 from kdcore.spec.parts import Ensemble
@@ -69,13 +67,3 @@ def implements(knobs: type[Knobs]) -> Callable[[type[Method[K]]], type[Method[K]
         return method
 
     return register
-
-
-@contextmanager
-def pointing(pointer: str) -> Iterator[None]:
-    """Prefix the pointer of any RunError raised inside: it says where in the spec it happened."""
-    try:
-        yield
-    except RunError as error:
-        where = pointer + (error.pointer or "")
-        raise RunError(error.code, error.message, pointer=where, exit=error.exit) from error

@@ -26,7 +26,7 @@ def in_float32(function: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
             floats = tuple(_to_float32(a) for a in args)
-            return function(*floats, **{k: _to_float32(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
+            return function(*floats, **{k: _to_float32(v) for k, v in kwargs.items()})
 
     return wrapper
 

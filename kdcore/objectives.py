@@ -7,7 +7,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from kdcore.data.batches import Batch
-from kdcore.method import METHODS, Method, Setting, pointing
+from kdcore.errors import pointing
+from kdcore.method import METHODS, Method, Setting
 from kdcore.methods import fitnet, hard_target, kd
 from kdcore.spec.methods import Knobs, Tap
 from kdcore.spec.parts import Stage

@@ -128,5 +128,5 @@ def _still_copy(module: nn.Module) -> nn.Module:
     """A frozen copy that does not act in place."""
     twin = copy.deepcopy(module).requires_grad_(False)
     if hasattr(twin, "inplace"):
-        twin.inplace = False
+        setattr(twin, "inplace", False)  # noqa: B010 -- typed as a submodule otherwise
     return twin

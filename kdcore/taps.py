@@ -50,7 +50,7 @@ def find_module(network: nn.Module, tap: Tap, name: str) -> nn.Module:
     what the user calls the network.
     """
     modules = dict(network.named_modules(remove_duplicate=False))
-    module = modules.get(tap.module)
+    module: nn.Module | None = modules.get(tap.module)
     if module is None:
         close = get_close_matches(tap.module, modules, n=3, cutoff=0.3)
         hint = f"; close to it: {', '.join(close)}" if close else ""
@@ -79,6 +79,7 @@ class Tapped:
         self.name = name
         self.taps = tuple(dict.fromkeys(taps))
         self.logits = logits
+        self._reading = False
         self._features: dict[Tap, Tensor] = {}
         self._calls: Counter[tuple[str, str]] = Counter()
         self._handles: list[RemovableHandle] = []
@@ -89,10 +90,13 @@ class Tapped:
         """Run the network. Raises RunError `tap_not_called` where a tap was never reached."""
         self._features = {}
         self._calls.clear()
+        self._reading = True
         try:
-            logits_BK = self.network(x_BCHW)
+            logits_BK: Tensor | None = self.network(x_BCHW)
         except _AllRead:
             logits_BK = None
+        finally:
+            self._reading = False
         features, self._features = self._features, {}
         for tap in self.taps:
             if tap not in features:
@@ -123,6 +127,8 @@ class Tapped:
 
     def _reader(self, key: tuple[str, str], wanted: dict[int, Tap]) -> Callable[[Any], None]:
         def read(value: Any) -> None:
+            if not self._reading:  # someone else runs the network, to score it say
+                return
             call = self._calls[key]
             self._calls[key] += 1
             tap = wanted.get(call)

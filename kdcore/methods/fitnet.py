@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdcore.data.batches import Batch
-from kdcore.errors import RunError
-from kdcore.method import Method, Setting, implements, pointing
+from kdcore.errors import RunError, pointing
+from kdcore.method import Method, Setting, implements
 from kdcore.numerics import in_float32
 from kdcore.probe import Probe
 from kdcore.spec.methods import FitnetKnobs, Tap
