@@ -3,10 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+from kdcore.data.folder import read_folder
+from kdcore.data.idx import read_idx
 from kdcore.data.images import ImageData as ImageData
 from kdcore.data.images import Split as Split
 from kdcore.data.images import pad, resize
 from kdcore.data.npz import read_npz
+from kdcore.spec.parts import DatasetFormat
 from kdcore.spec.run import RunDataset
 
 
@@ -24,7 +27,7 @@ def load_dataset(
     `dataset_too_large`; and `bad_pad`.
     """
     path = Path(dataset.path)
-    data = read_npz(path)
+    data = _read(path, dataset.format, image_size)
 
     def fit(split: Split) -> Split:
         images_NCHW = split.images_NCHW
@@ -42,3 +45,9 @@ def load_dataset(
     test = None if data.test is None else fit(data.test)
     _, _, height, width = train.images_NCHW.shape
     return replace(data, train=train, test=test, height=height, width=width)
+
+
+def _read(path: Path, format: DatasetFormat, image_size: tuple[int, int] | None) -> ImageData:
+    if format == "folder":
+        return read_folder(path, image_size)
+    return read_npz(path) if format == "npz" else read_idx(path)
