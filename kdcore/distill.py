@@ -5,6 +5,8 @@ import json
 import os
 from pathlib import Path
 
+from pydantic.main import IncEx
+
 from kdcore.checkpoint import Checkpoints
 from kdcore.errors import RunError
 from kdcore.evaluate import Exam, TeacherScores, score_teachers
@@ -18,7 +20,7 @@ from kdcore.stop import Stop
 from kdcore.train import Trainer
 
 # What may differ between attempts of one run, or has no bearing on what is trained.
-NOT_IDENTITY = {
+NOT_IDENTITY: IncEx = {
     "device": True,
     "threads": True,
     "precision": True,

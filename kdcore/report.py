@@ -9,6 +9,7 @@ from torch import nn
 
 from kdcore.device import Device
 from kdcore.evaluate import TeacherScores, latency_ms, score, scorer_of
+from kdcore.events import LegName
 from kdcore.export import export_network
 from kdcore.prepare import Prepared
 from kdcore.spec.parts import ExportFormat
@@ -57,7 +58,7 @@ def report_student(name: str, outcome: Outcome, prepared: Prepared) -> NetworkRe
 
 
 def export_all(
-    outcomes: Mapping[str, Outcome],
+    outcomes: Mapping[LegName, Outcome],
     prepared: Prepared,
     formats: Sequence[ExportFormat],
     epochs: int,
