@@ -1,4 +1,4 @@
-"""A run that does what its dataset file tells it: well-behaved, slow, or hostile. Stands where
+"""A run that does what its input file tells it: well-behaved, slow, or hostile. Stands where
 `python -m kdcore run` stands, so the worker's side meets every kind of child."""
 
 import hashlib
@@ -14,12 +14,13 @@ STEP_S = 0.05
 
 
 class OddRun:
-    """One run of the script in DIR/inputs/dataset.npz, a JSON object."""
+    """One run of the script in its one input, a JSON object."""
 
     def __init__(self, directory: Path):
         self.directory = directory
         self.out = directory / "out"
-        self.script: dict[str, Any] = json.loads((directory / "inputs/dataset.npz").read_text())
+        [told] = (directory / "inputs").iterdir()
+        self.script: dict[str, Any] = json.loads(told.read_text())
         self.seq = 0
         self.stopped = False
         if not self.script.get("deaf"):
@@ -55,6 +56,7 @@ class OddRun:
         """Count steps from the last checkpoint, then leave a result."""
         (self.directory / "env.json").write_text(json.dumps(dict(os.environ)))
         self.say("phase", phase="training")
+        time.sleep(self.script.get("hang", 0))
         step = start = self.resume()
         while step < self.script.get("steps", 0):
             step += 1
@@ -63,7 +65,7 @@ class OddRun:
             if self.stopped:
                 self.checkpoint(step)
                 return self.end(14, code="interrupted", message="stopped")
-        print("the last words", flush=True)
+        sys.stderr.write("the last words\n")
         if "signal" in self.script:
             os.kill(os.getpid(), self.script["signal"])
         if "exit" in self.script:
