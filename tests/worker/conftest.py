@@ -1,6 +1,7 @@
 """A store with jobs whose runs do as they are told, and a worker's floor to run them on."""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -95,9 +96,11 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, sqlite_url: str) -> Iterator[Shop]:
+def shop(tmp_path: Path, sqlite_template: Path) -> Iterator[Shop]:
     """An empty shop on SQLite."""
-    database = Database(sqlite_url)
-    database.migrate()
-    yield Shop(tmp_path, sqlite_url, database, LocalBlobs(tmp_path / "blobs"))
+    path = tmp_path / "distillery.sqlite"
+    shutil.copyfile(sqlite_template, path)
+    url = f"sqlite:///{path}"
+    database = Database(url)
+    yield Shop(tmp_path, url, database, LocalBlobs(tmp_path / "blobs"))
     database.dispose()
