@@ -48,9 +48,7 @@ def authenticate(
     return caller
 
 
-def _caller(
-    request: Request, deps: Deps, given: HTTPAuthorizationCredentials | None
-) -> Caller:
+def _caller(request: Request, deps: Deps, given: HTTPAuthorizationCredentials | None) -> Caller:
     if "authorization" not in request.headers and _is_local(request, deps):
         return LOCAL_USER
     holder = None if given is None else _holder(deps.database, given.credentials)

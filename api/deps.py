@@ -26,9 +26,7 @@ class Services:
     streams: threading.BoundedSemaphore = field(compare=False)
 
 
-def connect(
-    settings: ApiSettings, store: StoreSettings, ring: Callable[[str], object]
-) -> Services:
+def connect(settings: ApiSettings, store: StoreSettings, ring: Callable[[str], object]) -> Services:
     """Open the store. Touches no table yet."""
     store.home.mkdir(parents=True, exist_ok=True)
     return Services(

@@ -106,7 +106,7 @@ def _on_store(request: Request, error: Exception) -> Response:
             status, headers = 503, {"Retry-After": str(RETRY_DATABASE_S)}
         case _:
             return _on_bug(request, error)
-    errors = ()
+    errors: tuple[FieldError, ...] = ()
     if status == 422 or error.pointer is not None:
         errors = (FieldError(code=error.code, message=error.message, pointer=error.pointer),)
     return _answer(request, status, error.code, error.message, errors, headers)

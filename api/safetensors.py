@@ -1,6 +1,7 @@
 """The header of a safetensors file, checked without torch: it is length-prefixed JSON."""
 
 import json
+import math
 from typing import Any
 
 from api.deps import Services
@@ -96,20 +97,17 @@ def _span(name: str, entry: Any) -> tuple[int, int, str]:
     bits = _ITEM_BITS.get(str(entry.get("dtype")))
     if bits is None:
         raise BadFile(f"{shown} has the unknown dtype {str(entry.get('dtype'))[:40]!r}")
-    shape, offsets = entry.get("shape"), entry.get("data_offsets")
-    if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
+    shape, offsets = _sizes(entry.get("shape")), _sizes(entry.get("data_offsets"))
+    if shape is None or offsets is None or len(offsets) != 2:
         raise BadFile(f"{shown} has a broken shape or offsets")
-    items = 1
-    for extent in shape:
-        items *= extent
-        if items > 1 << 60:
-            raise BadFile(f"{shown} is impossibly large")
+    items = math.prod(shape)
     if offsets[1] - offsets[0] != items * bits // 8:
         raise BadFile(f"{shown} does not fill its bytes")
     return offsets[0], offsets[1], name
 
 
-def _are_sizes(value: Any) -> bool:
+def _sizes(value: Any) -> list[int] | None:
+    """The value if it is a short list of sizes."""
     if not isinstance(value, list) or len(value) > 64:
-        return False
-    return all(type(item) is int and 0 <= item < 1 << 62 for item in value)
+        return None
+    return value if all(type(item) is int and 0 <= item < 1 << 62 for item in value) else None

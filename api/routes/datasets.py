@@ -21,9 +21,7 @@ DatasetId = Annotated[str, Path(examples=["ds_01k2v6r8m3q4t5w6x7y8z9a0b1"])]
 
 
 @router.post("", operation_id="createDataset", status_code=202, response_model=Dataset)
-def create_dataset(
-    body: DatasetCreate, caller: Writer, creating: Creating, deps: Deps
-) -> Response:
+def create_dataset(body: DatasetCreate, caller: Writer, creating: Creating, deps: Deps) -> Response:
     """Register an uploaded dataset; an inspection job opens it, then it is `ready`."""
 
     def work(s: Session) -> Made:

@@ -78,9 +78,7 @@ def complete_upload(
 ) -> Upload:
     """Join the parts and compare the hashes; again on a complete upload changes nothing."""
     sha256 = None if body is None else body.sha256
-    row = uploads.complete(
-        deps.database, deps.parts, deps.blobs, caller.tenant, upload_id, sha256
-    )
+    row = uploads.complete(deps.database, deps.parts, deps.blobs, caller.tenant, upload_id, sha256)
     with deps.database.read() as s:
         return upload_view(row, uploads.parts_of(s, upload_id))
 
