@@ -47,3 +47,9 @@ class Unavailable(StoreError):
     """The database or blob storage does not answer: nothing was done, try again."""
 
     code = "unavailable"
+
+
+class NoSpace(Unavailable):
+    """The disk is too full to take this: nothing was kept, free space and try again."""
+
+    code = "no_space"

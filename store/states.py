@@ -27,6 +27,7 @@ MOVES: dict[State | None, frozenset[State]] = {
 }
 
 TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+ACTIVE = frozenset(State) - TERMINAL
 
 
 def is_legal(source: State | None, target: State) -> bool:

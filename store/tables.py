@@ -35,7 +35,7 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {Json: JSON, int: BigInteger, str: String(200)}
+    type_annotation_map = {Json: JSON, int: BigInteger, str: String(200), float: Float(53)}
 
 
 class Blob(Table):
@@ -141,6 +141,10 @@ class Job(Table):
     result: Mapped[Json | None]
     error: Mapped[Json | None]
     student_model: Mapped[str | None]
+    student_accuracy: Mapped[float | None]  # these four once succeeded, for ordering
+    teacher_accuracy: Mapped[float | None]
+    baseline_accuracy: Mapped[float | None]
+    gain: Mapped[float | None]
     created_at: Mapped[int]
     queued_at: Mapped[int]
     started_at: Mapped[int | None]
@@ -153,6 +157,10 @@ class Job(Table):
         CheckConstraint("state <> 'running' OR lease_until IS NOT NULL", name="lease"),
         Index(None, "tenant", "task", "id"),
         Index(None, "tenant", "task", "state", "id"),
+        Index(None, "tenant", "task", "student_accuracy", "id"),
+        Index(None, "tenant", "task", "teacher_accuracy", "id"),
+        Index(None, "tenant", "task", "baseline_accuracy", "id"),
+        Index(None, "tenant", "task", "gain", "id"),
         Index(
             "ix_jobs_waiting",
             "queued_at",
@@ -195,6 +203,17 @@ class Attempt(Table):
     ended_at: Mapped[int | None]
     outcome: Mapped[str | None] = mapped_column(String(40))
     message: Mapped[str | None] = mapped_column(Text)
+    last_seq: Mapped[int] = mapped_column(default=0)  # of the run's events kept so far
+
+
+class Worker(Table):
+    """A worker that beats, so that we can say why a queued job waits."""
+
+    __tablename__ = "workers"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    slots: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[int]
+    seen_at: Mapped[int]
 
 
 class Event(Table):

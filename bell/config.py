@@ -1,0 +1,40 @@
+"""Where the broker is: a Redis server, or by default a directory under KD_HOME."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SCHEME = "kdfs"
+
+
+class BellSettings(BaseSettings):
+    """Settings of the bell, read from KD_* variables."""
+
+    model_config = SettingsConfigDict(env_prefix="KD_", extra="ignore", frozen=True)
+
+    home: Path = Field(Path(".kd"), description="Everything the embedded default keeps on disk.")
+    broker_url: str | None = Field(
+        None, description="redis://... or kdfs:///directory; none: KD_HOME/broker."
+    )
+
+    @field_validator("broker_url")
+    @classmethod
+    def _known_scheme(cls, value: str | None) -> str | None:
+        known = (f"{SCHEME}:///", "redis://", "rediss://", "redis+socket://")
+        if value is not None and not value.startswith(known):
+            raise ValueError(f"start it with one of {', '.join(known)}")
+        return value
+
+    @property
+    def url(self) -> str:
+        """The broker's address, never none."""
+        if self.broker_url is not None:
+            return self.broker_url
+        return f"{SCHEME}://{quote(str(self.home.absolute() / 'broker'))}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether messages go through a directory instead of a server."""
+        return self.url.startswith(f"{SCHEME}:")

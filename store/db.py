@@ -1,0 +1,65 @@
+"""One database, SQLite or PostgreSQL: sessions for reading and writing, and database time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session, sessionmaker
+
+from store import schema
+from store.engine import make_engine, translated
+
+_NOW = {
+    "sqlite": text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"),
+    "postgresql": text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"),
+}
+
+
+class Database:
+    """Opens sessions. Raises `Unavailable` (or `NoSpace`) where the database does not answer."""
+
+    def __init__(self, url: str):
+        self.engine = make_engine(url)
+        reading = self.engine.execution_options(postgresql_readonly=True)
+        writing = self.engine.execution_options(kd_write=True)
+        self._read = sessionmaker(reading, expire_on_commit=False)
+        self._write = sessionmaker(writing, expire_on_commit=False)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session whose changes are thrown away; rows stay usable after it."""
+        with translated(), self._read() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction: committed at the end of the block, rolled back when it raises.
+
+        SQLite: takes the write lock with the first statement and waits up to 15 s for it.
+        """
+        with translated(), self._write.begin() as session:
+            yield session
+
+    def ping(self) -> None:
+        """Raises `Unavailable` unless the database answers."""
+        with self.read() as session:
+            session.execute(text("SELECT 1"))
+
+    def migrate(self) -> None:
+        """Bring the schema to this program's version; safe from several processes at once."""
+        with translated():
+            schema.migrate(self.engine)
+
+    def check_schema(self) -> None:
+        """Raises `schema.SchemaMismatch`, naming the command to run, unless versions match."""
+        with translated():
+            schema.check(self.engine)
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def db_now(session: Session) -> int:
+    """Milliseconds since 1970 by the database's clock: the only clock leases go by."""
+    return int(session.scalar(_NOW[session.get_bind().dialect.name]) or 0)

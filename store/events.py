@@ -1,0 +1,172 @@
+"""What runs say, kept in batches; curves of their metrics; the history of a job's moves."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from kdcore.spec.events import MetricsEvent, PhaseEvent, ProgressEvent, RunEvent
+from store.db import db_now
+from store.jobs.claim import Claim
+from store.jobs.move import held
+from store.tables import Attempt, Event, Job, MetricPoint, Transition
+from store.upsert import upsert
+
+MAX_POINTS = 500
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one metric by rising step; `downsampled` where points between were left out."""
+
+    name: str
+    steps: list[int]
+    values: list[float]
+    downsampled: bool
+
+
+def append(s: Session, claim: Claim, events: Sequence[RunEvent]) -> int:
+    """Keep one batch: event rows, metric points, and the job's phase, progress, latest values.
+
+    Events whose `seq` this attempt has already given are skipped, so a batch whose commit went
+    unanswered is simply given again. Of several progress events only the last becomes a row.
+    Returns the job's highest event id. Raises LeaseLost.
+    """
+    job = held(s, claim.job_id, claim.attempt)
+    attempt = s.get_one(Attempt, (claim.job_id, claim.attempt))
+    fresh = [event for event in events if event.seq > attempt.last_seq]
+    if not fresh:
+        return job.last_event
+    attempt.last_seq = fresh[-1].seq
+    kept = list(_without_old_progress(fresh))
+    rows = [_row(claim, job.last_event + n, event) for n, event in enumerate(kept, 1)]
+    s.execute(insert(Event), rows)
+    _keep_points(s, claim, fresh)
+    s.execute(
+        update(Job)
+        .where(Job.id == job.id)
+        .values(
+            last_event=job.last_event + len(kept),
+            version=Job.version + 1,
+            updated_at=db_now(s),
+            **_outline(job, fresh),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    s.flush()
+    return job.last_event + len(kept)
+
+
+def _without_old_progress(events: Sequence[RunEvent]) -> Iterable[RunEvent]:
+    last = max((e.seq for e in events if isinstance(e, ProgressEvent)), default=None)
+    return (e for e in events if not isinstance(e, ProgressEvent) or e.seq == last)
+
+
+def _row(claim: Claim, number: int, event: RunEvent) -> dict[str, Any]:
+    return {
+        "job_id": claim.job_id,
+        "id": number,
+        "attempt": claim.attempt,
+        "kind": event.kind,
+        "at": int(event.at * 1000),
+        "body": event.model_dump(mode="json", exclude={"seq", "at", "kind"}),
+    }
+
+
+def _keep_points(s: Session, claim: Claim, events: Iterable[RunEvent]) -> None:
+    points = {
+        (name, event.step): value
+        for event in events
+        if isinstance(event, MetricsEvent)
+        for name, value in _finite(event).items()
+    }
+    rows = [
+        {
+            "job_id": claim.job_id,
+            "series": name,
+            "step": step,
+            "value": value,
+            "attempt": claim.attempt,
+        }
+        for (name, step), value in points.items()
+    ]
+    upsert(s, MetricPoint, rows, "value", "attempt")
+
+
+def _outline(job: Job, events: Iterable[RunEvent]) -> dict[str, Any]:
+    """The columns that keep GET /jobs small: where the run is, and the last of each scalar."""
+    columns: dict[str, Any] = {}
+    latest = dict(job.latest)
+    for event in events:
+        match event:
+            case PhaseEvent():
+                columns["phase"] = event.phase
+            case ProgressEvent():
+                columns["progress"] = event.model_dump(mode="json", exclude={"seq", "at", "kind"})
+            case MetricsEvent():
+                latest |= _finite(event)
+            case _:
+                pass
+    return columns | {"latest": latest}
+
+
+def _finite(event: MetricsEvent) -> dict[str, float]:
+    return {name: value for name, value in event.values.items() if math.isfinite(value)}
+
+
+def page(s: Session, job_id: str, after: int = 0, limit: int = 200) -> list[Event]:
+    """Events with ids above `after`, oldest first. The caller has checked the job's tenant."""
+    query = select(Event).where(Event.job_id == job_id, Event.id > after)
+    return list(s.scalars(query.order_by(Event.id).limit(limit)))
+
+
+def transitions(s: Session, job_id: str) -> list[Transition]:
+    """A job's moves, oldest first. The caller has checked the job's tenant."""
+    query = select(Transition).where(Transition.job_id == job_id)
+    return list(s.scalars(query.order_by(Transition.id)))
+
+
+def metrics(
+    s: Session,
+    job_id: str,
+    keys: Sequence[str] | None = None,
+    after_step: int | None = None,
+    max_points: int = MAX_POINTS,
+) -> list[Series]:
+    """Curves by name: all, or `keys`; points above `after_step`; at most `max_points` (>= 2) each.
+
+    A longer series keeps every n-th point and its last. The caller has checked the job's tenant.
+    """
+    assert max_points >= 2, max_points
+    by_series: dict[str, Any] = {"partition_by": MetricPoint.series}
+    points = select(
+        MetricPoint.series,
+        MetricPoint.step,
+        MetricPoint.value,
+        (func.row_number().over(**by_series, order_by=MetricPoint.step) - 1).label("place"),
+        func.count().over(**by_series).label("total"),
+    ).where(MetricPoint.job_id == job_id)
+    if keys is not None:
+        points = points.where(MetricPoint.series.in_(keys))
+    if after_step is not None:
+        points = points.where(MetricPoint.step > after_step)
+    p = points.subquery().c
+    stride = (p.total + (max_points - 2)).op("/")(max_points - 1)
+    wanted = or_(p.total <= max_points, p.place.op("%")(stride) == 0, p.place == p.total - 1)
+    query = select(p.series, p.step, p.value, p.total).where(wanted).order_by(p.series, p.step)
+    return [
+        _series(name, list(rows)) for name, rows in groupby(s.execute(query), lambda row: row[0])
+    ]
+
+
+def _series(name: str, rows: list[Any]) -> Series:
+    return Series(
+        name=name,
+        steps=[row[1] for row in rows],
+        values=[row[2] for row in rows],
+        downsampled=len(rows) < rows[0][3],
+    )

@@ -1,0 +1,33 @@
+"""Jobs: every function that reads or moves one, gathered from the files beside this one."""
+
+from store.jobs.claim import Claim, beat, claim, claimable
+from store.jobs.cost import Estimate, estimate
+from store.jobs.finish import NewArtifact, fail, release, succeed
+from store.jobs.query import Order, get, page, waiting_for
+from store.jobs.request import request_cancel, request_pause, resume, retry
+from store.jobs.submit import submit
+from store.jobs.sweep import SweepReport, sweep
+
+__all__ = [
+    "Claim",
+    "Estimate",
+    "NewArtifact",
+    "Order",
+    "SweepReport",
+    "beat",
+    "claim",
+    "claimable",
+    "estimate",
+    "fail",
+    "get",
+    "page",
+    "release",
+    "request_cancel",
+    "request_pause",
+    "resume",
+    "retry",
+    "submit",
+    "succeed",
+    "sweep",
+    "waiting_for",
+]

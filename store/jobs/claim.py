@@ -1,0 +1,90 @@
+"""Claiming a job and keeping it: one worker's attempt, fenced by its number."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from kdcore.spec.parts import Limits
+from store.db import db_now
+from store.errors import LeaseLost
+from store.jobs.move import limits_of, note, spec_of
+from store.jobspec import JobSpec
+from store.states import State, is_legal
+from store.tables import Attempt, Job
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a worker holds while its attempt is the newest; every write of it names both."""
+
+    job_id: str
+    tenant: str
+    task: str
+    attempt: int
+    spec: JobSpec | None  # None for an inspection
+    subject: str | None  # the model or dataset of an inspection
+    limits: Limits
+
+
+def claimable(s: Session, limit: int) -> list[str]:
+    """Ids of queued jobs whose backoff is over: inspections first, they are short; then by age."""
+    query = (
+        select(Job.id)
+        .where(Job.state == State.QUEUED, Job.not_before <= db_now(s))
+        .order_by(Job.task == "distill", Job.queued_at, Job.id)
+    )
+    return list(s.scalars(query.limit(limit)))
+
+
+def claim(s: Session, job_id: str, worker: str, lease_s: float) -> Claim | None:
+    """Start an attempt; None where the job is not waiting (late or doubled ring, backoff)."""
+    assert is_legal(State.QUEUED, State.RUNNING)
+    now = db_now(s)
+    job = s.scalar(
+        update(Job)
+        .where(Job.id == job_id, Job.state == State.QUEUED, Job.not_before <= now)
+        .values(
+            state=State.RUNNING,
+            attempt=Job.attempt + 1,
+            worker=worker,
+            lease_until=now + int(lease_s * 1000),
+            phase="preparing",
+            started_at=func.coalesce(Job.started_at, now),
+            updated_at=now,
+            version=Job.version + 1,
+        )
+        .returning(Job)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+    if job is None:
+        return None
+    note(s, job, State.QUEUED, now, f"claimed by {worker}")
+    s.add(Attempt(job_id=job.id, number=job.attempt, worker=worker, started_at=now))
+    s.flush()
+    return Claim(
+        job_id=job.id,
+        tenant=job.tenant,
+        task=job.task,
+        attempt=job.attempt,
+        spec=spec_of(job) if job.task == "distill" else None,
+        subject=job.subject,
+        limits=limits_of(job),
+    )
+
+
+def beat(s: Session, claim: Claim, lease_s: float) -> str | None:
+    """Renew the lease and return what was requested meanwhile (`cancel`, `pause`, None).
+
+    Raises LeaseLost: kill the child at once and write nothing more.
+    """
+    row = s.execute(
+        update(Job)
+        .where(Job.id == claim.job_id, Job.attempt == claim.attempt, Job.state == State.RUNNING)
+        .values(lease_until=db_now(s) + int(lease_s * 1000))
+        .returning(Job.request)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    if row is None:
+        raise LeaseLost(f"attempt {claim.attempt} no longer holds {claim.job_id}")
+    return row[0]

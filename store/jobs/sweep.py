@@ -1,0 +1,44 @@
+"""The sweep: jobs whose worker fell silent go back to the queue, and waiting ones are named."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from store import idempotency, workers
+from store.db import db_now
+from store.jobs.claim import claimable
+from store.jobs.move import bury, failure
+from store.states import State
+from store.tables import Job
+
+_BATCH = 200
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """Ids: `lapsed` lost their worker and were moved; ring for each of `waiting`."""
+
+    lapsed: list[str]
+    waiting: list[str]
+
+
+def sweep(s: Session) -> SweepReport:
+    """One pass; any number of sweepers may run at once. Also drops what has gone stale."""
+    now = db_now(s)
+    query = (
+        select(Job)
+        .where(Job.state == State.RUNNING, Job.lease_until < now)
+        .order_by(Job.lease_until)
+        .limit(_BATCH)
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    lapsed = []
+    for job in s.scalars(query).all():
+        error = failure("worker_lost", f"worker {job.worker} fell silent")
+        if bury(s, job, now, error) is not None:
+            lapsed.append(job.id)
+    idempotency.forget_old(s)
+    workers.forget_dead(s)
+    return SweepReport(lapsed, claimable(s, _BATCH))

@@ -1,0 +1,83 @@
+"""`python -m worker jobs` runs jobs; `python -m worker sweep` looks after leases and rings."""
+
+import argparse
+import logging
+import sys
+import time
+from functools import partial
+
+from bell.app import make_app
+from bell.config import BellSettings
+from bell.ring import Bell
+from store.blobs import make_blobs
+from store.config import StoreSettings
+from store.db import Database
+from store.errors import Unavailable
+from store.parts import Parts
+from store.schema import SchemaMismatch
+from worker import tasks
+from worker.bench import Bench
+from worker.config import WorkerSettings
+from worker.device import find_gpus, make_slots
+from worker.floor import Floor
+from worker.runner import KDCORE, Command
+from worker.sweep import sweep
+
+logger = logging.getLogger("worker")
+
+
+def open_database(url: str) -> Database:
+    """A database that answers and has our schema; waits for the first, raises SchemaMismatch."""
+    database = Database(url)
+    while True:
+        try:
+            database.ping()
+            database.check_schema()
+        except Unavailable as error:
+            where = database.engine.url.render_as_string(hide_password=True)
+            logger.warning("waiting for the database at %s: %s", where, error)
+            time.sleep(2)
+        else:
+            return database
+
+
+def run_jobs(
+    settings: WorkerSettings,
+    stored: StoreSettings,
+    bell: BellSettings,
+    command: Command = KDCORE,
+) -> int:
+    """The jobs program; returns its exit code. `command` runs a run directory."""
+    database = open_database(stored.database)
+    bench = Bench(settings, database, Database(stored.database), make_blobs(stored.blobs), command)
+    slots = make_slots(find_gpus(settings.gpus), settings.slots, settings.threads)
+    floor = Floor(bench, slots)
+    logger.info("worker %s with slots %s", floor.name, slots)
+    return tasks.serve_jobs(make_app(bell), floor)
+
+
+def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSettings) -> int:
+    """The sweep program; returns its exit code."""
+    database = open_database(stored.database)
+    app = make_app(bell)
+    once = partial(sweep, database, Parts(stored.uploads), Bell(app))
+    return tasks.serve_sweep(app, once, settings.sweep_s)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; settings come from KD_* variables."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("program", choices=["jobs", "sweep"])
+    program = {"jobs": run_jobs, "sweep": run_sweep}[parser.parse_args(arguments).program]
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        return program(WorkerSettings(), StoreSettings(), BellSettings())
+    except SchemaMismatch as error:
+        logger.error("%s", error)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

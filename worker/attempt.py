@@ -1,0 +1,183 @@
+"""One attempt at a job: lay out its directory, look after its run, and move the job at its end."""
+
+import logging
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any, TypeVar
+
+from kdcore.spec.events import Exit, RunEvent
+from store import events, jobs
+from store.errors import LeaseLost, NoSpace, NotFound, Unavailable
+from store.jobs import Claim, NewArtifact
+from store.states import State
+from store.tables import Job
+from worker.bench import Bench
+from worker.config import inherited_environment
+from worker.device import Slot
+from worker.ending import Ending, Failure, Release, Success, read_ending
+from worker.lease import Lease
+from worker.plan import Plan, make_plan
+from worker.recorder import Recorder
+from worker.rundir import BadRunDir, RunDir, artifacts_of
+from worker.runner import Run, log_tail
+from worker.watch import Watch
+
+T = TypeVar("T")
+LOOK_S = 0.25  # between two looks at the run, which cost no database query
+
+
+class Stopped(Exception):
+    """The worker is told to stop before the run has started."""
+
+
+class JobLog(logging.LoggerAdapter[logging.Logger]):
+    """Log lines that begin with the job and the attempt."""
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        """As in LoggerAdapter."""
+        assert self.extra is not None
+        return f"{self.extra['job']}/{self.extra['attempt']}: {msg}", kwargs
+
+
+class Attempt:
+    """A claim being worked on, in the thread that calls `carry_out`."""
+
+    def __init__(self, bench: Bench, claim: Claim, slot: Slot):
+        self._bench = bench
+        self._claim = claim
+        self._slot = slot
+        self._dir = RunDir(bench.settings.runs, claim.job_id, claim.attempt)
+        self._recorder = Recorder(self._dir.path)
+        self._recorded_s = 0.0
+        self._lease = Lease(bench.beats, claim, bench.settings)
+        where = {"job": claim.job_id, "attempt": claim.attempt}
+        self._log = JobLog(logging.getLogger(__name__), where)
+
+    def carry_out(self) -> None:
+        """Work until the job has moved, or is another's."""
+        self._log.info("started %s on %s", self._claim.task, self._slot)
+        try:
+            with self._lease:
+                job = self._conclude(self._try())
+        except LeaseLost:
+            self._log.warning("the lease is lost; the run is gone, and nothing more is written")
+        except Unavailable as error:
+            self._log.error("given up, the sweep will put the job back: %s", error)
+        else:
+            self._log.info("the job is %s", job.state.value)
+            if not self._bench.settings.keep_runs:
+                self._dir.tidy(forget=job.state in (State.SUCCEEDED, State.CANCELLED))
+
+    def _try(self) -> Ending:
+        try:
+            plan = self._insist(self._make_plan)
+            self._dir.lay_out(plan.spec, plan.inputs, self._bench.blobs, self._check)
+            return self._look_after()
+        except Stopped:
+            return read_ending(Exit.INTERRUPTED, None, "stop", "")
+        except (BadRunDir, NotFound) as error:
+            return Failure(error.code, error.message)
+        except NoSpace as error:
+            return Failure("no_space", error.message, retry=True)
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception as error:  # noqa: BLE001 - the outermost seam: a job must end by name
+            self._log.error("the worker failed", exc_info=error)
+            return Failure("worker_failed", f"the worker failed: {error}", retry=True)
+
+    def _make_plan(self) -> Plan:
+        with self._bench.database.read() as session:
+            return make_plan(session, self._claim, self._slot)
+
+    def _look_after(self) -> Ending:
+        bench = self._bench
+        environment = inherited_environment() | self._slot.environment()
+        run = Run(self._dir.path, bench.command, environment)
+        watch = Watch(
+            run, self._lease, bench.settings, self._claim.limits, bench.stopping, self._log
+        )
+        try:
+            while (code := run.wait(LOOK_S)) is None:
+                watch.look(self._recorder.has_grown())
+                self._record()
+        finally:
+            run.kill()
+        self._lease.check()
+        while self._insist(lambda: self._recorder.drain(self._append)):
+            pass
+        if code == Exit.OK:
+            return self._bring_home()
+        return read_ending(code, self._recorder.end, watch.asked, log_tail(self._dir.path))
+
+    def _record(self) -> None:
+        if time.monotonic() - self._recorded_s < self._bench.settings.tick_s:
+            return
+        try:
+            self._recorder.drain(self._append)
+        except Unavailable as error:
+            self._log.warning("events are kept for later: %s", error)
+
+    def _append(self, batch: list[RunEvent]) -> None:
+        self._recorded_s = time.monotonic()
+        with self._bench.database.write() as session:
+            events.append(session, self._claim, batch)
+
+    def _bring_home(self) -> Success:
+        result = self._dir.result(self._claim.task)
+        artifacts = []
+        for artifact in artifacts_of(result):
+            stored = self._dir.bring_home(artifact, self._bench.blobs, self._lease.check)
+            new = NewArtifact(
+                kind=artifact.kind,
+                name=artifact.path,
+                media_type=artifact.media_type,
+                size=stored.size,
+                sha256=stored.sha256,
+                max_abs_diff=artifact.max_abs_diff,
+            )
+            artifacts.append(new)
+        return Success(result, tuple(artifacts))
+
+    def _conclude(self, ending: Ending) -> Job:
+        """Move the job, and give it back as moved."""
+        if not isinstance(ending, Success):
+            self._log.info("ends with %s", ending)
+            return self._insist(lambda: self._move(ending))
+        try:
+            return self._insist(lambda: self._move(ending))
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception as error:  # noqa: BLE001 - a run's result may break any rule of the store
+            self._log.error("the result was refused", exc_info=error)
+            refused = Failure("bad_result", f"the result was refused: {error}")
+            return self._insist(lambda: self._move(refused))
+
+    def _move(self, ending: Ending) -> Job:
+        with self._bench.database.write() as session:
+            match ending:
+                case Success(result, artifacts):
+                    body = result.model_dump(mode="json")
+                    return jobs.succeed(session, self._claim, body, artifacts)
+                case Failure(code, message, pointer, retry):
+                    return jobs.fail(session, self._claim, code, message, pointer, retry)
+                case Release(target, message):
+                    return jobs.release(session, self._claim, target, message)
+
+    def _check(self) -> None:
+        """Called often while files are copied. Raises LeaseLost or Stopped."""
+        self._lease.check()
+        if self._bench.stopping.is_set():
+            raise Stopped
+
+    def _insist(self, action: Callable[[], T]) -> T:
+        """Do it as soon as the store answers: every write is fenced by the attempt, so a late one
+        does no harm. Raises Unavailable when the worker is told to stop meanwhile."""
+        while True:
+            try:
+                return action()
+            except Unavailable as error:
+                if self._bench.stopping.wait(1.0):
+                    raise
+                self._log.warning("waiting for the store: %s", error)

@@ -1,0 +1,74 @@
+"""Settings of the worker and the sweep, read from KD_* variables."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# All that a run may know of its worker's environment; no credential is among these.
+INHERITED = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "CUDA_HOME",
+    "CUDA_DEVICE_ORDER",
+    "NVIDIA_VISIBLE_DEVICES",
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+)
+
+
+def inherited_environment() -> dict[str, str]:
+    """The part of this process's environment that a run gets."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+
+
+class WorkerSettings(BaseSettings):
+    """How a worker looks after its jobs. Durations are seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="KD_", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    home: Path = Field(Path(".kd"), description="Everything the embedded default keeps on disk.")
+    run_dir: Path | None = Field(None, description="Run directories; none: KD_HOME/runs.")
+    slots: int | None = Field(
+        None, ge=1, le=64, description="Jobs at once; none: one per GPU, or one on the CPU."
+    )
+    gpus: str | None = Field(
+        None,
+        validation_alias="CUDA_VISIBLE_DEVICES",
+        description="GPUs to use, by number or UUID; empty: none; none: all there are.",
+    )
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads of a run; none: the CPUs divided by the slots."
+    )
+    lease_s: float = Field(60.0, gt=0, description="A job is taken away after so long in silence.")
+    beat_s: float = Field(10.0, gt=0, description="Between two renewals of a lease.")
+    tick_s: float = Field(1.0, gt=0, description="Between two looks at events and requests.")
+    poll_s: float = Field(3.0, gt=0, description="Between two looks for jobs whose ring was lost.")
+    sweep_s: float = Field(5.0, gt=0, description="Between two sweeps.")
+    grace_s: float = Field(20.0, ge=0, description="From SIGTERM to SIGKILL for a run.")
+    stall_s: float = Field(1800.0, gt=0, description="A run that says nothing for so long is dead.")
+    keep_runs: bool = Field(False, description="Keep every run directory, for looking into.")
+    keep_failed_s: float = Field(
+        7 * 24 * 3600.0, ge=0, description="Keep a failed job's log and checkpoints, for a retry."
+    )
+
+    @model_validator(mode="after")
+    def _beats_fit_the_lease(self) -> "WorkerSettings":
+        # A worker gives a job up after half a lease in silence: two beats must fit into that half.
+        if self.beat_s * 4 > self.lease_s:
+            raise ValueError("KD_LEASE_S must be at least four times KD_BEAT_S")
+        return self
+
+    @property
+    def runs(self) -> Path:
+        """The directory of run directories, absolute."""
+        return (self.run_dir or self.home / "runs").absolute()

@@ -1,0 +1,92 @@
+"""The lease: a thread of its own renews an attempt's claim, and knows when it must stop.
+
+Beats go on beside whatever the attempt is doing (copying a large dataset, waiting for the store),
+on database connections of their own. The clock is the one that goes on while a machine sleeps: a
+worker that was stopped for a while must know so at once when it wakes.
+"""
+
+import logging
+import threading
+import time
+
+from sqlalchemy import select
+
+from store import jobs
+from store.db import Database
+from store.errors import LeaseLost, Unavailable
+from store.jobs import Claim
+from store.states import State
+from store.tables import Job
+from worker.config import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+
+def clock_s() -> float:
+    """Seconds that go on in a sleeping machine and never go back."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Lease:
+    """Keeps a claim alive while the `with` block lasts. May be read from any thread."""
+
+    def __init__(self, database: Database, claim: Claim, settings: WorkerSettings):
+        self._database = database
+        self._claim = claim
+        self._settings = settings
+        self._renewed_s = clock_s()
+        self._over = threading.Event()
+        self.lost = False
+        self.request: str | None = None  # "cancel" or "pause", as the job's row says
+
+    def __enter__(self) -> "Lease":
+        # Not waited for at the end: a beat may hang in a database that does not answer, and one
+        # that comes late is refused there.
+        name = f"lease-{self._claim.job_id}"
+        threading.Thread(target=self._keep, name=name, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    @property
+    def silence_s(self) -> float:
+        """Since the last renewal that is known to have happened."""
+        return clock_s() - self._renewed_s
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Half a lease went by in silence: stop now, before somebody else may start."""
+        return self.silence_s >= self._settings.lease_s / 2
+
+    def check(self) -> None:
+        """Raises LeaseLost when the job is known to be another's."""
+        if self.lost:
+            raise LeaseLost("the job is no longer this attempt's")
+
+    def _keep(self) -> None:
+        while not self._over.wait(self._settings.tick_s) and not self.lost:
+            try:
+                if self.silence_s >= self._settings.beat_s:
+                    self._beat()
+                else:
+                    self._look()
+            except LeaseLost:
+                self.lost = True
+            except Unavailable as error:
+                logger.warning("%s: no beat: %s", self._claim.job_id, error)
+
+    def _beat(self) -> None:
+        asked_s = clock_s()  # before the call: its answer may be slow, the renewal came earlier
+        with self._database.write() as session:
+            self.request = jobs.beat(session, self._claim, self._settings.lease_s)
+        self._renewed_s = asked_s
+
+    def _look(self) -> None:
+        """Between beats, reading is enough to see a request, or that the job is another's."""
+        query = select(Job.request, Job.attempt, Job.state).where(Job.id == self._claim.job_id)
+        with self._database.read() as session:
+            row = session.execute(query).one_or_none()
+        if row is None or (row.attempt, row.state) != (self._claim.attempt, State.RUNNING):
+            raise LeaseLost("the job is no longer this attempt's")
+        self.request = row.request

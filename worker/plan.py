@@ -1,0 +1,95 @@
+"""The plan of an attempt: a claimed job's ids turned into a RunSpec and the blobs it reads."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from kdcore.spec.parts import Recipe
+from kdcore.spec.run import (
+    DistillRun,
+    InspectDatasetRun,
+    InspectModelRun,
+    Network,
+    RunDataset,
+    RunSpec,
+    RunStudent,
+    RunTeacher,
+)
+from store import catalog
+from store.jobs import Claim
+from store.jobspec import JobSpec
+from store.tables import Dataset, Model
+from worker.device import Slot
+
+SUFFIXES = {"folder": ".zip", "npz": ".npz", "idx": ".zip"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run, and which blob (sha256) belongs at which path of the run directory."""
+
+    spec: RunSpec
+    inputs: dict[str, str]
+
+
+def make_plan(session: Session, claim: Claim, slot: Slot) -> Plan:
+    """The plan of a claim on a slot. Raises NotFound when something it needs is gone."""
+    inputs: dict[str, str] = {}
+    if claim.spec is not None:
+        return Plan(_distill(session, claim, claim.spec, slot, inputs), inputs)
+    assert claim.subject is not None, "an inspection has a subject"
+    if claim.task == "inspect_dataset":
+        found = catalog.get_dataset(session, claim.tenant, claim.subject)
+        return Plan(InspectDatasetRun(dataset=_dataset(found, inputs)), inputs)
+    model = catalog.get_model(session, claim.tenant, claim.subject)
+    assert model.upload_blob is not None, "an inspected model was uploaded"
+    inputs["inputs/weights"] = model.upload_blob
+    spec = InspectModelRun.model_validate(
+        {"network": model.network, "weights": "inputs/weights", "format": model.format}
+    )
+    return Plan(spec, inputs)
+
+
+def _distill(
+    session: Session, claim: Claim, spec: JobSpec, slot: Slot, inputs: dict[str, str]
+) -> DistillRun:
+    teachers = []
+    for number, teacher in enumerate(spec.teachers):
+        model = catalog.get_model(session, claim.tenant, teacher.model)
+        run_teacher = RunTeacher(
+            name=model.name,
+            network=Network.model_validate(model.network),
+            weights=_weights(model, f"inputs/teacher-{number}.safetensors", inputs),
+            weight=teacher.weight,
+            batch_norm=teacher.batch_norm,
+        )
+        teachers.append(run_teacher)
+    initial = None
+    if spec.student.initial_model is not None:
+        model = catalog.get_model(session, claim.tenant, spec.student.initial_model)
+        initial = _weights(model, "inputs/student.safetensors", inputs)
+    recipe = {name: getattr(spec, name) for name in Recipe.model_fields}
+    return DistillRun(
+        **recipe,
+        teachers=tuple(teachers),
+        student=RunStudent(
+            architecture=spec.student.architecture,
+            options=spec.student.options,
+            initial_weights=initial,
+        ),
+        dataset=_dataset(catalog.get_dataset(session, claim.tenant, spec.dataset), inputs),
+        device=slot.device,
+        threads=slot.threads,
+    )
+
+
+def _weights(model: Model, path: str, inputs: dict[str, str]) -> str:
+    assert model.blob is not None, "a job is accepted with ready models alone"
+    inputs[path] = model.blob
+    return path
+
+
+def _dataset(dataset: Dataset, inputs: dict[str, str]) -> RunDataset:
+    path = f"inputs/dataset{SUFFIXES[dataset.format]}"
+    inputs[path] = dataset.blob
+    return RunDataset.model_validate({"path": path, "format": dataset.format})

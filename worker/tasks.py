@@ -1,0 +1,96 @@
+"""The worker's Celery side: its two tasks, and the two programs that serve them."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+
+from celery import Celery, signals
+from celery.apps.worker import Worker
+from celery.beat import Scheduler, Service
+
+from bell.app import JOBS, RUN_JOB, RUN_SWEEP, SWEEP
+from worker.floor import Floor
+
+logger = logging.getLogger(__name__)
+
+
+def serve_jobs(app: Celery, floor: Floor) -> int:
+    """Run jobs until told to stop (SIGTERM, SIGINT, SIGHUP); returns the exit code."""
+
+    def run_job(job_id: object) -> None:
+        if isinstance(job_id, str):
+            floor.offer(job_id)
+        else:
+            logger.error("dropped a ring for %.200r", job_id)
+
+    app.task(run_job, name=RUN_JOB)
+    # The poll does not wait for the broker: jobs run while that is down.
+    floor.start()
+    try:
+        return _serve(app, JOBS, floor.slots.count, floor.stop)
+    finally:
+        floor.stop()
+        floor.join()
+
+
+def serve_sweep(app: Celery, sweep: Callable[[], None], every_s: float) -> int:
+    """Sweep every `every_s` seconds until told to stop; returns the exit code."""
+    app.task(sweep, name=RUN_SWEEP)
+    app.conf.beat_schedule = {
+        "sweep": {
+            "task": RUN_SWEEP,
+            "schedule": every_s,
+            # What waited for longer is superseded: nothing piles up.
+            "options": {"queue": SWEEP, "expires": every_s},
+        }
+    }
+    stopping = threading.Event()
+    threading.Thread(
+        target=_keep_beating, args=(app, every_s, stopping), name="beat", daemon=True
+    ).start()
+    return _serve(app, SWEEP, 1, stopping.set)
+
+
+def _keep_beating(app: Celery, every_s: float, stopping: threading.Event) -> None:
+    # Celery's own embedded beat is a process, which would outlive a killed worker and go on
+    # ringing. Nothing needs to be remembered between starts, so no schedule file either.
+    while not stopping.is_set():
+        try:
+            Service(app, max_interval=every_s, scheduler_cls=Scheduler).start()
+        except Exception as error:  # noqa: BLE001 - the beat must go on, whatever broke
+            logger.error("the beat broke, another begins", exc_info=error)
+        stopping.wait(every_s)
+
+
+class _Program(Worker):  # type: ignore[misc]
+    """Celery's worker, which a closed terminal stops instead of starting it anew."""
+
+    def install_platform_tweaks(self, worker: Worker) -> None:
+        """As in Worker."""
+        super().install_platform_tweaks(worker)
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+
+
+def _serve(app: Celery, queue: str, threads: int, stop: Callable[[], None]) -> int:
+    def on_stop(**_: object) -> None:
+        stop()
+
+    def leave_logging_alone(**_: object) -> None:
+        """Being connected is what counts."""
+
+    signals.worker_shutting_down.connect(on_stop, weak=False)
+    signals.setup_logging.connect(leave_logging_alone, weak=False)
+    program = _Program(
+        app=app,
+        pool_cls="threads",
+        concurrency=threads,
+        queues=[queue],
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        loglevel="INFO",
+        quiet=True,
+    )
+    program.start()
+    return program.exitcode or 0
