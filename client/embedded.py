@@ -21,6 +21,7 @@ TICK_S = 0.3
 SOON_S = 10.0  # a child that lives shorter than this died "at once"
 STRIKES = 5
 LONGEST_WAIT_S = 10.0
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # only there the user needs no key
 
 Say = Callable[[str], None]
 
@@ -108,7 +109,10 @@ class Embedded:
     def _child(self, name: str, *args: str) -> Child:
         assert self._lock is not None
         environment = child_environment(
-            KD_HOME=str(self.home), KD_HOST=self._host, KD_PORT=str(self._port)
+            KD_HOME=str(self.home),
+            KD_HOST=self._host,
+            KD_PORT=str(self._port),
+            KD_LOCAL_USER="true" if self._host in LOOPBACK else "false",
         )
         return Child(
             name,
