@@ -65,7 +65,7 @@ class Floor:
                 Attempt(self._bench, claim, slot).carry_out()
         except Unavailable as error:
             logger.warning("%s: not claimed: %s", job_id, error)
-        except Exception as error:  # noqa: BLE001 - a thread's outermost seam; the sweep helps
+        except Exception as error:  # a thread's outermost seam; the sweep helps
             logger.error("%s: the attempt broke", job_id, exc_info=error)
         finally:
             self.slots.give(slot)
@@ -88,7 +88,7 @@ class Floor:
                     cleaned_s = now_s
             except Unavailable as error:
                 logger.warning("waiting for the database: %s", error)
-            except Exception as error:  # noqa: BLE001 - the poll must go on, whatever broke
+            except Exception as error:  # the poll must go on, whatever broke
                 logger.error("the poll failed", exc_info=error)
             self._wake.wait(settings.poll_s)
             self._wake.clear()

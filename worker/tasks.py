@@ -58,7 +58,7 @@ def _keep_beating(app: Celery, every_s: float, stopping: threading.Event) -> Non
     while not stopping.is_set():
         try:
             Service(app, max_interval=every_s, scheduler_cls=Scheduler).start()
-        except Exception as error:  # noqa: BLE001 - the beat must go on, whatever broke
+        except Exception as error:  # the beat must go on, whatever broke
             logger.error("the beat broke, another begins", exc_info=error)
         stopping.wait(every_s)
 

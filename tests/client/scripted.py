@@ -67,7 +67,7 @@ def serve(scripted: Scripted) -> Iterator[str]:
         def _give(self) -> None:
             scripted.take(self)(self)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _give  # noqa: N815 - their name
+        do_GET = do_POST = do_PUT = do_DELETE = _give  # their name
 
         def log_message(self, *_: Any) -> None:
             """Quiet."""
