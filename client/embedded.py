@@ -173,7 +173,8 @@ class Embedded:
             self._on_failure()
             return 0.0
         wait_s = float(min(0.5 * 2 ** (strikes - 1), LONGEST_WAIT_S))
-        self._say(f"The {child.name} ended ({_how(child.poll())}); again in {wait_s:.1f} s.")
+        last = " ".join(child.last_lines(1))
+        self._say(f"The {child.name} ended ({_how(child.poll())}); again in {wait_s:.1f} s. {last}")
         return wait_s
 
 
@@ -210,4 +211,4 @@ def _how(code: int | None) -> str:
 
 
 def _is_alarming(line: str) -> bool:
-    return any(word in line for word in ("ERROR", "CRITICAL", "Traceback (most recent call last)"))
+    return any(word in line for word in (" ERROR ", " CRITICAL "))
