@@ -35,7 +35,12 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {Json: JSON(none_as_null=True), int: BigInteger, str: String(200), float: Float(53)}
+    type_annotation_map = {
+        Json: JSON(none_as_null=True),
+        int: BigInteger,
+        str: String(200),
+        float: Float(53),
+    }
 
 
 class Blob(Table):
