@@ -1,0 +1,33 @@
+"""What the client reads from the environment: which service, which key, which home."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_PORT = 8765
+
+
+class ClientSettings(BaseSettings):
+    """Settings of `kd`, prefix KD_."""
+
+    model_config = SettingsConfigDict(env_prefix="KD_", extra="ignore")
+
+    url: str | None = Field(
+        None, description="The service `kd` speaks to; none: the one that runs on `home`."
+    )
+    key: str | None = Field(None, description="Bearer key; none is needed beside `kd up`.")
+    home: Path = Field(Path(".kd"), description="Where `kd up` keeps its database and files.")
+    host: str = Field("127.0.0.1", description="Address `kd up` listens on.")
+    port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port of `kd up`; 0: any free one.")
+
+
+def child_environment(**settings: str) -> dict[str, str]:
+    """This process's environment with `settings` (upper-case names) laid over it.
+
+    Children import the packages beside this one, whatever folder `kd` was started in.
+    """
+    code = str(Path(__file__).resolve().parent.parent)
+    search = os.pathsep.join(filter(None, (code, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1", **settings}

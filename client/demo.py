@@ -1,0 +1,129 @@
+"""The main job from end to end on real digits: its recipe, and its steps over HTTP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from api.views.catalog import Dataset, Model
+from api.views.jobs import Job
+from client.board import Board
+from client.commands.common import download_bar, upload_bar
+from client.digits import write_digits
+from client.display import Display
+from client.errors import ClientError
+from client.follow import follow
+from client.http import Client
+from client.terminal import Terminal
+
+Spec = dict[str, Any]
+
+# The recipe of the README's table. Digits have a right way round, so nothing is flipped.
+EPOCHS = 6
+DATA = {"batch_size": 64, "augment": ["crop"]}
+OPTIMIZER = {"name": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4}
+SCHEDULE = {"name": "cosine", "warmup_epochs": 1.0}
+TEACHER = {"architecture": "resnet20"}
+STUDENT = {"architecture": "resnet8", "options": {"width": 0.25}}
+DISTIL = [
+    {"method": "kd", "temperature": 4.0, "weight": 0.9},
+    {"method": "hard_target", "weight": 0.1},
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the demo made: the student jobs, one per seed, and where the files are."""
+
+    jobs: Sequence[Job]
+    folder: Path
+
+
+def teacher_spec(dataset: str) -> Spec:
+    """Plain training: no teacher, the labels alone."""
+    return {
+        "name": "digits: teacher",
+        "student": TEACHER,
+        "dataset": dataset,
+        "stages": [_stage([{"method": "hard_target"}])],
+        "data": DATA,
+        "baseline": False,
+    }
+
+
+def student_spec(dataset: str, teacher: str, seed: int) -> Spec:
+    """Distillation of a much smaller student, with the same student from scratch beside it."""
+    return {
+        "name": f"digits: student, seed {seed}",
+        "teachers": [{"model": teacher}],
+        "student": STUDENT,
+        "dataset": dataset,
+        "stages": [_stage(DISTIL)],
+        "data": DATA,
+        "seed": seed,
+    }
+
+
+def play(term: Terminal, service: Client, folder: Path, seeds: Sequence[int]) -> Outcome:
+    """Dataset, teacher, the teacher's way out and in again, students, artifacts."""
+    dataset = _push_digits(term, service, folder)
+    trained = _carry_out(term, service, teacher_spec(dataset.id))
+    teacher = _push_teacher(term, service, trained, folder)
+    jobs = [_carry_out(term, service, student_spec(dataset.id, teacher.id, seed)) for seed in seeds]
+    for job in jobs:
+        target = folder / f"student-seed-{(job.spec and job.spec.seed) or 0}"
+        for artifact in service.jobs.artifacts(job.id):
+            with download_bar(term, artifact.name, artifact.size_bytes) as report:
+                service.jobs.pull(artifact, target, report)
+    return Outcome(jobs, folder)
+
+
+def _stage(objectives: list[Spec]) -> Spec:
+    return {
+        "epochs": EPOCHS,
+        "objectives": objectives,
+        "optimizer": OPTIMIZER,
+        "schedule": SCHEDULE,
+    }
+
+
+def _push_digits(term: Terminal, service: Client, folder: Path) -> Dataset:
+    with term.err.status("Reading 5,000 MNIST digits"):
+        path = write_digits(folder / "digits.npz")
+    with upload_bar(term, path) as report:
+        dataset = service.datasets.push(path, format="npz", name="digits", on_progress=report)
+    with term.err.status("Inspecting"):
+        dataset = service.datasets.wait(dataset.id)
+    term.say(
+        f"[green]✓[/] dataset {dataset.id}: {dataset.train:,} images to train on, "
+        f"{dataset.test:,} held out"
+    )
+    return dataset
+
+
+def _push_teacher(term: Terminal, service: Client, job: Job, folder: Path) -> Model:
+    """Fetch the trained weights, then send them as a user with a trained teacher would."""
+    assert job.student_model is not None
+    made = service.models.get(job.student_model)
+    path = folder / "teacher.safetensors"
+    with download_bar(term, path.name, made.size_bytes) as report:
+        service.models.pull(made, path, report)
+    with upload_bar(term, path) as report_sent:
+        teacher = service.models.push_network(
+            path, made.network, name="digits-teacher", on_progress=report_sent
+        )
+    with term.err.status("Inspecting"):
+        teacher = service.models.wait(teacher.id)
+    term.say(f"[green]✓[/] teacher {teacher.id}: {teacher.parameters:,} parameters, uploaded")
+    return teacher
+
+
+def _carry_out(term: Terminal, service: Client, spec: Spec) -> Job:
+    job = service.jobs.submit(spec)
+    board = Board(job.name, job.state)
+    with Display(term.out, board, as_json=term.as_json) as display:
+        job = follow(service.jobs, job.id, display)
+    if job.state != "succeeded":
+        reason = f"{job.error.message} ({job.error.code})" if job.error else str(job.state)
+        raise ClientError(f"The job {job.name!r} did not succeed: {reason}")
+    return job

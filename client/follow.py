@@ -1,0 +1,46 @@
+"""Follows a job to its end: events as they come, its state every few seconds."""
+
+import queue
+import threading
+import time
+
+from api.views.jobs import Event, Job
+from client.display import Display
+from client.errors import ClientError
+from client.jobs import Jobs
+
+LOOK_S = 2.0
+TICK_S = 0.25
+
+
+def follow(jobs: Jobs, job_id: str, display: Display) -> Job:
+    """Show the job until it has ended and return it as it then is. Raises ApiError, Unreachable."""
+    arrivals: queue.SimpleQueue[Event | ClientError | None] = queue.SimpleQueue()
+
+    def listen() -> None:
+        try:
+            for event in jobs.watch(job_id):
+                arrivals.put(event)
+            arrivals.put(None)
+        except ClientError as error:
+            arrivals.put(error)
+
+    threading.Thread(target=listen, name="watch", daemon=True).start()
+    looked_s = 0.0
+    while True:
+        if time.monotonic() - looked_s > LOOK_S:
+            display.board.look(jobs.get(job_id))
+            display.update()
+            looked_s = time.monotonic()
+        try:
+            arrival = arrivals.get(timeout=TICK_S)
+        except queue.Empty:
+            continue
+        if isinstance(arrival, ClientError):
+            raise arrival
+        if arrival is None:
+            job = jobs.get(job_id)
+            display.board.look(job)
+            display.update()
+            return job
+        display.event(arrival.kind, arrival.body, arrival.model_dump(mode="json"))

@@ -1,0 +1,131 @@
+"""Reads files from a zip archive (trusting nothing in it) or from a directory.
+
+Nothing is ever extracted to disk, so a hostile path could do no harm; an archive with one is still
+refused, as is whatever a well-made archive of images never has.
+"""
+
+import stat
+import threading
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from kdcore.data.images import bad_dataset
+from kdcore.errors import RunError
+
+MAX_MEMBERS = 2_000_000
+MAX_TOTAL_BYTES = 64 * 2**30
+MAX_RATIO = 200  # inflated bytes over the archive's own, once that is much
+RATIO_FREE_BYTES = 256 * 2**20
+MAX_DEPTH = 16
+MAX_NAME = 1024
+ENCRYPTED = 0x1
+
+
+class Files(Protocol):
+    """Named bytes; names are relative, with forward slashes, sorted."""
+
+    names: list[str]
+
+    def read(self, name: str) -> bytes:
+        """The whole content. Raises RunError `bad_archive` where it cannot be read."""
+
+
+class Directory:
+    """The files below a directory; links to directories are not followed."""
+
+    def __init__(self, root: Path):
+        self._root = root
+        found = (p for p in root.rglob("*") if p.is_file())
+        self.names = sorted(p.relative_to(root).as_posix() for p in found)
+
+    def read(self, name: str) -> bytes:
+        return (self._root / name).read_bytes()
+
+
+class Archive:
+    """The files in a zip; checked whole when opened. May be read from several threads.
+
+    Raises RunError: `bad_archive` (no zip, truncated, damaged, an unknown compression),
+    `unsafe_archive` (links, devices, absolute or climbing paths, doubled names, encryption, bombs).
+    """
+
+    def __init__(self, path: Path):
+        self._lock = threading.Lock()
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError) as error:
+            raise bad_dataset(f"not a whole zip archive: {error}", "bad_archive") from error
+        members = self._zip.infolist()
+        _check_amount(members, path.stat().st_size)
+        for member in members:
+            _check_member(member)
+        self._members = {m.filename: m for m in members if not m.is_dir()}
+        _check_names(members)
+        self.names = sorted(self._members)
+
+    def read(self, name: str) -> bytes:
+        member = self._members[name]
+        try:
+            with self._lock, self._zip.open(member) as stream:
+                return stream.read(member.file_size + 1)
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
+            raise bad_dataset(
+                f"{name!r} in the archive is damaged: {error}", "bad_archive"
+            ) from error
+
+
+def open_files(path: Path) -> Files:
+    """A directory, or whatever else is there taken for a zip archive."""
+    if path.is_dir():
+        return Directory(path)
+    if not path.is_file():
+        raise bad_dataset(f"there is no dataset at {path.name!r}")
+    return Archive(path)
+
+
+def _unsafe(message: str) -> RunError:
+    return bad_dataset(message, "unsafe_archive")
+
+
+def _check_amount(members: list[zipfile.ZipInfo], archive_bytes: int) -> None:
+    if len(members) > MAX_MEMBERS:
+        raise _unsafe(f"the archive has {len(members)} members; at most {MAX_MEMBERS} are read")
+    total = sum(m.file_size for m in members)
+    if total > MAX_TOTAL_BYTES:
+        raise _unsafe(f"the archive inflates to {total} bytes; at most {MAX_TOTAL_BYTES} are read")
+    if total > RATIO_FREE_BYTES and total > MAX_RATIO * archive_bytes:
+        raise _unsafe(f"the archive inflates {total // max(1, archive_bytes)} times: a zip bomb")
+
+
+def _check_member(member: zipfile.ZipInfo) -> None:
+    name = member.filename
+    # ZipInfo cuts the name at a NUL and replaces the separator: the original tells.
+    shown = repr(member.orig_filename[:200])
+    if "\x00" in member.orig_filename or "\\" in member.orig_filename:
+        raise _unsafe(f"the archive's member {shown} has a path that is not plain")
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
+        raise _unsafe(f"the archive's member {shown} has a path outside of the archive")
+    if not parts or len(parts) > MAX_DEPTH or len(name) > MAX_NAME:
+        raise _unsafe(f"the archive's member {shown} has an empty, too deep or too long path")
+    if member.flag_bits & ENCRYPTED:
+        raise _unsafe(f"the archive's member {shown} is encrypted")
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise _unsafe(f"the archive's member {shown} is a link or a device, not a file")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise bad_dataset(
+            f"the archive's member {shown} has an unusual compression; use stored or deflated",
+            "bad_archive",
+        )
+
+
+def _check_names(members: list[zipfile.ZipInfo]) -> None:
+    seen: set[str] = set()
+    for member in members:
+        folded = str(PurePosixPath(member.filename)).casefold()
+        if folded in seen:
+            raise _unsafe(f"the archive has {member.filename[:200]!r} twice (or but for its case)")
+        seen.add(folded)

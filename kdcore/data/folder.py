@@ -1,0 +1,199 @@
+"""Image folders: `train/CLASS/*.png` and `test/CLASS/*.png`, or `CLASS/*.png`, zipped or not.
+
+Images straight in `train/` (or at the top) have no labels. JPEG, PNG and WebP are told by their
+content. Files that do not have an image's name, hidden files and `__MACOSX` are passed over.
+"""
+
+# N samples, C channels, H height, W width
+
+import io
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from kdcore.data.archive import Files, open_files
+from kdcore.data.images import CHUNK, ImageData, Split, assemble, bad_dataset, check_size, resize
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+FORMATS = ("PNG", "JPEG", "WEBP")
+TRAIN_NAMES = frozenset({"train", "training"})
+TEST_NAMES = frozenset({"test", "testing", "val", "valid", "validation"})
+MAX_PIXELS = 64 * 2**20
+GREY_MODES = frozenset({"1", "L", "I", "F", "I;16", "I;16B", "I;16L"})
+DECODERS = os.cpu_count() or 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Sample:
+    name: str
+    label: str | None
+
+
+def read_folder(path: Path, image_size: tuple[int, int] | None) -> ImageData:
+    """The dataset at the path; where sizes differ, all are stretched to `image_size`, or else to
+    the commonest size. Classes are numbered in the order of their names, numerically where all
+    are numbers. Samples are ordered in turn of all classes, so that the first of them are balanced.
+
+    Raises RunError `bad_dataset`, `bad_archive`, `unsafe_archive`, `dataset_too_large`.
+    """
+    files = open_files(path)
+    splits = _find_samples(files)
+    class_names = _class_names(splits)
+    samples = [s for split in splits.values() for s in split]
+    headers = list(_in_parallel(partial(_header, files), samples))
+    sizes = Counter((height, width) for height, width, _ in headers)
+    channels = 1 if all(grey for _, _, grey in headers) else 3
+    size = sizes.most_common(1)[0][0]
+    if len(sizes) > 1 and image_size is not None:
+        size = image_size
+    check_size(len(samples), channels, *size)
+    loaded = {
+        name: _load(files, split, class_names, channels, size) for name, split in splits.items()
+    }
+    return assemble(loaded["train"], loaded.get("test"), class_names, uniform=len(sizes) == 1)
+
+
+def _find_samples(files: Files) -> dict[str, list[_Sample]]:
+    """The samples of `train` and perhaps `test`."""
+    paths = [p for p in map(PurePosixPath, files.names) if _is_image(p)]
+    if not paths:
+        raise bad_dataset("there are no images (.png, .jpg, .jpeg, .webp)")
+    depth = _wrapping_folders(paths)
+    splits: dict[str, list[_Sample]] = {}
+    tops = {p.parts[depth].lower() for p in paths if len(p.parts) > depth + 1}
+    by_split = bool(tops & TRAIN_NAMES)
+    for path in paths:
+        parts = path.parts[depth:]
+        split = "train"
+        if by_split:
+            split = _split_of(parts)
+            parts = parts[1:]
+        label = parts[0] if len(parts) > 1 else None
+        splits.setdefault(split, []).append(_Sample(str(path), label))
+    return {name: _in_turn(name, samples) for name, samples in splits.items()}
+
+
+def _split_of(parts: tuple[str, ...]) -> str:
+    top = parts[0].lower()
+    if len(parts) > 1 and top in TRAIN_NAMES:
+        return "train"
+    if len(parts) > 1 and top in TEST_NAMES:
+        return "test"
+    raise bad_dataset(f"{'/'.join(parts)} is neither in train nor in test")
+
+
+def _is_image(path: PurePosixPath) -> bool:
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return not hidden and path.suffix.lower() in SUFFIXES
+
+
+def _wrapping_folders(paths: list[PurePosixPath]) -> int:
+    """How many folders at the top hold everything: `cats-and-dogs/train/cat/1.png` has one."""
+    depth = 0
+    while all(len(p.parts) > depth + 1 for p in paths):
+        tops = {p.parts[depth] for p in paths}
+        if len(tops) > 1 or next(iter(tops)).lower() in TRAIN_NAMES | TEST_NAMES:
+            break
+        depth += 1
+    return depth
+
+
+def _in_turn(split: str, samples: list[_Sample]) -> list[_Sample]:
+    """The first of every class, then the second of every class, ..."""
+    labelled = {s.label is not None for s in samples}
+    if len(labelled) > 1:
+        raise bad_dataset(f"{split} has images both inside and outside of class folders")
+    seen: Counter[str | None] = Counter()
+    ranked = []
+    for sample in samples:
+        ranked.append((seen[sample.label], sample.label or "", sample.name, sample))
+        seen[sample.label] += 1
+    return [sample for *_, sample in sorted(ranked, key=lambda r: r[:3])]
+
+
+def _class_names(splits: dict[str, list[_Sample]]) -> tuple[str, ...] | None:
+    train = {s.label for s in splits.get("train", ()) if s.label is not None}
+    test = {s.label for s in splits.get("test", ()) if s.label is not None}
+    if "train" not in splits:
+        raise bad_dataset("there are test images, but no training images")
+    if train and test - train:
+        raise bad_dataset(f"test has classes that train lacks: {sorted(test - train)[:5]}")
+    names = train or test
+    if not names:
+        return None
+    if all(n.isdecimal() for n in names):
+        return tuple(sorted(names, key=lambda n: (int(n), n)))
+    return tuple(sorted(names))
+
+
+def _open(files: Files, name: str) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(files.read(name)), formats=FORMATS)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise bad_dataset(f"{name} is not a PNG, JPEG or WebP image: {error}") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise bad_dataset(f"{name} has {image.width}x{image.height} pixels: too many")
+    return image
+
+
+def _header(files: Files, sample: _Sample) -> tuple[int, int, bool]:
+    """Height, width, and whether it is grey; nothing is decoded."""
+    image = _open(files, sample.name)
+    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    height, width = (image.width, image.height) if turned else (image.height, image.width)
+    return height, width, image.mode in GREY_MODES
+
+
+def _decode(files: Files, channels: int, size: tuple[int, int], sample: _Sample) -> Tensor:
+    try:
+        image = ImageOps.exif_transpose(_open(files, sample.name))
+        pixels = _to_8_bits(image) if channels == 1 else np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise bad_dataset(f"{sample.name} is damaged: {error}") from error
+    image_NCHW = torch.from_numpy(pixels.reshape(1, image.height, image.width, channels).copy())
+    return resize(image_NCHW.permute(0, 3, 1, 2), size)[0]
+
+
+def _to_8_bits(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))
+    return (np.asarray(image).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8)
+
+
+def _load(
+    files: Files,
+    samples: list[_Sample],
+    class_names: tuple[str, ...] | None,
+    channels: int,
+    size: tuple[int, int],
+) -> Split:
+    images_NCHW = torch.empty(
+        (len(samples), channels, *size), dtype=torch.uint8, memory_format=torch.channels_last
+    )
+    decoded = _in_parallel(partial(_decode, files, channels, size), samples)
+    for index, image_CHW in enumerate(decoded):
+        images_NCHW[index] = image_CHW
+    if class_names is None or samples[0].label is None:
+        return Split(images_NCHW, None)
+    number_of = {name: number for number, name in enumerate(class_names)}
+    return Split(images_NCHW, torch.tensor([number_of[str(s.label)] for s in samples]))
+
+
+def _in_parallel(work: Callable[[_Sample], T], samples: list[_Sample]) -> Iterator[T]:
+    """Results in order, with few of them waiting at a time."""
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for start in range(0, len(samples), CHUNK):
+            yield from pool.map(work, samples[start : start + CHUNK])

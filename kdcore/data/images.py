@@ -1,0 +1,146 @@
+"""A dataset in memory: splits of uint8 images with class numbers, and what they must satisfy."""
+
+# N samples, C channels, H height, W width
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from kdcore.errors import RunError
+from kdcore.spec.events import Exit
+
+MIN_SIDE, MAX_SIDE = 4, 1024
+MAX_CHANNELS = 16
+MAX_CLASSES = 1_000_000
+MAX_BYTES = 16 * 2**30  # of all pixels, in memory
+CHUNK = 1024  # images worked on at a time
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images (uint8) and their class numbers (int64), if there are labels."""
+
+    images_NCHW: Tensor
+    labels_N: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.images_NCHW)
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A whole dataset, all images of one size; `uniform`: whether they came like that."""
+
+    train: Split
+    test: Split | None
+    class_names: tuple[str, ...] | None
+    num_classes: int | None
+    channels: int
+    height: int
+    width: int
+    uniform: bool = True
+
+
+def bad_dataset(message: str, code: str = "bad_dataset") -> RunError:
+    """The error for a dataset that cannot be used."""
+    return RunError(code, message, pointer="/dataset", exit=Exit.BAD_INPUT)
+
+
+def check_size(count: int, channels: int, height: int, width: int) -> None:
+    """Refuse what no network here reads or what does not fit into memory."""
+    if count == 0:
+        raise bad_dataset("a split has no images")
+    if not (MIN_SIDE <= height <= MAX_SIDE and MIN_SIDE <= width <= MAX_SIDE):
+        raise bad_dataset(
+            f"images are {height}x{width} pixels; each side must be {MIN_SIDE} to {MAX_SIDE}"
+        )
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise bad_dataset(f"images have {channels} channels; at most {MAX_CHANNELS} work")
+    if count * channels * height * width > MAX_BYTES:
+        raise bad_dataset(
+            f"{count} images of {channels}x{height}x{width} need more than"
+            f" {MAX_BYTES // 2**30} GiB; make them smaller",
+            code="dataset_too_large",
+        )
+
+
+def to_labels(values: NDArray[np.generic], count: int, name: str) -> Tensor:
+    """Class numbers from an array of shape (N,) or (N, 1).
+
+    Numbers without any sample are fine (the class exists); negative and non-integer ones are not.
+    """
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise bad_dataset(f"{name} has shape {values.shape}; give one class number per image")
+    if len(values) != count:
+        raise bad_dataset(f"{name} has {len(values)} labels for {count} images")
+    if not np.issubdtype(values.dtype, np.integer):
+        raise bad_dataset(f"{name} has type {values.dtype}; labels are integers from 0")
+    low, high = int(values.min()), int(values.max())
+    if low < 0:
+        raise bad_dataset(f"{name} has the label {low}; labels are integers from 0")
+    if high >= MAX_CLASSES:
+        raise bad_dataset(f"{name} has the label {high}; there are at most {MAX_CLASSES} classes")
+    return torch.from_numpy(values.astype(np.int64))
+
+
+def assemble(
+    train: Split,
+    test: Split | None,
+    class_names: tuple[str, ...] | None = None,
+    uniform: bool = True,
+) -> ImageData:
+    """The dataset of these splits, checked against each other.
+
+    The number of classes is the largest label of either split plus one, unless classes are named.
+    """
+    _, channels, height, width = train.images_NCHW.shape
+    if test is not None:
+        if test.images_NCHW.shape[1:] != train.images_NCHW.shape[1:]:
+            raise bad_dataset(
+                f"training images are {tuple(train.images_NCHW.shape[1:])}, test images are"
+                f" {tuple(test.images_NCHW.shape[1:])} (channels, height, width)"
+            )
+        if train.labels_N is not None and test.labels_N is None:
+            raise bad_dataset("the training images have labels, but the test images have none")
+    splits = [train] if test is None else [train, test]
+    tops = [int(s.labels_N.max()) + 1 for s in splits if s.labels_N is not None]
+    num_classes = len(class_names) if class_names else max(tops, default=None)
+    if num_classes is not None and num_classes < 2:
+        raise bad_dataset("all images are of one class; there must be at least 2 classes")
+    return ImageData(train, test, class_names, num_classes, channels, height, width, uniform)
+
+
+def resize(images_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Stretch uint8 images to (height, width), bilinear with antialiasing."""
+    if images_NCHW.shape[2:] == size:
+        return images_NCHW
+    check_size(len(images_NCHW), images_NCHW.shape[1], *size)
+    return torch.cat(
+        [
+            functional.interpolate(
+                chunk_BCHW, size, mode="bilinear", align_corners=False, antialias=True
+            )
+            for chunk_BCHW in torch.split(images_NCHW, CHUNK)
+        ]
+    )
+
+
+def pad(images_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Surround images with zeros to (height, width); an odd pixel more goes below and right."""
+    height, width = size
+    rows, columns = height - images_NCHW.shape[2], width - images_NCHW.shape[3]
+    if rows < 0 or columns < 0:
+        raise RunError(
+            "bad_pad",
+            f"pad_to is {height}x{width}, but the images are already"
+            f" {images_NCHW.shape[2]}x{images_NCHW.shape[3]}",
+            pointer="/data/pad_to",
+        )
+    left, top = columns // 2, rows // 2
+    return functional.pad(images_NCHW, (left, columns - left, top, rows - top))

@@ -1,0 +1,205 @@
+"""Loads weights into a network of known architecture, strictly, and saves them as safetensors.
+
+Only tensors are read. A pickled state dict is opened with torch's restricted unpickler; whatever
+could run code (pickled modules, TorchScript, `.pt2`) is refused by its content.
+"""
+
+import json
+import math
+import pickle
+import re
+import struct
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from kdcore.errors import RunError
+from kdcore.networks.zoo import build_network
+from kdcore.spec.events import Exit
+from kdcore.spec.parts import WeightsFormat
+from kdcore.spec.run import Network
+
+ZIP_MAGIC = b"PK\x03\x04"
+MAX_HEADER_BYTES = 16 * 2**20
+WRAPPERS = ("state_dict", "model_state_dict", "model", "model_ema", "state_dict_ema")
+PREFIXES = ("module.", "model.", "_orig_mod.")
+PICKLE_ADVICE = "give its state_dict(), saved as safetensors"
+SHOWN_NAMES = 5
+FORBIDDEN_GLOBAL = re.compile(r"(?:GLOBAL|class|global:?) ([\w.]+\.[\w.]+)")
+
+
+def load_network(network: Network, path: Path, format: WeightsFormat = "safetensors") -> nn.Module:
+    """The network with the weights of the file: every name, shape and kind of number must fit.
+
+    Floats of another precision are converted to the network's own. Raises RunError (exit
+    BAD_INPUT): `weights_mismatch`, `bad_weights` (not what it claims, damaged, not finite),
+    `unsafe_weights` (could run code); and what `build_network` raises.
+    """
+    module = build_network(network)
+    read = _read_safetensors if format == "safetensors" else _read_state_dict
+    tensors = read(path)
+    expected = module.state_dict()
+    _check_fit(network.architecture, expected, tensors)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise _bad(f"{name} holds values that are not finite (NaN or infinity)")
+    module.load_state_dict(tensors, strict=True)
+    return module
+
+
+def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """All parameters and buffers as safetensors, on the CPU, in the plain memory layout."""
+    tensors = {
+        name: tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
+        for name, tensor in module.state_dict().items()
+    }
+    save_file(tensors, path, metadata={"format": "pt", **(metadata or {})})
+
+
+def _bad(message: str, code: str = "bad_weights") -> RunError:
+    return RunError(code, message, pointer="/weights", exit=Exit.BAD_INPUT)
+
+
+def _check_fit(
+    architecture: str, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]
+) -> None:
+    problems = []
+    if missing := expected.keys() - given.keys():
+        problems.append(f"missing: {_listed(missing)}")
+    if unexpected := given.keys() - expected.keys():
+        problems.append(f"unexpected: {_listed(unexpected)}")
+    shared = expected.keys() & given.keys()
+    if reshaped := [n for n in shared if expected[n].shape != given[n].shape]:
+        shapes = (f"{n} {_shape(given[n])} for {_shape(expected[n])}" for n in sorted(reshaped))
+        problems.append(f"of another shape: {_listed(shapes, len(reshaped))}")
+    if retyped := [n for n in shared if _kind(expected[n]) != _kind(given[n])]:
+        problems.append(f"of another type: {_listed(f'{n} {given[n].dtype}' for n in retyped)}")
+    if problems:
+        raise _bad(
+            f"the weights do not fit {architecture}; {'; '.join(problems)}", "weights_mismatch"
+        )
+
+
+def _kind(tensor: Tensor) -> str:
+    if tensor.is_floating_point():
+        return "float"
+    return "complex" if tensor.is_complex() else "integer"
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(str(side) for side in tensor.shape) or "scalar"
+
+
+def _listed(names: Iterable[str], count: int | None = None) -> str:
+    ordered = sorted(names)
+    count = len(ordered) if count is None else count
+    shown = ", ".join(ordered[:SHOWN_NAMES])
+    return shown if count <= SHOWN_NAMES else f"{shown} and {count - SHOWN_NAMES} more"
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    _check_header(path)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _bad(f"not a whole safetensors file: {error}") from error
+
+
+def _check_header(path: Path) -> None:
+    """The header's length is bounded by ours and by the file's, before anything is parsed."""
+    file_bytes = path.stat().st_size
+    with path.open("rb") as stream:
+        prefix = stream.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else math.inf
+        if length > MAX_HEADER_BYTES or 8 + length > file_bytes:
+            raise _bad(f"not a whole safetensors file: {_looks_like(prefix)}")
+        try:
+            json.loads(stream.read(int(length)))
+        except (ValueError, RecursionError) as error:
+            raise _bad(f"not a safetensors file: its header is not JSON ({error})") from error
+
+
+def _looks_like(prefix: bytes) -> str:
+    if prefix.startswith(ZIP_MAGIC):
+        return "it is a zip archive; where it is PyTorch's, the format is state_dict"
+    if _is_pickle(prefix):
+        return f"it is a pickle; {PICKLE_ADVICE}"
+    if prefix.startswith(b"\x89HDF"):
+        return f"it is an HDF5 file, as Keras writes; {PICKLE_ADVICE}"
+    return "its header is longer than the file"
+
+
+def _is_pickle(prefix: bytes) -> bool:
+    return len(prefix) > 1 and prefix[0] == 0x80 and 2 <= prefix[1] <= 5
+
+
+def _read_state_dict(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as stream:
+        prefix = stream.read(8)
+    if prefix.startswith(ZIP_MAGIC):
+        _check_zip(path)
+    elif not _is_pickle(prefix):
+        raise _bad("not a PyTorch state dict: neither a zip archive nor a pickle")
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+    except pickle.UnpicklingError as error:
+        raise _refused_pickle(error) from error
+    except (RuntimeError, ValueError, EOFError, KeyError, OSError, TypeError, IndexError) as error:
+        raise _bad(f"not a whole PyTorch state dict: {_first_line(error)}") from error
+    return _unwrap(loaded)
+
+
+def _refused_pickle(error: pickle.UnpicklingError) -> RunError:
+    """torch's own message tells users how to load the file anyway; ours does not."""
+    named = FORBIDDEN_GLOBAL.search(str(error))
+    what = f"would build or run {named[1]!r}" if named else "holds more than tensors, or is damaged"
+    return _bad(f"the pickled file {what}; {PICKLE_ADVICE}", "unsafe_weights")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _check_zip(path: Path) -> None:
+    """PyTorch's archives of tensors are stored, not deflated, and hold one pickle and no code."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise _bad(f"not a whole PyTorch file: {error}") from error
+    names = [m.filename.partition("/")[2] for m in members]
+    if any(n.startswith("code/") or n == "constants.pkl" for n in names):
+        raise _bad(f"a TorchScript module, which is code; {PICKLE_ADVICE}", "unsafe_weights")
+    if any(n.startswith(("models/", "archive_format", "archive_version")) for n in names):
+        raise _bad(f"an exported program (.pt2), which is code; {PICKLE_ADVICE}", "unsafe_weights")
+    if "data.pkl" not in names:
+        raise _bad("a zip archive, but not one of PyTorch's")
+    if any(m.compress_type != zipfile.ZIP_STORED for m in members):
+        raise _bad("a compressed PyTorch archive; torch.save never makes one", "unsafe_weights")
+
+
+def _unwrap(loaded: object) -> dict[str, Tensor]:
+    """The state dict inside a training checkpoint, without the prefixes that wrappers leave."""
+    for _ in range(len(WRAPPERS)):
+        if not isinstance(loaded, Mapping):
+            break
+        inner = next((loaded[w] for w in WRAPPERS if isinstance(loaded.get(w), Mapping)), None)
+        if inner is None:
+            break
+        loaded = inner
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise _bad(f"no state dict: the file holds a {type(loaded).__name__}")
+    for name, tensor in loaded.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor) or tensor.is_sparse:
+            raise _bad(f"no state dict: {str(name)[:100]!r} is a {type(tensor).__name__}")
+    tensors = dict(loaded)
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors

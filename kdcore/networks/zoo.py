@@ -1,0 +1,115 @@
+"""Builds any network by name: ours, `torchvision/NAME` or `timm/NAME`; weights are random."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import partial
+
+from torch import nn
+
+from kdcore.errors import RunError
+from kdcore.networks import foreign
+from kdcore.networks.mobilenet import MobileNetV2
+from kdcore.networks.resnet import ResNet
+from kdcore.networks.shufflenet import ShuffleNetV1, ShuffleNetV2
+from kdcore.networks.vgg import Vgg
+from kdcore.networks.wide_resnet import WideResNet
+from kdcore.spec.run import Input, Network
+
+MAX_WIDTH = 32.0
+
+Builder = Callable[[Input, int, float], nn.Module]
+
+
+def _resnet(
+    depth: int, channels: tuple[int, int, int, int], input: Input, classes: int, width: float
+) -> nn.Module:
+    return ResNet(depth, channels, input.channels, classes, width)
+
+
+def _wide_resnet(depth: int, widen: int, input: Input, classes: int, width: float) -> nn.Module:
+    return WideResNet(depth, widen, input.channels, classes, width)
+
+
+def _vgg(depth: int, input: Input, classes: int, width: float) -> nn.Module:
+    return Vgg(depth, input.channels, min(input.height, input.width), classes, width)
+
+
+def _mobilenet(input: Input, classes: int, width: float) -> nn.Module:
+    return MobileNetV2(input.channels, classes, width)
+
+
+def _shufflenet_v1(input: Input, classes: int, width: float) -> nn.Module:
+    return ShuffleNetV1(input.channels, classes, width)
+
+
+def _shufflenet_v2(input: Input, classes: int, width: float) -> nn.Module:
+    return ShuffleNetV2(input.channels, classes, width)
+
+
+BUILDERS: dict[str, Builder] = {
+    **{f"resnet{d}": partial(_resnet, d, (16, 16, 32, 64)) for d in (8, 14, 20, 32, 44, 56, 110)},
+    **{f"resnet{d}x4": partial(_resnet, d, (32, 64, 128, 256)) for d in (8, 32)},
+    **{f"wrn_{d}_{w}": partial(_wide_resnet, d, w) for d in (16, 40) for w in (1, 2)},
+    **{f"vgg{d}": partial(_vgg, d) for d in (8, 11, 13, 16, 19)},
+    "mobilenetv2": _mobilenet,
+    "shufflenetv1": _shufflenet_v1,
+    "shufflenetv2": _shufflenet_v2,
+}
+DEFAULT_WIDTH = {"mobilenetv2": 0.5}
+
+
+def architecture_names() -> list[str]:
+    """Our own networks, in the order they are listed to users."""
+    return list(BUILDERS)
+
+
+def build_network(network: Network) -> nn.Module:
+    """The network with freshly drawn weights (torch's global generator); logits_BK = net(x_BCHW).
+
+    Raises RunError: `unknown_architecture` with the closest names, `bad_option`, `bad_input_size`.
+    """
+    name = network.architecture
+    if name in BUILDERS:
+        return BUILDERS[name](network.input, network.num_classes, _width(network))
+    library, _, model = name.partition("/")
+    if library in foreign.LIBRARIES and model in foreign.model_names(library):
+        return foreign.build(library, model, network)
+    raise RunError(
+        "unknown_architecture",
+        f"no architecture is named {name!r}; {_suggestion(name)}",
+        pointer="/architecture",
+    )
+
+
+def _width(network: Network) -> float:
+    for option in network.options:
+        if option != "width":
+            raise RunError(
+                "bad_option",
+                f"{network.architecture} has no option {option!r}; it has: width",
+                pointer=f"/options/{option}",
+            )
+    width = network.options.get("width", DEFAULT_WIDTH.get(network.architecture, 1.0))
+    if isinstance(width, bool | str) or not 0 < width <= MAX_WIDTH:
+        raise RunError(
+            "bad_option",
+            f"width is {width!r}; it must be a number above 0, at most {MAX_WIDTH:g}",
+            pointer="/options/width",
+        )
+    return float(width)
+
+
+def _suggestion(name: str) -> str:
+    library, slash, model = name.partition("/")
+    if slash and library in foreign.LIBRARIES:
+        close = [f"{library}/{n}" for n in _closest(model, foreign.model_names(library))]
+    else:
+        close = _closest(name, architecture_names())
+        close += [f"{lib}/{name}" for lib in foreign.LIBRARIES if name in foreign.model_names(lib)]
+    if close:
+        return f"the closest are: {', '.join(close)}"
+    return f"ours are: {', '.join(architecture_names())}; or torchvision/NAME, timm/NAME"
+
+
+def _closest(name: str, names: list[str]) -> list[str]:
+    return get_close_matches(name.lower(), names, n=5, cutoff=0.5)
