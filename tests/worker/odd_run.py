@@ -23,8 +23,8 @@ class OddRun:
         self.script: dict[str, Any] = json.loads(told.read_text())
         self.seq = 0
         self.stopped = False
-        if not self.script.get("deaf"):
-            signal.signal(signal.SIGTERM, self._stop)
+        deaf = self.script.get("deaf", False)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if deaf else self._stop)
 
     def _stop(self, *_: object) -> None:
         self.stopped = True
@@ -36,10 +36,10 @@ class OddRun:
         with (self.directory / "events.jsonl").open("a") as file:
             file.write(json.dumps(event) + "\n")
 
-    def end(self, code: int, **fields: Any) -> int:
+    def end(self, status: int, **fields: Any) -> int:
         """The last event, and the exit code."""
         self.say("end", **{"exit": "X", "code": "ok", "message": "done"} | fields)
-        return code
+        return status
 
     def resume(self) -> int:
         """The step of the newest checkpoint, or 0."""
