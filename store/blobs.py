@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.orm import Session
 
+from store.db import db_now
 from store.disk import full_disk, sync_folder
 from store.errors import NotFound
 from store.tables import Blob
@@ -183,7 +184,5 @@ def make_blobs(url: str) -> Blobs:
 
 def record(session: Session, blob: Stored) -> None:
     """Note a stored blob in the database, so that other rows may point at it."""
-    from store.db import db_now
-
     row = {"sha256": blob.sha256, "size": blob.size, "created_at": db_now(session)}
     insert_missing(session, Blob, [row])

@@ -19,6 +19,7 @@ class Database:
     """Opens sessions. Raises `Unavailable` (or `NoSpace`) where the database does not answer."""
 
     def __init__(self, url: str):
+        self.url = url
         self.engine = make_engine(url)
         reading = self.engine.execution_options(postgresql_readonly=True)
         writing = self.engine.execution_options(kd_write=True)

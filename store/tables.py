@@ -35,7 +35,7 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {Json: JSON, int: BigInteger, str: String(200), float: Float(53)}
+    type_annotation_map = {Json: JSON(none_as_null=True), int: BigInteger, str: String(200), float: Float(53)}
 
 
 class Blob(Table):
@@ -88,7 +88,7 @@ class Model(Table):
     upload_blob: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
     blob: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
     parameters: Mapped[int | None]
-    modules: Mapped[list[str] | None] = mapped_column(JSON)
+    modules: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[Json | None]
     inspect_job: Mapped[str | None]
     source_job: Mapped[str | None]  # the job whose student this is
