@@ -74,11 +74,13 @@ class Guard:
 
         try:
             await self.app(scope, receive, watched_send)
+            return None
         except Exception as error:  # noqa: BLE001 - outermost: whatever a route lets through
-            if started:
-                raise
-            return _bug(scope["request_id"], error)
-        return None
+            bug = error
+        if started:
+            raise bug  # the server cuts the connection: half an answer must not look whole
+        log.error("request %s failed", scope["request_id"], exc_info=bug)
+        return 500, "internal_error", "this is our mistake; the request id finds it in the log"
 
     def _refuse(self, scope: Scope, headers: Headers) -> Refused | None:
         host = headers.get("host", "")
@@ -89,11 +91,6 @@ class Guard:
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             return 400, "bad_request", "the address may not hold NUL"
         return None
-
-
-def _bug(request_id: str, error: Exception) -> Refused:
-    log.error("request %s failed", request_id, exc_info=error)
-    return 500, "internal_error", "this is our mistake; the request id finds it in the log"
 
 
 def host_name(host: str) -> str:
