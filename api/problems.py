@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from api.views.common import FieldError, Problem
 from store.errors import Conflict, Invalid, NotFound, NotReady, StoreError, Unavailable
@@ -79,7 +80,18 @@ def _on_http(request: Request, error: Exception) -> Response:
             request, error.status_code, error.code, error.detail, error.errors, error.headers
         )
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-    return _answer(request, error.status_code, code, error.detail, (), error.headers)
+    headers = error.headers
+    if error.status_code == 405:
+        headers = {"Allow": ", ".join(_allowed(request))}
+    return _answer(request, error.status_code, code, error.detail, (), headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Methods that some route of this address takes."""
+    methods = ("GET", "HEAD", "POST", "PUT", "DELETE")
+    routes = request.app.routes
+    tries = {method: {**request.scope, "method": method} for method in methods}
+    return [m for m in methods if any(r.matches(tries[m])[0] is Match.FULL for r in routes)]
 
 
 def _on_invalid(request: Request, error: Exception) -> Response:

@@ -90,7 +90,7 @@ class StageRun:
             self._scaler.step(self._optimizer)  # masks by itself
             self._scaler.update()
         else:
-            torch.autograd.backward(loss.total)
+            loss.total.backward()  # type: ignore[no-untyped-call]
             setattr(self._optimizer, "found_inf", masked)  # noqa: B010 -- fused steps read it
             self._optimizer.step()
         return loss

@@ -66,7 +66,7 @@ class Attempt:
         except Unavailable as error:
             self._log.error("given up, the sweep will put the job back: %s", error)
         else:
-            self._log.info("the job is %s", job.state.value)
+            self._log.info("the job is %s", job.state)
             if not self._bench.settings.keep_runs:
                 self._dir.tidy(forget=job.state in (State.SUCCEEDED, State.CANCELLED))
 

@@ -11,6 +11,7 @@ from celery.beat import Scheduler, Service
 
 from bell.app import JOBS, RUN_JOB, RUN_SWEEP, SWEEP
 from worker.floor import Floor
+from worker.seam import report
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,11 @@ def serve_jobs(app: Celery, floor: Floor) -> int:
 
 def serve_sweep(app: Celery, sweep: Callable[[], None], every_s: float) -> int:
     """Sweep every `every_s` seconds until told to stop; returns the exit code."""
-    app.task(sweep, name=RUN_SWEEP)
+
+    def run_sweep() -> None:
+        sweep()
+
+    app.task(run_sweep, name=RUN_SWEEP)
     app.conf.beat_schedule = {
         "sweep": {
             "task": RUN_SWEEP,
@@ -58,8 +63,8 @@ def _keep_beating(app: Celery, every_s: float, stopping: threading.Event) -> Non
     while not stopping.is_set():
         try:
             Service(app, max_interval=every_s, scheduler_cls=Scheduler).start()
-        except Exception as error:  # the beat must go on, whatever broke
-            logger.error("the beat broke, another begins", exc_info=error)
+        except Exception as error:  # noqa: BLE001 - the beat must go on, whatever broke
+            report("the beat broke, another begins", error)
         stopping.wait(every_s)
 
 
