@@ -91,7 +91,7 @@ def _keep_student(
     )
     s.add(student)
     s.flush()
-    teachers = [teacher.last.accuracy for teacher in result.teachers]
+    teachers = [t.last.accuracy for t in result.teachers if t.last.accuracy is not None]
     return {
         "student_model": student.id,
         "student_accuracy": result.student.last.accuracy,
