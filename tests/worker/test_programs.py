@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import redis
-from kombu import Connection
+from kombu.connection import Connection
 
 from bell.app import make_app
 from bell.config import BellSettings
@@ -94,7 +95,8 @@ def local(shop: Shop) -> Iterator[Programs]:
 
 def send_garbage(programs: Programs) -> None:
     """Things no bell of ours would send, by both roads into the queue."""
-    with Connection(programs.bell.url) as connection, connection.SimpleQueue("jobs") as queue:
+    broker = Connection(programs.bell.url)  # type: ignore[no-untyped-call]
+    with broker as connection, connection.SimpleQueue("jobs") as queue:
         for body in ("no task", [["job_1"], {}, {}], 7):
             queue.put(body)
     app = make_app(programs.bell)
@@ -136,8 +138,8 @@ def is_gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def start_busy(programs: Programs, **script: object) -> tuple[subprocess.Popen[bytes], str]:
-    job_id = programs.shop.job(**{"steps": 600} | script)
+def start_busy(programs: Programs, **script: Any) -> tuple[subprocess.Popen[bytes], str]:
+    job_id = programs.shop.job(steps=600, **script)
     worker = programs.start(JOBS, POLL_S=0.2)
     wait_until(lambda: "student/loss" in programs.shop.get(job_id).latest, 30)
     return worker, job_id
