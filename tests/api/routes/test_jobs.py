@@ -87,7 +87,9 @@ def test_cancel_pause_resume_retry(either: House) -> None:
     either.rung.clear()
     assert ok(either.http.post(f"{path}/resume"))["state"] == "queued"
     assert either.rung == [path.rpartition("/")[2]]
-    refused(either.http.post(f"{path}/retry?x=1", headers={"origin": "http://e"}), 403, "cross_origin")
+    refused(
+        either.http.post(f"{path}/retry?x=1", headers={"origin": "http://e"}), 403, "cross_origin"
+    )
     claim = either.claim(path.rpartition("/")[2])
     asked = either.http.post(f"{path}/cancel")
     assert asked.status_code == 202
