@@ -58,6 +58,10 @@ class Jobs:
         """Every move of the job's state, oldest first."""
         return tuple(self._transport.pages(f"/jobs/{job_id}/transitions", Transition))
 
+    def events(self, job_id: str) -> Iterator[Event]:
+        """What has happened so far, oldest first, fetched page by page; see `watch`."""
+        return self._transport.pages(f"/jobs/{job_id}/events", Event)
+
     def metrics(
         self,
         job_id: str,

@@ -1,5 +1,8 @@
 """The one error a run reports to its user: named, with a JSON pointer and an exit code."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from kdcore.spec.events import Exit
 
 
@@ -14,3 +17,13 @@ class RunError(ValueError):
         self.message = message
         self.pointer = pointer
         self.exit = exit
+
+
+@contextmanager
+def pointing(pointer: str) -> Iterator[None]:
+    """Prefix the pointer of any RunError raised inside: it says where in the spec it happened."""
+    try:
+        yield
+    except RunError as error:
+        where = pointer + (error.pointer or "")
+        raise RunError(error.code, error.message, pointer=where, exit=error.exit) from error

@@ -36,7 +36,11 @@ def serve_jobs(app: Celery, floor: Floor) -> int:
 
 def serve_sweep(app: Celery, sweep: Callable[[], None], every_s: float) -> int:
     """Sweep every `every_s` seconds until told to stop; returns the exit code."""
-    app.task(sweep, name=RUN_SWEEP)
+
+    def run_sweep() -> None:
+        sweep()
+
+    app.task(run_sweep, name=RUN_SWEEP)
     app.conf.beat_schedule = {
         "sweep": {
             "task": RUN_SWEEP,

@@ -9,10 +9,11 @@ from kdcore.spec.run import Network
 
 
 class Score(Part):
-    """Accuracy (0 to 1) and mean cross-entropy; `agreement`: share with the teacher's top class."""
+    """Accuracy (0 to 1) and mean cross-entropy, where there are labels of the network's classes;
+    `agreement`: share with the teachers' top class."""
 
-    accuracy: float
-    loss: float
+    accuracy: float | None
+    loss: float | None
     samples: int
     agreement: float | None = None
 
@@ -57,6 +58,9 @@ class DistillResult(Part):
     task: Literal["distill"] = "distill"
     split: Literal["test", "validation", "none"]
     teachers: tuple[NetworkReport, ...]
+    ensemble: Score | None = Field(
+        None, description="Of several teachers' mean; it stands for the teacher then."
+    )
     student: NetworkReport
     baseline: NetworkReport | None
     gain: float | None = Field(description="Student minus baseline accuracy.")

@@ -1,0 +1,120 @@
+"""Checkpoints on disk: a directory each, whole or not there, verified when read.
+
+    checkpoints/00000007/state.safetensors  tensors
+                         state.json         everything else
+                         manifest.json      sha256 and size of both; written last
+
+Written under a temporary name, every file and the directory flushed to disk, then renamed, then
+the parent flushed. The newest two stay. Nothing is pickled.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+KEEP = 2
+MANIFEST = "manifest.json"
+_TENSORS, _FACTS = "state.safetensors", "state.json"
+_TEMPORARY = ".writing-"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All state of a run at a step boundary: tensors by name, and JSON values."""
+
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(f"{_TEMPORARY}*"):
+            shutil.rmtree(leftover)
+
+    def save(self, snapshot: Snapshot) -> Path:
+        """Write a checkpoint; when this returns it is safely on disk. Raises OSError."""
+        numbers = [int(p.name) for p in self._all()]
+        name = f"{max(numbers, default=0) + 1:08d}"
+        writing = self._folder / f"{_TEMPORARY}{name}"
+        try:
+            writing.mkdir()
+            _write(writing, _files(snapshot))
+            final = self._folder / name
+            writing.rename(final)
+        except OSError:
+            shutil.rmtree(writing, ignore_errors=True)
+            raise
+        _flush(self._folder)
+        for old in self._all()[:-KEEP]:
+            shutil.rmtree(old)
+        return final
+
+    def load(self) -> tuple[Snapshot | None, list[str]]:
+        """The newest valid checkpoint, or None; and what was found damaged, in words.
+
+        Damaged ones are removed, so that keeping two means two good ones.
+        """
+        complaints: list[str] = []
+        for path in reversed(self._all()):
+            try:
+                return _read(path), complaints
+            except (OSError, ValueError, KeyError, SafetensorError) as error:
+                complaints.append(f"checkpoint {path.name} is damaged and was removed: {error}")
+                shutil.rmtree(path, ignore_errors=True)
+        return None, complaints
+
+    def _all(self) -> list[Path]:
+        return sorted(p for p in self._folder.iterdir() if p.name.isdigit())
+
+
+def _files(snapshot: Snapshot) -> dict[str, bytes]:
+    tensors = {k: t.detach().cpu().contiguous().clone() for k, t in snapshot.tensors.items()}
+    files = {
+        _TENSORS: safetensors.torch.save(tensors),
+        _FACTS: json.dumps(snapshot.facts).encode(),
+    }
+    manifest = {
+        name: {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+        for name, data in files.items()
+    }
+    return {**files, MANIFEST: json.dumps({"files": manifest}, indent=1).encode()}
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        with (folder / name).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    _flush(folder)
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> Snapshot:
+    manifest = json.loads((path / MANIFEST).read_bytes())["files"]
+    data = {}
+    for name in (_TENSORS, _FACTS):
+        data[name] = (path / name).read_bytes()
+        if hashlib.sha256(data[name]).hexdigest() != manifest[name]["sha256"]:
+            raise ValueError(f"{name} does not have the hash its manifest says")
+    return Snapshot(safetensors.torch.load(data[_TENSORS]), json.loads(data[_FACTS]))

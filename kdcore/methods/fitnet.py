@@ -1,0 +1,127 @@
+"""Hints from a teacher's middle layer (FitNets; Romero et al. 2014, section 2.2).
+
+    loss = mean (a(r(x_guided)) - x_hint)^2
+
+mean over batch, channels and positions. r is a convolution that brings the guided layer's channels
+and size to the hint's, without batch norm; a is the hint layer's own nonlinearity.
+
+Alone in a stage this is the paper's first stage: both passes end at the deepest tap, so only the
+student up to its guided layer and r learn; the second stage (`kd` and `hard_target`, the paper's
+soft weight falling linearly from 4 to 1) starts from there. Beside an objective that reads logits
+it is the joint form that many codes call FitNets; the paper does not have it.
+Departures from the paper: mean instead of half the sum of squares (weights do not depend on
+sizes); where the sizes are no multiples of each other the map is resized, then convolved 1x1;
+several teachers have a regressor each, and their losses are averaged by the teachers' weights.
+
+B: batch, C: channels, H, W: height and width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdcore.data.batches import Batch
+from kdcore.errors import RunError, pointing
+from kdcore.method import Method, Setting, implements
+from kdcore.numerics import in_float32
+from kdcore.probe import Probe
+from kdcore.spec.methods import FitnetKnobs, Tap
+from kdcore.taps import Outputs
+
+
+@in_float32
+def hint_loss(regressed_BCHW: Tensor, hint_BCHW: Tensor) -> Tensor:
+    """Mean squared error over batch, channels and positions."""
+    return functional.mse_loss(regressed_BCHW, hint_BCHW)
+
+
+def make_regressor(guided_CHW: tuple[int, ...], hint_CHW: tuple[int, ...]) -> nn.Module:
+    """A convolution from the guided map's channels and size to the hint's.
+
+    Equal sizes: 1x1. Shrinking by a whole number n: kernel 2n - 1, stride n. Growing by n:
+    transposed, stride n. Anything else: bilinear resize, then 1x1.
+    """
+    (c_in, *size_in), (c_out, *size_out) = guided_CHW, hint_CHW
+    if size_in == size_out:
+        return nn.Conv2d(c_in, c_out, 1)
+    shrink = _multiples(size_in, size_out)
+    if shrink:
+        kernel, padding = tuple(2 * n - 1 for n in shrink), tuple(n - 1 for n in shrink)
+        return nn.Conv2d(c_in, c_out, kernel, shrink, padding)  # type: ignore[arg-type]
+    grow = _multiples(size_out, size_in)
+    if grow:
+        padding = tuple(n // 2 for n in grow)
+        kernel = tuple(n + 2 * (n // 2) for n in grow)
+        return nn.ConvTranspose2d(c_in, c_out, kernel, grow, padding)  # type: ignore[arg-type]
+    resize = nn.Upsample(size=tuple(size_out), mode="bilinear", align_corners=False)
+    return nn.Sequential(resize, nn.Conv2d(c_in, c_out, 1))
+
+
+def _multiples(large: Sequence[int], small: Sequence[int]) -> tuple[int, ...]:
+    """How many times each of `small` goes into `large`; empty where one does not."""
+    if any(big % little for big, little in zip(large, small, strict=True)):
+        return ()
+    return tuple(big // little for big, little in zip(large, small, strict=True))
+
+
+@implements(FitnetKnobs)
+class Fitnet(Method[FitnetKnobs]):
+    """Regresses every teacher's hint from the student's guided layer.
+
+    Raises RunError `feature_mismatch` where a tap gives no map of channels, height and width.
+    """
+
+    student_logits = False
+    teacher_logits = False
+
+    def __init__(self, knobs: FitnetKnobs, setting: Setting) -> None:
+        super().__init__(knobs, setting)
+        with pointing("/guided"):
+            self.guided = knobs.guided or setting.student.middle_activation()
+            guided_CHW = setting.student.shape(self.guided)
+        self.hints: list[Tap] = []
+        self.regressors = nn.ModuleList()
+        for teacher in setting.teachers:
+            with pointing("/hint"):
+                hint = knobs.hint or teacher.middle_activation()
+                hint_CHW = teacher.shape(hint)
+                _check_maps(setting.student, self.guided, guided_CHW, teacher, hint, hint_CHW)
+                act = teacher.nonlinearity(hint) or nn.Identity()
+            self.hints.append(hint)
+            self.regressors.append(nn.Sequential(make_regressor(guided_CHW, hint_CHW), act))
+        self.student_taps = (self.guided,)
+        self.teacher_taps = tuple((hint,) for hint in self.hints)
+        self._shares = [w / sum(setting.weights) for w in setting.weights]
+
+    def forward(
+        self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
+    ) -> dict[str, Tensor]:
+        """The term `fitnet`."""
+        guided_BCHW = student.features[self.guided]
+        losses = [
+            share * hint_loss(regressor(guided_BCHW), teacher.features[hint])
+            for share, regressor, teacher, hint in zip(
+                self._shares, self.regressors, teachers, self.hints, strict=True
+            )
+        ]
+        return {"fitnet": torch.stack(losses).sum()}
+
+
+def _check_maps(
+    student: Probe,
+    guided: Tap,
+    guided_shape: tuple[int, ...],
+    teacher: Probe,
+    hint: Tap,
+    hint_shape: tuple[int, ...],
+) -> None:
+    if len(guided_shape) == len(hint_shape) == 3:
+        return
+    raise RunError(
+        "feature_mismatch",
+        f"fitnet needs maps of channels, height and width, but {guided.module!r} of "
+        f"{student.name} has shape {guided_shape} and {hint.module!r} of {teacher.name} has "
+        f"{hint_shape} (without the batch)",
+    )

@@ -1,0 +1,65 @@
+"""Soft targets of one or several teachers (Hinton, Vinyals & Dean 2015, section 2).
+
+    loss = T^2 KL(p || softmax(z_s / T)),  p = mean over teachers of softmax(z_t / T)
+
+summed over classes, mean over the batch. T^2 keeps the gradient's size as T changes, so hard and
+soft weights stay independent numbers. Several teachers: the arithmetic or geometric mean of their
+class probabilities at temperature T (section 1).
+Departures from the paper: none; its cross-entropy differs from KL by the teacher's entropy, which
+has no gradient.
+
+B: batch, K: classes.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional
+
+from kdcore.data.batches import Batch
+from kdcore.errors import RunError
+from kdcore.method import Method, Setting, implements
+from kdcore.numerics import ensemble_log_probs, in_float32
+from kdcore.spec.methods import KdKnobs
+from kdcore.taps import Outputs
+
+
+@in_float32
+def kd_loss(student_BK: Tensor, teacher_log_probs_BK: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(teacher || student at T), summed over classes, mean over the batch.
+
+    `student_BK` are logits, `teacher_log_probs_BK` log-probabilities at the same temperature.
+    """
+    log_probs_BK = functional.log_softmax(student_BK / temperature, dim=1)
+    divergence = functional.kl_div(
+        log_probs_BK, teacher_log_probs_BK, reduction="batchmean", log_target=True
+    )
+    return divergence * temperature**2
+
+
+@implements(KdKnobs)
+class Kd(Method[KdKnobs]):
+    """Learns the teachers' class probabilities. Raises RunError `class_count_mismatch`."""
+
+    def __init__(self, knobs: KdKnobs, setting: Setting) -> None:
+        super().__init__(knobs, setting)
+        self._weights = setting.weights
+        self._mean = setting.ensemble
+        classes = setting.student.num_classes
+        for teacher in setting.teachers:
+            if teacher.num_classes != classes:
+                raise RunError(
+                    "class_count_mismatch",
+                    f"kd compares class probabilities, but {teacher.name} knows "
+                    f"{teacher.num_classes} classes and {setting.student.name} {classes}",
+                )
+
+    def forward(
+        self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
+    ) -> dict[str, Tensor]:
+        """The term `kd`."""
+        assert student.logits_BK is not None
+        logits_BK = [t.logits_BK for t in teachers if t.logits_BK is not None]
+        temperature = self.knobs.temperature
+        target_BK = ensemble_log_probs(logits_BK, self._weights, temperature, self._mean)
+        return {"kd": kd_loss(student.logits_BK, target_BK, temperature)}

@@ -1,0 +1,80 @@
+"""The loss of a stage: its methods, their weights along the stage, and what they read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from kdcore.data.batches import Batch
+from kdcore.errors import pointing
+from kdcore.method import METHODS, Method, Setting
+from kdcore.methods import fitnet, hard_target, kd
+from kdcore.spec.methods import Knobs, Tap
+from kdcore.spec.parts import Stage
+from kdcore.taps import Outputs
+
+# Importing a method's module registers it; a new method is added here.
+MODULES = (fitnet, hard_target, kd)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`total`: the weighted sum, to be minimised. `terms`: unweighted, by name."""
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+def weight_at(knobs: Knobs, progress: float) -> float:
+    """The objective's weight at `progress` (0: the stage's first step, 1: its last)."""
+    if knobs.weight_end is None:
+        return knobs.weight
+    return knobs.weight + (knobs.weight_end - knobs.weight) * progress
+
+
+class Objectives(nn.Module):
+    """A stage's methods, built and checked; their parameters learn with the student's.
+
+    Raises RunError with a pointer under `pointer` where one does not fit.
+    """
+
+    def __init__(self, stage: Stage, setting: Setting, pointer: str) -> None:
+        super().__init__()
+        self.methods = nn.ModuleList()
+        for index, knobs in enumerate(stage.objectives):
+            with pointing(f"{pointer}/objectives/{index}"):
+                self.methods.append(METHODS[type(knobs)](knobs, setting))
+        methods = self._methods()
+        taps_of_teacher = zip(*(m.teacher_taps for m in methods), strict=True)
+        self.student_taps: tuple[Tap, ...] = tuple(t for m in methods for t in m.student_taps)
+        self.teacher_taps = tuple(tuple(t for taps in of for t in taps) for of in taps_of_teacher)
+        self.student_logits = any(m.student_logits for m in methods)
+        self.teacher_logits = any(m.teacher_logits for m in methods)
+
+    def forward(
+        self, student: Outputs, teachers: Sequence[Outputs], batch: Batch, progress: float
+    ) -> Loss:
+        """The loss of one batch. A second objective of one method is named `method_2`."""
+        terms: dict[str, Tensor] = {}
+        parts: list[Tensor] = []
+        for method in self._methods():
+            weight = weight_at(method.knobs, progress)
+            for name, value in method(student, teachers, batch).items():
+                terms[_unused(name, terms)] = value.detach()
+                parts.append(weight * value)
+        return Loss(sum(parts[1:], parts[0]), terms)
+
+    def batch_norm(self, asked: Literal["eval", "train"]) -> Literal["eval", "train"]:
+        """Mode of a teacher's batch norms: what a method demands goes before what is asked."""
+        demands = [m.teacher_batch_norm for m in self._methods() if m.teacher_batch_norm]
+        return demands[0] if demands else asked
+
+    def _methods(self) -> list[Method[Knobs]]:
+        return [m for m in self.methods if isinstance(m, Method)]
+
+
+def _unused(name: str, taken: dict[str, Tensor]) -> str:
+    if name not in taken:
+        return name
+    return next(f"{name}_{n}" for n in range(2, len(taken) + 3) if f"{name}_{n}" not in taken)

@@ -1,0 +1,137 @@
+"""One stage at work: student, teachers and methods brought together; makes one optimizer step."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from kdcore.data.batches import Batch
+from kdcore.device import Device, channels_last
+from kdcore.method import Setting
+from kdcore.objectives import Loss, Objectives
+from kdcore.optim import (
+    FiniteGuard,
+    learning_rate,
+    make_optimizer,
+    optimizer_tensors,
+    restore_optimizer,
+    set_learning_rate,
+)
+from kdcore.spec.parts import Stage
+from kdcore.taps import Tapped
+from kdcore.teachers import Lesson, Teacher
+
+
+class StageRun:
+    """A stage of `steps_per_epoch` steps an epoch; a context manager that takes its hooks away.
+
+    Its state is the methods', the optimizer's and the scaler's; the student's is the student's.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        student: nn.Module,
+        adapter: nn.Module,
+        teachers: Sequence[Teacher],
+        setting: Setting,
+        device: Device,
+        steps_per_epoch: int,
+        pointer: str = "",
+    ) -> None:
+        self.stage = stage
+        self.steps = stage.epochs * steps_per_epoch
+        self.guard = FiniteGuard(device.torch)
+        self._steps_per_epoch = steps_per_epoch
+        self._device = device
+        self._adapter = adapter
+        self._student = student
+        self._objectives = Objectives(stage, setting, pointer).to(device.torch)
+        self.reads_logits = self._objectives.student_logits
+        self._tapped = Tapped(
+            student, self._objectives.student_taps, logits=self.reads_logits, name="the student"
+        )
+        self._lesson = Lesson(teachers, self._objectives)
+        named = {"student": student, "method": self._objectives}
+        self._parameters = {
+            f"{owner}.{name}": parameter
+            for owner, module in named.items()
+            for name, parameter in module.named_parameters()
+        }
+        self._optimizer = make_optimizer(stage.optimizer, self._parameters)
+        self._scaler = torch.amp.GradScaler("cuda", enabled=device.precision == "fp16")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tapped.close()
+        self._lesson.close()
+
+    def train_mode(self) -> None:
+        """Student and methods in training mode."""
+        self._student.train()
+        self._objectives.train()
+
+    def rate(self, step: int) -> float:
+        """The learning rate of the stage's step `step`, from 0."""
+        start = self.stage.optimizer.learning_rate
+        return learning_rate(self.stage.schedule, start, step, self.steps, self._steps_per_epoch)
+
+    def step(self, batch: Batch, step: int) -> Loss:
+        """Learn from one batch. A loss that is not finite makes no step, nor any after it."""
+        set_learning_rate(self._optimizer, self.rate(step))
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(batch, step / max(1, self.steps - 1))
+        masked = self.guard.admit(loss.total, step)
+        if self._scaler.is_enabled():
+            self._scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
+            self._scaler.step(self._optimizer)  # masks by itself
+            self._scaler.update()
+        else:
+            loss.total.backward()  # type: ignore[no-untyped-call]
+            setattr(self._optimizer, "found_inf", masked)  # noqa: B010 -- fused steps read it
+            self._optimizer.step()
+        return loss
+
+    def validation_loss(self, batches: Iterable[Batch]) -> float:
+        """Mean loss in evaluation mode, with the weights of the stage's end."""
+        self._student.eval()
+        self._objectives.eval()
+        total, count = torch.zeros((), dtype=torch.float64), 0
+        with torch.no_grad():
+            for batch in batches:
+                loss = self._loss(batch, 1.0).total.double()
+                total = total.to(loss.device) + loss * len(batch.index_B)
+                count += len(batch.index_B)
+        return float(total.item()) / count
+
+    def tensors(self) -> dict[str, Tensor]:
+        """State of methods and optimizer, for a checkpoint."""
+        methods = {f"method/{k}": v for k, v in self._objectives.state_dict().items()}
+        optimizer = optimizer_tensors(self._optimizer, self._parameters)
+        return {**methods, **{f"optimizer/{k}": v for k, v in optimizer.items()}}
+
+    def facts(self) -> dict[str, Any]:
+        """State that is no tensor: the gradient scaler's."""
+        return dict(self._scaler.state_dict())
+
+    def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Put back what `tensors` and `facts` gave."""
+        self._objectives.load_state_dict(within(tensors, "method/"))
+        restore_optimizer(self._optimizer, self._parameters, within(tensors, "optimizer/"))
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(dict(facts))
+
+    def _loss(self, batch: Batch, progress: float) -> Loss:
+        with self._device.autocast():
+            lesson = self._lesson(batch.images_BCHW)
+            student = self._tapped(channels_last(self._adapter(batch.images_BCHW)))
+            loss: Loss = self._objectives(student, lesson, batch, progress)
+        return loss
+
+
+def within(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries under a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
