@@ -21,14 +21,13 @@ class Database:
     def __init__(self, url: str):
         self.url = url
         self.engine = make_engine(url)
-        reading = self.engine.execution_options(postgresql_readonly=True)
-        writing = self.engine.execution_options(kd_write=True)
+        reading = self.engine.execution_options(kd_write=False, postgresql_readonly=True)
         self._read = sessionmaker(reading, expire_on_commit=False)
-        self._write = sessionmaker(writing, expire_on_commit=False)
+        self._write = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session whose changes are thrown away; rows stay usable after it."""
+        """A session that cannot write; rows stay usable after it."""
         with translated(), self._read() as session:
             yield session
 
