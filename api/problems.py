@@ -1,6 +1,5 @@
 """Errors as RFC 9457 problem+json: a stable code, and a JSON pointer for each wrong field."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -17,7 +16,6 @@ from store.errors import Conflict, Invalid, NotFound, NotReady, StoreError, Unav
 MEDIA_TYPE = "application/problem+json"
 RETRY_DATABASE_S = 5
 RETRY_NOT_READY_S = 2
-log = logging.getLogger(__name__)
 
 
 class Refusal(HTTPException):
@@ -117,17 +115,11 @@ def _on_store(request: Request, error: Exception) -> Response:
         case Unavailable():
             status, headers = 503, {"Retry-After": str(RETRY_DATABASE_S)}
         case _:
-            return _on_bug(request, error)
+            raise error
     errors: tuple[FieldError, ...] = ()
     if status == 422 or error.pointer is not None:
         errors = (FieldError(code=error.code, message=error.message, pointer=error.pointer),)
     return _answer(request, status, error.code, error.message, errors, headers)
-
-
-def _on_bug(request: Request, error: Exception) -> Response:
-    detail = "this is our mistake; the request id finds it in the log"
-    log.error("request %s failed", request.scope.get("request_id"), exc_info=error)
-    return _answer(request, 500, "internal_error", detail)
 
 
 def _on_gone(request: Request, error: Exception) -> Response:
@@ -135,12 +127,11 @@ def _on_gone(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of the app a problem."""
+    """Make every error of the app a problem; bugs are `guard`'s."""
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(StoreError, _on_store)
     app.add_exception_handler(ClientDisconnect, _on_gone)
-    app.add_exception_handler(Exception, _on_bug)
 
 
 # --- pydantic's errors, told in the terms of the request ---
@@ -157,7 +148,17 @@ def field_errors(errors: Sequence[Mapping[str, Any]], body: Any) -> list[FieldEr
             message = f"{before.message}, or {one.message}"
             one = FieldError(code="invalid_type", message=message, pointer=one.pointer)
         found[same] = one
-    return list(found.values())
+    return _causes(list(found.values()))
+
+
+def _causes(errors: list[FieldError]) -> list[FieldError]:
+    """Without the `too_short` that pydantic adds to a list all of whose items are wrong."""
+    places = [error.pointer or "" for error in errors]
+    return [
+        error
+        for error in errors
+        if error.code != "too_short" or not any(p.startswith(f"{error.pointer}/") for p in places)
+    ]
 
 
 def _field_error(error: Mapping[str, Any], body: Any) -> FieldError:

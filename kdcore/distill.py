@@ -20,7 +20,7 @@ from kdcore.stop import Stop
 from kdcore.train import Trainer
 
 # What may differ between attempts of one run, or has no bearing on what is trained.
-NOT_IDENTITY: IncEx = {
+NOT_IDENTITY: dict[str, IncEx | bool] = {
     "device": True,
     "threads": True,
     "precision": True,
@@ -51,7 +51,8 @@ def distill(spec: DistillRun, folder: Path, events: EventLog, stop: Stop) -> Dis
         stop,
     )
     _resume(trainer, checkpoints, history, events)
-    events.phase("teacher")
+    if spec.teachers:
+        events.phase("teacher")
     first = _examine_teachers(prepared, prepared.course.exam)
     if first.accuracy is not None:
         events.metrics(0, {"teacher/accuracy": first.accuracy})

@@ -17,7 +17,6 @@ from store.tables import Job
 from worker.attempt import Attempt
 from worker.bench import Bench
 from worker.device import Slot, Slots
-from worker.seam import report
 
 logger = logging.getLogger(__name__)
 CLEAN_EVERY_S = 600.0
@@ -66,8 +65,8 @@ class Floor:
                 Attempt(self._bench, claim, slot).carry_out()
         except Unavailable as error:
             logger.warning("%s: not claimed: %s", job_id, error)
-        except Exception as error:  # noqa: BLE001 - a thread's outermost seam; the sweep helps
-            report(f"{job_id}: the attempt broke", error)
+        except Exception as error:  # a thread's outermost seam; the sweep helps
+            logger.error("%s: the attempt broke", job_id, exc_info=error)
         finally:
             self.slots.give(slot)
         if claim is not None:
@@ -89,8 +88,8 @@ class Floor:
                     cleaned_s = now_s
             except Unavailable as error:
                 logger.warning("waiting for the database: %s", error)
-            except Exception as error:  # noqa: BLE001 - the poll must go on, whatever broke
-                report("the poll failed", error)
+            except Exception as error:  # the poll must go on, whatever broke
+                logger.error("the poll failed", exc_info=error)
             self._wake.wait(settings.poll_s)
             self._wake.clear()
         self._retire()

@@ -11,7 +11,6 @@ from celery.beat import Scheduler, Service
 
 from bell.app import JOBS, RUN_JOB, RUN_SWEEP, SWEEP
 from worker.floor import Floor
-from worker.seam import report
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +62,8 @@ def _keep_beating(app: Celery, every_s: float, stopping: threading.Event) -> Non
     while not stopping.is_set():
         try:
             Service(app, max_interval=every_s, scheduler_cls=Scheduler).start()
-        except Exception as error:  # noqa: BLE001 - the beat must go on, whatever broke
-            report("the beat broke, another begins", error)
+        except Exception as error:  # the beat must go on, whatever broke
+            logger.error("the beat broke, another begins", exc_info=error)
         stopping.wait(every_s)
 
 
@@ -84,6 +83,8 @@ def _serve(app: Celery, queue: str, threads: int, stop: Callable[[], None]) -> i
     def leave_logging_alone(**_: object) -> None:
         """Being connected is what counts."""
 
+    for chatter in ("celery.app.trace", "celery.beat", "celery.worker.strategy"):
+        logging.getLogger(chatter).setLevel(logging.WARNING)
     signals.worker_shutting_down.connect(on_stop, weak=False)
     signals.setup_logging.connect(leave_logging_alone, weak=False)
     program = _Program(

@@ -23,8 +23,8 @@ class OddRun:
         self.script: dict[str, Any] = json.loads(told.read_text())
         self.seq = 0
         self.stopped = False
-        if not self.script.get("deaf"):
-            signal.signal(signal.SIGTERM, self._stop)
+        deaf = self.script.get("deaf", False)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if deaf else self._stop)
 
     def _stop(self, *_: object) -> None:
         self.stopped = True
@@ -36,10 +36,10 @@ class OddRun:
         with (self.directory / "events.jsonl").open("a") as file:
             file.write(json.dumps(event) + "\n")
 
-    def end(self, code: int, **fields: Any) -> int:
+    def end(self, status: int, **fields: Any) -> int:
         """The last event, and the exit code."""
         self.say("end", **{"exit": "X", "code": "ok", "message": "done"} | fields)
-        return code
+        return status
 
     def resume(self) -> int:
         """The step of the newest checkpoint, or 0."""
@@ -65,13 +65,20 @@ class OddRun:
             if self.stopped:
                 self.checkpoint(step)
                 return self.end(14, code="interrupted", message="stopped")
-        sys.stderr.write("the last words\n")
+        self.rave()
+        sys.stderr.write("the last words \0\x1b[31m\n")
         if "signal" in self.script:
             os.kill(os.getpid(), self.script["signal"])
         if "exit" in self.script:
             return self.end(self.script["exit"], **self.script.get("end", {}))
         self.leave_result()
         return self.end(0)
+
+    def rave(self) -> None:
+        """What no event is, as bytes in hexadecimal."""
+        with (self.directory / "events.jsonl").open("ab") as file:
+            for line in self.script.get("raw", []):
+                file.write(bytes.fromhex(line) + b"\n")
 
     def leave_result(self) -> None:
         """result.json as an inspection's, with the script's changes."""
