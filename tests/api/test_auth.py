@@ -61,7 +61,7 @@ def walk() -> Iterator[tuple[str, str]]:
 def fill(path: str, **ids: str) -> str:
     """A path with ids in it; those not given are nobody's."""
     names = ("upload_id", "model_id", "dataset_id", "job_id", "artifact_id", "key_id")
-    return path.format_map({name: NOT_THERE for name in names} | {"number": "1"} | ids)
+    return path.format_map(dict.fromkeys(names, NOT_THERE) | {"number": "1"} | ids)
 
 
 def test_every_route_has_a_row() -> None:

@@ -10,7 +10,8 @@ UPLOAD = {"size": 1}
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8765", "localhost.evil.example", "127.0.0.2", "[::2]", ""]
+    "host",
+    ["evil.example", "evil.example:8765", "localhost.evil.example", "127.0.0.2", "[::2]", ""],
 )
 def test_dns_rebinding_meets_the_host_check(house: House, host: str) -> None:
     refused(house.http.get("/v1/jobs", headers={"host": host}), 421, "wrong_host")
@@ -42,7 +43,8 @@ def test_other_origins_write_nothing(
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"origin": LOCAL}, {"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}]
+    "headers",
+    [{}, {"origin": LOCAL}, {"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}],
 )
 def test_our_own_page_and_programs_may_write(house: House, headers: dict[str, str]) -> None:
     ok(house.http.post("/v1/uploads", json=UPLOAD, headers=headers))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,9 +21,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=["sqlite_url", "postgres_url"])
-def empty(request: pytest.FixtureRequest) -> Database:
+def empty(request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database without any table."""
-    return Database(request.getfixturevalue(request.param))
+    database = Database(request.getfixturevalue(request.param))
+    yield database
+    database.dispose()
 
 
 def test_migrations_equal_the_tables(database: Database) -> None:
@@ -81,10 +84,11 @@ def test_check_names_the_command(empty: Database) -> None:
         empty.check_schema()
 
 
-def test_a_newer_schema_is_refused_and_left_alone(database: Database) -> None:
-    with database.write() as s:
+def test_a_newer_schema_is_refused_and_left_alone(empty: Database) -> None:
+    empty.migrate()
+    with empty.write() as s:
         s.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(schema.SchemaMismatch, match="newer"):
-        database.check_schema()
+        empty.check_schema()
     with pytest.raises(schema.SchemaMismatch, match="does not know"):
-        database.migrate()
+        empty.migrate()

@@ -218,3 +218,20 @@ def test_a_part_that_arrives_while_completing_wins_nothing(
         uploads.complete(database, parts, blobs, TENANT, upload.id)
     with database.read() as s:
         assert uploads.get(s, TENANT, upload.id).state == "open"
+
+
+@pytest.mark.parametrize("damage", ["other bytes", "gone"])
+def test_a_part_damaged_on_disk_is_named(
+    database: Database, parts: Parts, blobs: LocalBlobs, damage: str
+) -> None:
+    """Also what a crash between the rename and the commit leaves."""
+    upload = create(database, parts)
+    send_all(database, parts, upload)
+    path = parts.root / upload.id / "3.part"
+    path.unlink() if damage == "gone" else path.write_bytes(b"?" * PART)
+    with pytest.raises(Conflict, match="part 3") as caught:
+        uploads.complete(database, parts, blobs, TENANT, upload.id)
+    assert caught.value.code == "part_damaged"
+    assert [path for path in blobs.root.rglob("*") if path.is_file()] == []
+    send(database, parts, upload, 3, piece(3))
+    assert uploads.complete(database, parts, blobs, TENANT, upload.id).blob == SHA256
