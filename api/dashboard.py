@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.problems import Refusal
 
@@ -13,28 +15,37 @@ _NOT_BUILT = """<!doctype html><html lang="en"><head><meta charset="utf-8"><titl
 described by <a href="/openapi.json">openapi.json</a>.</p></body></html>"""
 
 
-def install(app: FastAPI, web_dir: Path) -> None:
-    """Serve the dashboard from `web_dir`; must come after every other route."""
+def dashboard(web_dir: Path) -> ASGIApp:
+    """What answers where no route does: files of `web_dir`, or 404 below /v1."""
 
-    @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
-    def dashboard(path: str, request: Request) -> Response:
-        """A file of the dashboard, or its page."""
-        if path == "v1" or path.startswith("v1/"):
-            raise Refusal(404, "not_found", "there is no such address")
-        file = find(web_dir, path)
-        if file is None:
-            if path.startswith("assets/"):
-                raise Refusal(404, "not_found", "there is no such file")
-            file = find(web_dir, "index.html")
-        if file is None:
-            return HTMLResponse(_NOT_BUILT)
-        hashed = path.startswith("assets/")  # Vite puts a hash of the content into these names
-        cache = "public, immutable, max-age=31536000" if hashed else "no-cache"
-        return FileResponse(file, headers={"Cache-Control": cache})
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await run_in_threadpool(_answer, web_dir, Request(scope))
+        await response(scope, receive, send)
+
+    return serve
+
+
+def _answer(web_dir: Path, request: Request) -> Response:
+    path = request.scope["path"].lstrip("/")
+    if path == "v1" or path.startswith("v1/") or request.method not in ("GET", "HEAD"):
+        raise Refusal(404, "not_found", "there is no such address")
+    file = find(web_dir, path)
+    if file is None:
+        if path.startswith("assets/"):
+            raise Refusal(404, "not_found", "there is no such file")
+        file = find(web_dir, "index.html")
+    if file is None:
+        return HTMLResponse(_NOT_BUILT)
+    hashed = path.startswith("assets/")  # Vite puts a hash of the content into these names
+    cache = "public, immutable, max-age=31536000" if hashed else "no-cache"
+    return FileResponse(file, headers={"Cache-Control": cache})
 
 
 def find(web_dir: Path, path: str) -> Path | None:
     """The regular file below `web_dir` of that name, wherever links or dots may lead."""
     root = web_dir.resolve()
-    file = (root / path).resolve()
-    return file if file.is_file() and file.is_relative_to(root) else None
+    try:
+        file = (root / path).resolve()
+        return file if file.is_relative_to(root) and file.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # a name too long, NUL, a loop of links
+        return None

@@ -1,5 +1,6 @@
 """The outermost layer: request ids, host and origin checks, security headers."""
 
+import logging
 import re
 import secrets
 from collections.abc import Iterable
@@ -10,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import problem
 
+Refused = tuple[int, str, str]  # status, code, detail
+log = logging.getLogger(__name__)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADERS = {
@@ -55,13 +58,31 @@ class Guard:
 
         refused = self._refuse(scope, headers)
         if refused is None:
-            await self.app(scope, receive, send_with_headers)
-            return
-        status, code, detail = refused
-        response = problem(request_id, None, status, code, detail)
-        await response(scope, receive, send_with_headers)
+            refused = await self._run(scope, receive, send_with_headers)
+        if refused is not None:
+            response = problem(request_id, scope["path"], *refused)
+            await response(scope, receive, send_with_headers)
 
-    def _refuse(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> Refused | None:
+        """Run the app; a bug is logged and told without its details."""
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched_send)
+            return None
+        except Exception as error:  # noqa: BLE001 - outermost: whatever a route lets through
+            bug = error
+        if started:
+            raise bug  # the server cuts the connection: half an answer must not look whole
+        log.error("request %s failed", scope["request_id"], exc_info=bug)
+        return 500, "internal_error", "this is our mistake; the request id finds it in the log"
+
+    def _refuse(self, scope: Scope, headers: Headers) -> Refused | None:
         host = headers.get("host", "")
         if self.hosts is not None and host_name(host) not in self.hosts:
             return 421, "wrong_host", "this service does not answer to that host name"

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
-from api import dashboard, openapi, problems
+from api import openapi, problems
 from api.config import ApiSettings
+from api.dashboard import dashboard
 from api.deps import connect
 from api.guard import Guard
 from api.routes import artifacts, datasets, events, health, jobs, keys, methods, models, uploads
@@ -38,6 +39,7 @@ def create_app(
         docs_url=None,  # Swagger's page loads its scripts from other hosts
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,
     )
     app.add_middleware(Guard, hosts=settings.hosts())
     problems.install(app)
@@ -46,5 +48,5 @@ def create_app(
         v1.include_router(module.router)
     app.include_router(v1)
     openapi.install(app)
-    dashboard.install(app, settings.web_dir)
+    app.router.default = dashboard(settings.web_dir)
     return app

@@ -1,10 +1,12 @@
 """The OpenAPI document: FastAPI's own, plus the problems that each operation may answer."""
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.examples import EXAMPLES
 from api.problems import MEDIA_TYPE
 from api.views.common import Problem
 
@@ -75,14 +77,31 @@ def build(app: FastAPI) -> JsonObject:
     for path, item in made["paths"].items():
         for method, operation in item.items():
             _add_problems(operation, path, method)
-    made["info"]["license"] = {"name": "Apache-2.0"}
-    return made
+            _add_examples(operation)
+    return _rename(made)
+
+
+def _rename(document: JsonObject) -> JsonObject:
+    """Short names for the two schemas that share one class name."""
+    text = json.dumps(document)
+    text = text.replace("api__views__jobs__Artifact", "Artifact")
+    renamed: JsonObject = json.loads(text.replace("kdcore__spec__result__Artifact", "RunArtifact"))
+    return renamed
+
+
+def _add_examples(operation: JsonObject) -> None:
+    examples = EXAMPLES.get(operation["operationId"])
+    if examples is not None:
+        body = operation["requestBody"]["content"]["application/json"]
+        body["examples"] = {name: {"value": value} for name, value in examples.items()}
 
 
 def _add_problems(operation: JsonObject, path: str, method: str) -> None:
     responses = operation["responses"]
     for status in _problems_of(operation, path, method):
         responses[status] = {"$ref": f"#/components/responses/Problem{status}"}
+    if method == "get" and "security" in operation:
+        responses["304"] = {"description": "Unchanged: `If-None-Match` names what there is."}
     operation["responses"] = dict(sorted(responses.items()))
 
 

@@ -1,6 +1,5 @@
 """Errors as RFC 9457 problem+json: a stable code, and a JSON pointer for each wrong field."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -9,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from api.views.common import FieldError, Problem
 from store.errors import Conflict, Invalid, NotFound, NotReady, StoreError, Unavailable
@@ -16,7 +16,6 @@ from store.errors import Conflict, Invalid, NotFound, NotReady, StoreError, Unav
 MEDIA_TYPE = "application/problem+json"
 RETRY_DATABASE_S = 5
 RETRY_NOT_READY_S = 2
-log = logging.getLogger(__name__)
 
 
 class Refusal(HTTPException):
@@ -79,7 +78,18 @@ def _on_http(request: Request, error: Exception) -> Response:
             request, error.status_code, error.code, error.detail, error.errors, error.headers
         )
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-    return _answer(request, error.status_code, code, error.detail, (), error.headers)
+    headers = error.headers
+    if error.status_code == 405:
+        headers = {"Allow": ", ".join(_allowed(request))}
+    return _answer(request, error.status_code, code, error.detail, (), headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Methods that some route of this address takes."""
+    methods = ("GET", "HEAD", "POST", "PUT", "DELETE")
+    routes = request.app.routes
+    tries = {method: {**request.scope, "method": method} for method in methods}
+    return [m for m in methods if any(r.matches(tries[m])[0] is Match.FULL for r in routes)]
 
 
 def _on_invalid(request: Request, error: Exception) -> Response:
@@ -105,17 +115,11 @@ def _on_store(request: Request, error: Exception) -> Response:
         case Unavailable():
             status, headers = 503, {"Retry-After": str(RETRY_DATABASE_S)}
         case _:
-            return _on_bug(request, error)
+            raise error
     errors: tuple[FieldError, ...] = ()
     if status == 422 or error.pointer is not None:
         errors = (FieldError(code=error.code, message=error.message, pointer=error.pointer),)
     return _answer(request, status, error.code, error.message, errors, headers)
-
-
-def _on_bug(request: Request, error: Exception) -> Response:
-    detail = "this is our mistake; the request id finds it in the log"
-    log.error("request %s failed", request.scope.get("request_id"), exc_info=error)
-    return _answer(request, 500, "internal_error", detail)
 
 
 def _on_gone(request: Request, error: Exception) -> Response:
@@ -123,12 +127,11 @@ def _on_gone(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of the app a problem."""
+    """Make every error of the app a problem; bugs are `guard`'s."""
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(StoreError, _on_store)
     app.add_exception_handler(ClientDisconnect, _on_gone)
-    app.add_exception_handler(Exception, _on_bug)
 
 
 # --- pydantic's errors, told in the terms of the request ---
@@ -145,7 +148,17 @@ def field_errors(errors: Sequence[Mapping[str, Any]], body: Any) -> list[FieldEr
             message = f"{before.message}, or {one.message}"
             one = FieldError(code="invalid_type", message=message, pointer=one.pointer)
         found[same] = one
-    return list(found.values())
+    return _causes(list(found.values()))
+
+
+def _causes(errors: list[FieldError]) -> list[FieldError]:
+    """Without the `too_short` that pydantic adds to a list all of whose items are wrong."""
+    places = [error.pointer or "" for error in errors]
+    return [
+        error
+        for error in errors
+        if error.code != "too_short" or not any(p.startswith(f"{error.pointer}/") for p in places)
+    ]
 
 
 def _field_error(error: Mapping[str, Any], body: Any) -> FieldError:

@@ -33,7 +33,7 @@ class _Stream(EventSourceResponse):
     """The response that holds one of the slots for streams as long as it lives."""
 
     def __init__(self, deps: Services, job_id: str, after: int):
-        super().__init__(_follow(deps, job_id, after), ping=deps.settings.stream_ping_s, sep="\n")
+        super().__init__(_follow(deps, job_id, after), ping=deps.settings.stream_ping_s)
         self._slots = deps.streams
 
     async def __call__(self, *scope_receive_send: object) -> None:

@@ -7,6 +7,7 @@ N: samples.
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -107,6 +108,45 @@ def _sums(scores_BK: Tensor, labels_B: Tensor | None, labelled: bool) -> Tensor:
         return torch.stack([torch.zeros_like(bad), torch.zeros_like(bad), bad])
     loss = functional.cross_entropy(scores_BK, labels_B, reduction="sum").double()
     return torch.stack([(scores_BK.argmax(1) == labels_B).sum().double(), loss, bad])
+
+
+@dataclass(frozen=True)
+class TeacherScores:
+    """Each teacher's score, and of several their mean's."""
+
+    each: tuple[Score, ...]
+    ensemble: Score | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Of the ensemble, or of the only teacher."""
+        if self.ensemble is not None:
+            return self.ensemble.accuracy
+        return self.each[0].accuracy if len(self.each) == 1 else None
+
+
+def score_teachers(
+    teachers: Sequence[Teacher], mean: Ensemble, num_classes: int, exam: Exam
+) -> TeacherScores:
+    """Score every teacher, and set the exam's reference to what they say together.
+
+    A teacher of other classes than the dataset's has no accuracy, and there is no reference then.
+    Raises RunError `teacher_not_finite`.
+    """
+    failure = ("teacher_not_finite", Exit.BAD_INPUT)
+    fitting = [t.spec.num_classes == num_classes for t in teachers]
+    together, top_N = None, None
+    if len(teachers) > 1 and all(fitting):
+        together, top_N = score(ensemble_of(teachers, mean), exam, "the teachers", failure=failure)
+        exam.reference_N = top_N
+    each: list[Score] = []
+    for teacher, fits in zip(teachers, fitting, strict=True):
+        scorer = scorer_of(teacher.network, teacher.adapter)
+        scored, top_N = score(scorer, exam, teacher.name, labelled=fits, failure=failure)
+        each.append(scored)
+    if len(teachers) == 1 and all(fitting):
+        exam.reference_N = top_N
+    return TeacherScores(tuple(each), together)
 
 
 def latency_ms(network: nn.Module, x_1CHW: Tensor, device: Device) -> float:

@@ -1,11 +1,14 @@
 """Averages losses on the device between reports, and measures the pace of training."""
 
 import time
+from collections import deque
 
 import torch
 from torch import Tensor
 
 from kdcore.objectives import Loss
+
+WINDOW_S = 5.0
 
 
 class Meter:
@@ -32,19 +35,21 @@ class Meter:
 
 
 class Pace:
-    """How fast a run of `steps` goes, by its own wall clock since the last look."""
+    """How fast a run of `steps` goes, by the wall clock of its last few seconds."""
 
     def __init__(self, steps: int, batch_size: int) -> None:
         self._steps = steps
         self._batch_size = batch_size
-        self._last: tuple[float, int] | None = None
+        self._seen: deque[tuple[float, int]] = deque()
 
     def at(self, step: int) -> tuple[float, float | None, float | None]:
         """Fraction done, images per second and seconds left; the latter from the second call."""
         now_s = time.monotonic()
-        before, self._last = self._last, (now_s, step)
-        fraction = step / self._steps
-        if before is None or step <= before[1] or now_s <= before[0]:
+        self._seen.append((now_s, step))
+        while len(self._seen) > 2 and now_s - self._seen[1][0] > WINDOW_S:
+            self._seen.popleft()
+        (then_s, before), fraction = self._seen[0], step / self._steps
+        if step <= before or now_s <= then_s:
             return fraction, None, None
-        steps_per_s = (step - before[1]) / (now_s - before[0])
+        steps_per_s = (step - before) / (now_s - then_s)
         return fraction, steps_per_s * self._batch_size, (self._steps - step) / steps_per_s

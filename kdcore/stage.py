@@ -86,11 +86,11 @@ class StageRun:
         loss = self._loss(batch, step / max(1, self.steps - 1))
         masked = self.guard.admit(loss.total, step)
         if self._scaler.is_enabled():
-            self._scaler.scale(loss.total).backward()
+            self._scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self._optimizer)  # masks by itself
             self._scaler.update()
         else:
-            torch.autograd.backward(loss.total)
+            loss.total.backward()  # type: ignore[no-untyped-call]
             setattr(self._optimizer, "found_inf", masked)  # noqa: B010 -- fused steps read it
             self._optimizer.step()
         return loss

@@ -93,9 +93,9 @@ class Trainer:
             if leg.stages[following].start_from == "best" and state.best is not None:
                 student.load_state_dict(state.best.weights)
             state.position, state.best = Position(leg.name, following), None
+        self._progress(leg)
         state.finished[leg.name] = Outcome(weights_of(student), state.best)
         state.best = None
-        self._progress(leg)
         self._save(leg, None, None)
 
     def _run_stage(self, leg: Leg, student: nn.Module) -> None:

@@ -26,7 +26,12 @@ def health() -> Health:
     return Health(ok=True, version=program_version(), parts={})
 
 
-@router.get("/ready", operation_id="ready", response_model=Health)
+@router.get(
+    "/ready",
+    operation_id="ready",
+    response_model=Health,
+    responses={503: {"model": Health, "description": "Not ready: `parts` says why."}},
+)
 def ready(request: Request, deps: Deps) -> Response:
     """Database and schema are as they must be; 503 with what is wrong otherwise."""
     parts = {"database": _database(deps)}

@@ -66,4 +66,4 @@ def blob_sizes(s: Session, hashes: Iterable[str | None]) -> dict[str, int]:
     if not wanted:
         return {}
     query = select(tables.Blob.sha256, tables.Blob.size).where(tables.Blob.sha256.in_(wanted))
-    return dict(s.execute(query).tuples().all())
+    return {row.sha256: row.size for row in s.execute(query)}

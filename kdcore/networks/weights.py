@@ -9,6 +9,7 @@ import math
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -146,7 +147,8 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     elif not _is_pickle(prefix):
         raise _bad("not a PyTorch state dict: neither a zip archive nor a pickle")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+        with warnings.catch_warnings(action="ignore"):
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except pickle.UnpicklingError as error:
         raise _refused_pickle(error) from error
     except (RuntimeError, ValueError, EOFError, KeyError, OSError, TypeError, IndexError) as error:

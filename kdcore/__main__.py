@@ -1,0 +1,65 @@
+"""The command line of the library: `python -m kdcore run DIR`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from kdcore.errors import RunError
+from kdcore.run import run
+from kdcore.spec.events import Exit
+from kdcore.spec.run import DistillRun
+from kdcore.specfile import read_spec
+from kdcore.stop import Interrupted, Stop
+
+DESCRIPTION = """\
+Distils a large trained network into a small one. A run directory holds spec.json (what to do);
+a run leaves events.jsonl, checkpoints/ and out/ with the student and result.json beside it.
+A run that was stopped goes on where it was when it is started again.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, do, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m kdcore",
+        description=DESCRIPTION,
+        epilog="exit codes: " + ", ".join(f"{e.value} {e.name}" for e in Exit),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, help_text in (
+        ("run", "do what DIR/spec.json says, or go on with it"),
+        ("validate", "check DIR/spec.json and all files it names, train nothing"),
+    ):
+        command = commands.add_parser(name, help=help_text, description=help_text)
+        command.add_argument("dir", metavar="DIR", type=Path, help="the run directory")
+    given = parser.parse_args(arguments)
+    if given.command == "validate":
+        return _validate(given.dir)
+    if not given.dir.is_dir():
+        parser.error(f"{given.dir} is no directory")
+    stop = Stop()
+    stop.listen()
+    try:
+        return run(given.dir, stop)
+    except Interrupted:
+        return Exit.INTERRUPTED
+
+
+def _validate(folder: Path) -> int:
+    try:
+        spec = read_spec(folder)
+        if isinstance(spec, DistillRun):
+            from kdcore.prepare import prepare  # torch takes seconds to import
+
+            prepare(spec, folder)
+    except RunError as error:
+        where = f" at {error.pointer}" if error.pointer else ""
+        sys.stderr.write(f"{error.code}{where}: {error.message}\n")
+        return error.exit
+    sys.stdout.write("ok\n")
+    return Exit.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

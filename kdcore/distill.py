@@ -1,0 +1,117 @@
+"""A distillation from spec to result: prepare, train or resume, evaluate, export, write down."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from pydantic.main import IncEx
+
+from kdcore.checkpoint import Checkpoints
+from kdcore.errors import RunError
+from kdcore.evaluate import Exam, TeacherScores, score_teachers
+from kdcore.events import EventLog
+from kdcore.prepare import Prepared, prepare
+from kdcore.report import NOT_SCORED, export_all, make_result, report_student
+from kdcore.spec.result import DistillResult
+from kdcore.spec.run import CHECKPOINT_DIR, OUT_DIR, DistillRun
+from kdcore.state import History, State
+from kdcore.stop import Stop
+from kdcore.train import Trainer
+
+# What may differ between attempts of one run, or has no bearing on what is trained.
+NOT_IDENTITY: dict[str, IncEx | bool] = {
+    "device": True,
+    "threads": True,
+    "precision": True,
+    "limits": True,
+    "checkpoint_every_s": True,
+    "export": True,
+    "dataset": {"path"},
+    "student": {"initial_weights"},
+    "teachers": {"__all__": {"weights", "name"}},
+}
+
+
+def distill(spec: DistillRun, folder: Path, events: EventLog, stop: Stop) -> DistillResult:
+    """Run a distillation in `folder`, going on from its newest valid checkpoint if it has one.
+
+    Raises RunError, and Interrupted after a checkpoint.
+    """
+    prepared = prepare(spec, folder)
+    if prepared.warning:
+        events.log("warning", prepared.warning)
+    history = History(machine=prepared.course.device.profile(), identity=identity_of(spec))
+    trainer = Trainer(
+        prepared.course,
+        State(history),
+        events,
+        checkpoints := Checkpoints(folder / CHECKPOINT_DIR),
+        spec.checkpoint_every_s,
+        stop,
+    )
+    _resume(trainer, checkpoints, history, events)
+    if spec.teachers:
+        events.phase("teacher")
+    first = _examine_teachers(prepared, prepared.course.exam)
+    if first.accuracy is not None:
+        events.metrics(0, {"teacher/accuracy": first.accuracy})
+    outcomes = trainer.run()
+    events.phase("evaluating")
+    again = prepared.exam is not prepared.course.exam
+    teachers = _examine_teachers(prepared, prepared.exam) if again else first
+    student = report_student("student", outcomes["student"], prepared)
+    scratch = outcomes.get("baseline")
+    baseline = None if scratch is None else report_student("baseline", scratch, prepared)
+    events.phase("exporting")
+    out = folder / OUT_DIR
+    epochs = prepared.course.legs[0].epochs
+    artifacts = export_all(outcomes, prepared, spec.export, epochs, out)
+    events.phase("saving")
+    history.seconds = dict(events.seconds)
+    return make_result(prepared, teachers, student, baseline, artifacts, history)
+
+
+def identity_of(spec: DistillRun) -> str:
+    """A hash of all in the spec that decides what is trained."""
+    said = spec.model_dump(mode="json", exclude=NOT_IDENTITY)
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    writing = path.with_suffix(".writing")
+    with writing.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    writing.replace(path)
+
+
+def _resume(trainer: Trainer, checkpoints: Checkpoints, history: History, events: EventLog) -> None:
+    snapshot, complaints = checkpoints.load()
+    for complaint in complaints:
+        events.log("warning", complaint)
+    if snapshot is None:
+        return
+    if snapshot.facts["history"]["identity"] != history.identity:
+        raise RunError(
+            "checkpoint_of_other_spec",
+            "the checkpoints in this directory were made with another spec; use a fresh one",
+        )
+    trainer.resume(snapshot)
+    position = snapshot.facts["position"]
+    events.log(
+        "info",
+        f"resumed the {position['leg']} at stage {position['stage'] + 1}, "
+        f"{position['epoch']} epochs and {position['step']} steps into it",
+    )
+    if not history.bit_exact:
+        events.log("warning", "resumed on another machine profile: results may differ in bits")
+
+
+def _examine_teachers(prepared: Prepared, exam: Exam | None) -> TeacherScores:
+    course, classes = prepared.course, prepared.network.num_classes
+    if exam is None:
+        return TeacherScores(tuple(NOT_SCORED for _ in course.teachers))
+    return score_teachers(course.teachers, course.setting.ensemble, classes, exam)

@@ -1,0 +1,170 @@
+"""Opens all that a distillation needs and checks that it fits together, before anything trains."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from kdcore.data.batches import Adapter, Loader, data_statistics, hold_out
+from kdcore.data.images import ImageData
+from kdcore.data.source import load_dataset
+from kdcore.device import Device, channels_last, open_device
+from kdcore.errors import RunError, pointing
+from kdcore.evaluate import Exam
+from kdcore.legs import Leg, plan_legs
+from kdcore.method import Setting
+from kdcore.networks.weights import load_network
+from kdcore.networks.zoo import build_network
+from kdcore.objectives import Objectives
+from kdcore.probe import Probe
+from kdcore.seeds import derive_seed, seed_everything
+from kdcore.spec.run import DistillRun, Input, Network, RunTeacher
+from kdcore.teachers import Teacher
+from kdcore.train import Course
+
+SplitName = Literal["test", "validation", "none"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A distillation ready to train. `exam`: what the result is measured on, named by `split`."""
+
+    course: Course
+    network: Network
+    exam: Exam | None
+    split: SplitName
+    warning: str | None
+    image_shape: tuple[int, int, int]
+
+
+def prepare(spec: DistillRun, folder: Path) -> Prepared:
+    """Load dataset, teachers and student, and build every stage's methods once.
+
+    Raises RunError for everything in the spec or the files that does not fit.
+    """
+    device = open_device(spec.device, spec.precision, spec.threads)
+    dataset = spec.dataset.model_copy(update={"path": str(folder / spec.dataset.path)})
+    size, pad_to = spec.data.image_size, spec.data.pad_to
+    data = load_dataset(dataset, size, pad_to=pad_to, train_limit=spec.data.train_limit)
+    count, labels_N = len(data.train), data.train.labels_N
+    training, held_out = hold_out(count, labels_N, spec.data.validation, spec.seed)
+    teachers = tuple(
+        _load_teacher(index, teacher, folder, data, device)
+        for index, teacher in enumerate(spec.teachers)
+    )
+    network = _student_network(spec, data, training)
+    build = _student_builder(spec, network, folder, device)
+    with pointing("/student"):
+        adapter = Adapter(network.input, data.channels).to(device.torch)
+        setting = _setting(spec, data, build(), network, adapter, teachers, device)
+    legs, warning = plan_legs(spec, setting.labelled)
+    _check(legs, setting)
+    batch_size = spec.data.batch_size
+    validation = Exam(data.train, held_out, batch_size, device.torch) if len(held_out) else None
+    test = None if data.test is None else Exam(data.test, None, batch_size, device.torch)
+    course = Course(
+        legs=legs,
+        student=build,
+        adapter=adapter,
+        teachers=teachers,
+        setting=setting,
+        loader=Loader(data.train, training, spec.data, spec.seed, device.torch),
+        exam=validation,
+        device=device,
+        seed=spec.seed,
+    )
+    split: SplitName = "test" if test else "validation" if validation else "none"
+    shape = (data.channels, data.height, data.width)
+    return Prepared(course, network, test or validation, split, warning, shape)
+
+
+def _load_teacher(
+    index: int, teacher: RunTeacher, folder: Path, data: ImageData, device: Device
+) -> Teacher:
+    path = folder / teacher.weights
+    with pointing(f"/teachers/{index}"):
+        network = load_network(teacher.network, path).requires_grad_(False).eval()
+        adapter = Adapter(teacher.network.input, data.channels)
+    return Teacher(
+        name=teacher.name,
+        spec=teacher.network,
+        network=_placed(network, device),
+        adapter=adapter.to(device.torch),
+        weight=teacher.weight,
+        batch_norm=teacher.batch_norm,
+        size_bytes=path.stat().st_size,
+    )
+
+
+def _student_network(spec: DistillRun, data: ImageData, training: torch.Tensor) -> Network:
+    """The student's description: class count and input follow the data, else the teachers."""
+    num_classes = data.num_classes or next((t.network.num_classes for t in spec.teachers), None)
+    if num_classes is None:
+        raise RunError(
+            "dataset_without_labels",
+            "without labels and without a teacher there is nothing to learn from",
+            pointer="/dataset",
+        )
+    mean, std = data_statistics(data.train, training)
+    shape = {"channels": data.channels, "height": data.height, "width": data.width}
+    return Network(
+        architecture=spec.student.architecture,
+        options=spec.student.options,
+        num_classes=num_classes,
+        input=Input(**shape, mean=mean, std=std),
+    )
+
+
+def _student_builder(
+    spec: DistillRun, network: Network, folder: Path, device: Device
+) -> Callable[[], nn.Module]:
+    """A function that makes the student with the same initial weights every time."""
+    initial = spec.student.initial_weights
+
+    def build() -> nn.Module:
+        seed_everything(derive_seed(spec.seed, "student"))
+        if initial is None:
+            student = build_network(network)
+        else:
+            student = load_network(network, folder / initial)
+        return _placed(student, device)
+
+    return build
+
+
+def _placed(network: nn.Module, device: Device) -> nn.Module:
+    return network.to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _setting(
+    spec: DistillRun,
+    data: ImageData,
+    student: nn.Module,
+    network: Network,
+    adapter: nn.Module,
+    teachers: Sequence[Teacher],
+    device: Device,
+) -> Setting:
+    image_1CHW = torch.zeros(1, data.channels, data.height, data.width, device=device.torch)
+    return Setting(
+        student=Probe(
+            "the student", student, network.num_classes, channels_last(adapter(image_1CHW))
+        ),
+        teachers=tuple(
+            Probe(t.name, t.network, t.spec.num_classes, channels_last(t.adapter(image_1CHW)))
+            for t in teachers
+        ),
+        weights=tuple(t.weight for t in teachers),
+        ensemble=spec.ensemble,
+        labelled=data.train.labels_N is not None,
+    )
+
+
+def _check(legs: Sequence[Leg], setting: Setting) -> None:
+    """Build every stage's methods: what does not fit is said now, not after the first stage."""
+    for leg in legs:
+        for index, stage in enumerate(leg.stages):
+            Objectives(stage, setting, f"/stages/{index}")

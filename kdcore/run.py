@@ -1,0 +1,97 @@
+"""Runs a run directory: DIR/spec.json in; events, checkpoints and results out; an exit code."""
+
+import errno
+import sys
+import traceback
+from pathlib import Path
+
+from kdcore.errors import RunError
+from kdcore.events import EventLog
+from kdcore.spec.events import Exit
+from kdcore.spec.result import RunResult
+from kdcore.spec.run import (
+    EVENTS_FILE,
+    OUT_DIR,
+    RESULT_FILE,
+    DistillRun,
+    InspectDatasetRun,
+    InspectModelRun,
+    RunSpec,
+)
+from kdcore.specfile import read_spec
+from kdcore.stop import Interrupted, Stop
+
+# torch's own words on a CPU; on a GPU it raises OutOfMemoryError.
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")
+NO_SPACE = ("No space left on device",)
+
+
+def run(folder: Path, stop: Stop) -> Exit:
+    """Do what DIR/spec.json asks. Whatever happens, the last event says how it ended."""
+    (folder / RESULT_FILE).unlink(missing_ok=True)
+    (folder / OUT_DIR).mkdir(parents=True, exist_ok=True)
+    events = EventLog(folder / EVENTS_FILE)
+    try:
+        events.phase("preparing")
+        result = _carry_out(read_spec(folder), folder, events, stop)
+        _write_result(folder, result)
+    except Interrupted:
+        events.end(Exit.INTERRUPTED, "interrupted", "stopped as asked; it can be resumed")
+        return Exit.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 -- the outermost seam: every death is named
+        named = _name(error)
+        if named.exit is Exit.BUG:
+            traceback.print_exc(file=sys.stderr)
+        events.fail(named)
+        return named.exit
+    else:
+        events.end(Exit.OK, "ok", "done")
+        return Exit.OK
+    finally:
+        events.close()
+
+
+def _carry_out(spec: RunSpec, folder: Path, events: EventLog, stop: Stop) -> RunResult:
+    # torch and its friends take seconds to import: the first event is out by now.
+    if isinstance(spec, DistillRun):
+        from kdcore.distill import distill
+
+        return distill(spec, folder, events, stop)
+    from kdcore.inspect import inspect_dataset, inspect_model
+
+    events.phase("validating")
+    if isinstance(spec, InspectModelRun):
+        weights = str(folder / spec.weights)
+        return inspect_model(spec.model_copy(update={"weights": weights}), folder / OUT_DIR)
+    assert isinstance(spec, InspectDatasetRun)
+    dataset = spec.dataset.model_copy(update={"path": str(folder / spec.dataset.path)})
+    return inspect_dataset(spec.model_copy(update={"dataset": dataset}))
+
+
+def _write_result(folder: Path, result: RunResult) -> None:
+    from kdcore.distill import write_whole
+
+    write_whole(folder / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
+
+
+def _name(error: Exception) -> RunError:
+    """The error as a user should read it."""
+    if isinstance(error, RunError):
+        return error
+    text = str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return _out_of_memory(text)
+    if isinstance(error, RuntimeError) and any(words in text for words in OUT_OF_MEMORY):
+        return _out_of_memory(text)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or any(words in text for words in NO_SPACE):
+        return RunError("no_space", "the disk is full", exit=Exit.NO_SPACE)
+    return RunError(
+        "bug", f"a fault in Distillery: {type(error).__name__}: {text[:500]}", exit=Exit.BUG
+    )
+
+
+def _out_of_memory(text: str) -> RunError:
+    first = text.splitlines()[0] if text else "no more memory"
+    message = f"out of memory; a smaller batch size or image size needs less ({first[:200]})"
+    return RunError("out_of_memory", message, pointer="/data", exit=Exit.OUT_OF_MEMORY)
