@@ -111,7 +111,7 @@ def test_a_teacher_of_other_classes_has_no_accuracy_and_is_no_reference() -> Non
 
 def test_a_teacher_with_broken_weights_is_the_teachers_fault() -> None:
     teacher = _teacher(0)
-    teacher.network.get_submodule("head").weight.data.fill_(math.nan)  # type: ignore[union-attr,operator]
+    teacher.network.get_submodule("head").weight.data.fill_(math.nan)  # type: ignore[operator]
     with pytest.raises(RunError) as caught:
         score_teachers([teacher], "arithmetic", CLASSES, _exam())
     assert (caught.value.code, caught.value.exit) == ("teacher_not_finite", Exit.BAD_INPUT)

@@ -122,7 +122,7 @@ def test_the_result_is_measured_on_the_best_split_there_is(
 
         with np.load(tmp_path / "data.npz") as arrays:
             kept = {k: arrays[k] for k in ("x_train", "y_train")}
-        np.savez(tmp_path / "data.npz", **kept)  # type: ignore[arg-type]
+        np.savez(tmp_path / "data.npz", **kept)
     spec = make_spec(data={"batch_size": 8, "validation": validation})
     prepared = prepare(parse(spec), tmp_path)
     assert prepared.split == split
