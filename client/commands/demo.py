@@ -74,7 +74,7 @@ def _report(term: Terminal, outcome: Outcome, took_s: float) -> None:
     results = [job.result for job in outcome.jobs if job.result is not None]
     if not results:
         raise ClientError("The jobs ended without a result.")
-    if term.answered({"results": [result.model_dump(mode="json") for result in results]}):
+    if term.answered_line({"results": [result.model_dump(mode="json") for result in results]}):
         return
     term.say("")
     for result in results[:1]:
