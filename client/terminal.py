@@ -49,7 +49,8 @@ class Terminal:
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
         """A table of plain text; `empty` is said when there are no rows."""
-        table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+        named = any(columns)
+        table = Table(*columns, box=None, header_style="bold", pad_edge=False, show_header=named)
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         if table.row_count:
