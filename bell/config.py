@@ -22,7 +22,7 @@ class BellSettings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _known_scheme(cls, value: str | None) -> str | None:
-        known = (f"{SCHEME}:///", "redis://", "rediss://", "redis+socket://")
+        known = (f"{SCHEME}://", "redis://", "rediss://", "redis+socket://")
         if value is not None and not value.startswith(known):
             raise ValueError(f"start it with one of {', '.join(known)}")
         return value
@@ -32,7 +32,7 @@ class BellSettings(BaseSettings):
         """The broker's address, never none."""
         if self.broker_url is not None:
             return self.broker_url
-        return f"{SCHEME}://{quote(str(self.home.absolute() / 'broker'))}"
+        return f"{SCHEME}://localhost{quote(str(self.home.absolute() / 'broker'))}"
 
     @property
     def is_local(self) -> bool:

@@ -21,6 +21,7 @@ TICK_S = 0.3
 SOON_S = 10.0  # a child that lives shorter than this died "at once"
 STRIKES = 5
 LONGEST_WAIT_S = 10.0
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # only there the user needs no key
 
 Say = Callable[[str], None]
 
@@ -108,7 +109,10 @@ class Embedded:
     def _child(self, name: str, *args: str) -> Child:
         assert self._lock is not None
         environment = child_environment(
-            KD_HOME=str(self.home), KD_HOST=self._host, KD_PORT=str(self._port)
+            KD_HOME=str(self.home),
+            KD_HOST=self._host,
+            KD_PORT=str(self._port),
+            KD_LOCAL_USER="true" if self._host in LOOPBACK else "false",
         )
         return Child(
             name,
@@ -169,7 +173,8 @@ class Embedded:
             self._on_failure()
             return 0.0
         wait_s = float(min(0.5 * 2 ** (strikes - 1), LONGEST_WAIT_S))
-        self._say(f"The {child.name} ended ({_how(child.poll())}); again in {wait_s:.1f} s.")
+        last = " ".join(child.last_lines(1))
+        self._say(f"The {child.name} ended ({_how(child.poll())}); again in {wait_s:.1f} s. {last}")
         return wait_s
 
 
@@ -206,4 +211,4 @@ def _how(code: int | None) -> str:
 
 
 def _is_alarming(line: str) -> bool:
-    return any(word in line for word in ("ERROR", "CRITICAL", "Traceback (most recent call last)"))
+    return any(word in line for word in (" ERROR ", " CRITICAL "))

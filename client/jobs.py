@@ -1,5 +1,6 @@
 """Jobs of a service: submit, steer, watch, measure, and take the artifacts home."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -58,6 +59,10 @@ class Jobs:
         """Every move of the job's state, oldest first."""
         return tuple(self._transport.pages(f"/jobs/{job_id}/transitions", Transition))
 
+    def events(self, job_id: str) -> Iterator[Event]:
+        """What has happened so far, oldest first, fetched page by page; see `watch`."""
+        return self._transport.pages(f"/jobs/{job_id}/events", Event)
+
     def metrics(
         self,
         job_id: str,
@@ -114,7 +119,8 @@ class Jobs:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         with self._transport.stream(f"/jobs/{job_id}/events", headers) as answer:
             for message in parse(answer.iter_lines()):
-                if message.event == "end":
+                # The stream's own end is no event of the job; a run's `end` event is one.
+                if message.event == "end" and "id" not in json.loads(message.data):
                     yield None
                     return
                 yield Event.model_validate_json(message.data)

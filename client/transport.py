@@ -21,7 +21,8 @@ BUSY = frozenset({429, 502, 503, 504})
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
 PAGE_SIZE = 100
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+# Completing a large upload joins and hashes all of it before it answers.
+TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 # The service sends a comment every 15 s: three missed ones mean a dead connection.
 STREAM_TIMEOUT = httpx.Timeout(50.0, connect=5.0)
 

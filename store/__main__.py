@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "migrate":
             schema.migrate(database.engine, options.to)
-            sys.stdout.write(f"schema {schema.current(database.engine) or 'removed'}\n")
+            with database.engine.connect() as connection:
+                sys.stdout.write(f"schema {schema.current(connection) or 'removed'}\n")
         else:
             database.check_schema()
             sys.stdout.write(_create_key(database, options) + "\n")

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import secrets
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -155,10 +154,6 @@ class LocalBlobs:
     def delete(self, sha256: str) -> None:
         """As in Blobs."""
         self._place(sha256).unlink(missing_ok=True)
-
-    def free_bytes(self) -> int:
-        """Free space of the disk that the blobs are on."""
-        return shutil.disk_usage(self.root).free
 
     def _place(self, sha256: str) -> Path:
         assert len(sha256) == 64 and sha256.isalnum(), sha256

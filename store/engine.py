@@ -59,7 +59,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later can fail with "locked" without any waiting;
     # taking the write lock at once makes writers queue.
-    write = connection.get_execution_options().get("kd_write")
+    write = connection.get_execution_options().get("kd_write", True)
+    connection.exec_driver_sql(f"PRAGMA query_only = {0 if write else 1}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
@@ -103,8 +104,8 @@ def translated() -> Iterator[None]:
 
 
 def _is_ours(error: BaseException | None) -> bool:
-    """A wrong statement or a missing table, which SQLite files under the same class."""
-    return getattr(error, "sqlite_errorname", None) == "SQLITE_ERROR"
+    """A wrong statement, or a write in a reading session: SQLite's class for it is the same."""
+    return getattr(error, "sqlite_errorname", None) in ("SQLITE_ERROR", "SQLITE_READONLY")
 
 
 def _is_full(error: BaseException | None) -> bool:

@@ -17,18 +17,18 @@ class SchemaMismatch(RuntimeError):
     """The database's schema is not the one this program was written for."""
 
 
-def current(engine: Engine) -> str | None:
+def current(connection: Connection) -> str | None:
     """The database's revision, or None where it has never been migrated."""
-    with engine.connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-        return revision
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 def check(engine: Engine) -> None:
     """Raises SchemaMismatch, saying what to do, unless the database is at HEAD."""
-    revision = current(engine)
+    with engine.connect() as connection:
+        revision = current(connection)
     if revision == HEAD:
         return
     if revision is None or revision < HEAD:
@@ -42,7 +42,10 @@ def check(engine: Engine) -> None:
 
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Move the database to `revision`, up or down, in one transaction."""
-    with _alone(engine), engine.connect() as connection:
+    with _alone(engine), engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # A migration may take longer than any request.
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
         _run(connection, revision)
 
 
@@ -56,21 +59,13 @@ def _run(connection: Connection, revision: str) -> None:
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
     known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
-    now = _revision(connection)
+    now = current(connection)
     if now is not None and now not in known:
         raise SchemaMismatch(f"the database is at schema {now}, which this program does not know")
     if revision == "base" or (now is not None and revision != "head" and revision < now):
         command.downgrade(config, revision)
     else:
         command.upgrade(config, revision)
-
-
-def _revision(connection: Connection) -> str | None:
-    found: str | None = None
-    if inspect(connection).has_table("alembic_version"):
-        found = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    connection.rollback()
-    return found
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    Enum,
     Float,
     ForeignKey,
     Index,
@@ -21,6 +22,8 @@ from store.states import State
 
 Json = dict[str, Any]
 _STATES = ", ".join(f"'{state}'" for state in State)
+# Text in the database, a State in Python; the check on it has a name of its own below.
+_STATE = Enum(State, native_enum=False, length=20, values_callable=lambda states: list(states))
 
 
 class Table(DeclarativeBase):
@@ -35,7 +38,12 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {Json: JSON(none_as_null=True), int: BigInteger, str: String(200), float: Float(53)}
+    type_annotation_map = {
+        Json: JSON(none_as_null=True),
+        int: BigInteger,
+        str: String(200),
+        float: Float(53),
+    }
 
 
 class Blob(Table):
@@ -125,7 +133,7 @@ class Job(Table):
     name: Mapped[str]
     spec: Mapped[Json]  # store.jobspec.JobSpec, or {} for an inspection
     subject: Mapped[str | None]  # the model or dataset an inspection is about
-    state: Mapped[State] = mapped_column(String(20))
+    state: Mapped[State] = mapped_column(_STATE)
     phase: Mapped[str | None]
     request: Mapped[str | None] = mapped_column(String(10))  # cancel, pause
     attempt: Mapped[int] = mapped_column(Integer, default=0)

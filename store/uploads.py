@@ -1,5 +1,6 @@
 """Uploads: a file in parts, in any order, resumable; complete once its hash is known to fit."""
 
+import hashlib
 from collections.abc import Iterator
 
 from sqlalchemy import select, update
@@ -138,7 +139,7 @@ def complete(
     if missing:
         some = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         raise Conflict(f"parts {some} have not arrived", code="parts_missing")
-    stored = _join(parts, blobs, upload, sha256)
+    stored = _join(parts, blobs, upload, arrived, sha256)
     with database.write() as s:
         fresh = get(s, tenant, upload_id)
         if fresh.state == "complete":
@@ -155,7 +156,9 @@ def _already(upload: Upload, sha256: str | None) -> Upload:
     return upload
 
 
-def _join(parts: Parts, blobs: Blobs, upload: Upload, sha256: str | None) -> Stored:
+def _join(
+    parts: Parts, blobs: Blobs, upload: Upload, arrived: list[UploadPart], sha256: str | None
+) -> Stored:
     wanted = {hash_ for hash_ in (upload.expected_sha256, sha256) if hash_ is not None}
     if len(wanted) > 1:
         raise Invalid(
@@ -163,21 +166,25 @@ def _join(parts: Parts, blobs: Blobs, upload: Upload, sha256: str | None) -> Sto
             code="hash_mismatch",
             pointer="/sha256",
         )
-
-    def chunks() -> Iterator[bytes]:
-        for number in range(1, part_count(upload) + 1):
-            yield from parts.read(upload.id, number)
-
     parts.require_space(upload.size)
+    chunks = (chunk for part in arrived for chunk in _verified(parts, part))
     try:
-        stored = blobs.put_stream(chunks(), expected=wanted.pop() if wanted else None)
+        return blobs.put_stream(chunks, expected=wanted.pop() if wanted else None)
     except HashMismatch as error:
         raise _mismatch(error.expected, error.found) from error
+
+
+def _verified(parts: Parts, part: UploadPart) -> Iterator[bytes]:
+    """A part's bytes. Raises Conflict `part_damaged` where they are not those that came."""
+    digest = hashlib.sha256()
+    try:
+        for chunk in parts.read(part.upload_id, part.number):
+            digest.update(chunk)
+            yield chunk
     except FileNotFoundError:
-        raise Conflict("the upload was closed meanwhile", code="upload_closed") from None
-    if stored.size != upload.size:
-        raise Conflict("parts changed while the file was read: complete again")
-    return stored
+        pass
+    if digest.hexdigest() != part.sha256:
+        raise Conflict(f"part {part.number} is damaged: send it again", code="part_damaged")
 
 
 def _mismatch(expected: str, found: str) -> Invalid:

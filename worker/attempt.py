@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from kdcore.spec.events import Exit, RunEvent
 from store import events, jobs
-from store.errors import LeaseLost, NoSpace, NotFound, Unavailable
+from store.errors import LeaseLost, NoSpace, NotFound, StoreError, Unavailable
 from store.jobs import Claim, NewArtifact
 from store.states import State
 from store.tables import Job
@@ -20,6 +20,7 @@ from worker.plan import Plan, make_plan
 from worker.recorder import Recorder
 from worker.rundir import BadRunDir, RunDir, artifacts_of
 from worker.runner import Run, log_tail
+from worker.ticker import Ticker
 from worker.watch import Watch
 
 T = TypeVar("T")
@@ -66,7 +67,7 @@ class Attempt:
         except Unavailable as error:
             self._log.error("given up, the sweep will put the job back: %s", error)
         else:
-            self._log.info("the job is %s", job.state.value)
+            self._log.info("the job is %s", job.state)
             if not self._bench.settings.keep_runs:
                 self._dir.tidy(forget=job.state in (State.SUCCEEDED, State.CANCELLED))
 
@@ -98,12 +99,16 @@ class Attempt:
         watch = Watch(
             run, self._lease, bench.settings, self._claim.limits, bench.stopping, self._log
         )
-        try:
-            while (code := run.wait(LOOK_S)) is None:
-                watch.look(self._recorder.has_grown())
-                self._record()
-        finally:
-            run.kill()
+        # Events are written in a thread of their own: this one must see in time that the lease runs
+        # out, which is just when the database may keep a writer waiting.
+        name = f"events-{self._claim.job_id}"
+        with Ticker(name, LOOK_S, self._record) as recording:
+            try:
+                while (code := run.wait(LOOK_S)) is None:
+                    watch.look(self._recorder.has_grown())
+            finally:
+                run.kill()
+        recording.last()
         self._lease.check()
         while self._insist(lambda: self._recorder.drain(self._append)):
             pass
@@ -113,10 +118,12 @@ class Attempt:
 
     def _record(self) -> None:
         if time.monotonic() - self._recorded_s < self._bench.settings.tick_s:
-            return
+            return  # the first events are seen at once, later ones in batches
         try:
             self._recorder.drain(self._append)
-        except Unavailable as error:
+        except LeaseLost:
+            self._lease.lost = True
+        except StoreError as error:
             self._log.warning("events are kept for later: %s", error)
 
     def _append(self, batch: list[RunEvent]) -> None:

@@ -6,7 +6,6 @@ worker that was stopped for a while must know so at once when it wakes.
 """
 
 import logging
-import threading
 import time
 
 from sqlalchemy import select
@@ -18,6 +17,7 @@ from store.jobs import Claim
 from store.states import State
 from store.tables import Job
 from worker.config import WorkerSettings
+from worker.ticker import Ticker
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +35,16 @@ class Lease:
         self._claim = claim
         self._settings = settings
         self._renewed_s = clock_s()
-        self._over = threading.Event()
+        self._ticker = Ticker(f"lease-{claim.job_id}", settings.tick_s, self._keep)
         self.lost = False
         self.request: str | None = None  # "cancel" or "pause", as the job's row says
 
     def __enter__(self) -> "Lease":
-        # Not waited for at the end: a beat may hang in a database that does not answer, and one
-        # that comes late is refused there.
-        name = f"lease-{self._claim.job_id}"
-        threading.Thread(target=self._keep, name=name, daemon=True).start()
+        self._ticker.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._ticker.__exit__()  # a beat that comes late is refused by the database
 
     @property
     def silence_s(self) -> float:
@@ -65,16 +62,15 @@ class Lease:
             raise LeaseLost("the job is no longer this attempt's")
 
     def _keep(self) -> None:
-        while not self._over.wait(self._settings.tick_s) and not self.lost:
-            try:
-                if self.silence_s >= self._settings.beat_s:
-                    self._beat()
-                else:
-                    self._look()
-            except LeaseLost:
-                self.lost = True
-            except Unavailable as error:
-                logger.warning("%s: no beat: %s", self._claim.job_id, error)
+        try:
+            if self.silence_s >= self._settings.beat_s:
+                self._beat()
+            else:
+                self._look()
+        except LeaseLost:
+            self.lost = True
+        except Unavailable as error:
+            logger.warning("%s: no beat: %s", self._claim.job_id, error)
 
     def _beat(self) -> None:
         asked_s = clock_s()  # before the call: its answer may be slow, the renewal came earlier

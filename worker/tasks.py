@@ -36,7 +36,11 @@ def serve_jobs(app: Celery, floor: Floor) -> int:
 
 def serve_sweep(app: Celery, sweep: Callable[[], None], every_s: float) -> int:
     """Sweep every `every_s` seconds until told to stop; returns the exit code."""
-    app.task(sweep, name=RUN_SWEEP)
+
+    def run_sweep() -> None:
+        sweep()
+
+    app.task(run_sweep, name=RUN_SWEEP)
     app.conf.beat_schedule = {
         "sweep": {
             "task": RUN_SWEEP,
@@ -79,6 +83,8 @@ def _serve(app: Celery, queue: str, threads: int, stop: Callable[[], None]) -> i
     def leave_logging_alone(**_: object) -> None:
         """Being connected is what counts."""
 
+    for chatter in ("celery.app.trace", "celery.beat", "celery.worker.strategy"):
+        logging.getLogger(chatter).setLevel(logging.WARNING)
     signals.worker_shutting_down.connect(on_stop, weak=False)
     signals.setup_logging.connect(leave_logging_alone, weak=False)
     program = _Program(

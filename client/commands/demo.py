@@ -19,7 +19,7 @@ from client.errors import ClientError, UsageMistake
 from client.http import Client
 from client.tables import onnx_check, percent, result_table, verdict
 from client.terminal import Terminal
-from kdcore.spec.result import DistillResult
+from kdcore.spec.result import DistillResult, NetworkReport
 
 
 def demo(
@@ -89,13 +89,11 @@ def _report(term: Terminal, outcome: Outcome, took_s: float) -> None:
 def _spread_table(outcome: Outcome, results: Sequence[DistillResult]) -> Table:
     """Accuracy on held-out data per seed, then mean and standard deviation."""
     table = Table("seed", "teacher", "student, distilled", "same, from scratch", "gain")
-    rows: list[tuple[float, float, float]] = []
+    rows: list[tuple[float, ...]] = []
     for job, result in zip(outcome.jobs, results, strict=True):
         assert result.baseline is not None and job.spec is not None
-        row = (
-            result.teachers[0].last.accuracy,
-            result.student.last.accuracy,
-            result.baseline.last.accuracy,
+        row = tuple(
+            _accuracy(report) for report in (result.teachers[0], result.student, result.baseline)
         )
         rows.append(row)
         table.add_row(str(job.spec.seed), *map(percent, row), _points(row[1] - row[2]))
@@ -107,6 +105,11 @@ def _spread_table(outcome: Outcome, results: Sequence[DistillResult]) -> Table:
     spread = [statistics.stdev(column) for column in columns]
     table.add_row("spread", *map(percent, spread), _points(statistics.stdev(gains), sign=""))
     return table
+
+
+def _accuracy(report: NetworkReport) -> float:
+    assert report.last.accuracy is not None  # the digits are labelled
+    return report.last.accuracy
 
 
 def _points(value: float, sign: str = "+") -> str:

@@ -64,7 +64,7 @@ def _banner(term: Terminal, service: Embedded) -> None:
     if term.answered({"url": service.url, "home": str(service.home)}):
         return
     lines = [
-        f"[bold]Distillery is up:[/] {service.url}   [dim]API description: {service.url}/docs[/]",
+        f"[bold]Distillery is up:[/] {service.url}",
         "",
         "kd datasets push PATH --name digits",
         "kd models push FILE --architecture resnet20 --num-classes 10 --name teacher",

@@ -7,7 +7,7 @@ without a loader state, and the same sample looks the same in a batch of any siz
 # B batch, C channels, H height, W width, N samples of the split
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -53,30 +53,38 @@ class Loader:
     def batches(self, stage: int, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from `start_step` on."""
         order_N = shuffle(self._index_N, self._seed, stage, epoch, ORDER)
+        placement = self._placement(order_N, stage, epoch)
         for step in range(start_step, self.steps_per_epoch):
-            index_B = order_N[step * self.batch_size : (step + 1) * self.batch_size]
-            yield self._pixels.batch(index_B, self._placement(index_B, stage, epoch))
+            here = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            yield self._pixels.batch(order_N[here], placement.part(here))
 
-    def _placement(self, index_B: Tensor, stage: int, epoch: int) -> "_Placement":
-        _, _, height, width = self._pixels.shape
-        row_B = column_B = flip_B = None
+    def _placement(self, index_N: Tensor, stage: int, epoch: int) -> "_Placement":
+        _, height, width, _ = self._pixels.shape
         where = (self._seed, stage, epoch)
+        placement = _Placement()
         if "crop" in self._augment:
             pad_h, pad_w = -(-height // CROP_FRACTION), -(-width // CROP_FRACTION)
-            row_B = draw_below(2 * pad_h + 1, index_B, *where, CROP_ROW) - pad_h
-            column_B = draw_below(2 * pad_w + 1, index_B, *where, CROP_COLUMN) - pad_w
+            row_N = draw_below(2 * pad_h + 1, index_N, *where, CROP_ROW)
+            column_N = draw_below(2 * pad_w + 1, index_N, *where, CROP_COLUMN)
+            placement = _Placement((pad_h, pad_w), row_N, column_N)
         if "flip" in self._augment:
-            flip_B = draw_below(2, index_B, *where, FLIP).bool()
-        return _Placement(row_B, column_B, flip_B)
+            flip_N = draw_below(2, index_N, *where, FLIP).bool()
+            placement = replace(placement, flip_B=flip_N)
+        return placement
 
 
 @dataclass(frozen=True)
 class _Placement:
-    """Where each image is cut: offset of its first row and column, and whether it is mirrored."""
+    """Zeros around each image, the first row and column of its cut, and whether it is mirrored."""
 
+    pad: tuple[int, int] = (0, 0)
     row_B: Tensor | None = None
     column_B: Tensor | None = None
     flip_B: Tensor | None = None
+
+    def part(self, here: slice) -> "_Placement":
+        tensors = (self.row_B, self.column_B, self.flip_B)
+        return _Placement(self.pad, *(None if t is None else t[here] for t in tensors))
 
 
 class _Pixels:
@@ -89,39 +97,44 @@ class _Pixels:
         self._images_NHWC = images_NHWC
         self._labels_N = split.labels_N
         self._device = device
-        self.shape = split.images_NCHW.shape
+        self.shape = images_NHWC.shape
 
     def batch(self, index_B: Tensor, placement: _Placement) -> Batch:
-        pixels_BHWC = self._cut(index_B.to(self._images_NHWC.device), placement)
-        images_BHWC = pixels_BHWC.to(self._device).to(torch.float32).div_(255)
+        pixels_BHWC = self._images_NHWC[index_B.to(self._images_NHWC.device)].to(self._device)
+        pixels_BHWC = self._place(pixels_BHWC, placement)
+        # A product, because devices round a division by a number differently.
+        images_BHWC = pixels_BHWC * (1 / 255)
         labels_B = None if self._labels_N is None else self._labels_N[index_B].to(self._device)
         return Batch(index_B.to(self._device), images_BHWC.permute(0, 3, 1, 2), labels_B)
 
-    def _cut(self, index_B: Tensor, placement: _Placement) -> Tensor:
-        _, _, height, width = self.shape
-        if placement.row_B is None and placement.flip_B is None:
-            return self._images_NHWC[index_B]
-        row_BH, inside_BH = self._lines(placement.row_B, None, height)
-        column_BW, inside_BW = self._lines(placement.column_B, placement.flip_B, width)
-        pixels_BHWC = self._images_NHWC[
-            index_B[:, None, None], row_BH[:, :, None], column_BW[:, None, :]
-        ]
-        if placement.row_B is None:
-            return pixels_BHWC
-        inside_BHW = inside_BH[:, :, None] & inside_BW[:, None, :]
-        return pixels_BHWC * inside_BHW[..., None]
+    def _place(self, pixels_BHWC: Tensor, placement: _Placement) -> Tensor:
+        if placement.row_B is not None and placement.column_B is not None:
+            pad_h, pad_w = placement.pad
+            padded_BHWC = functional.pad(pixels_BHWC, (0, 0, pad_w, pad_w, pad_h, pad_h))
+            pixels_BHWC = _cut(
+                padded_BHWC,
+                placement.row_B.to(self._device),
+                placement.column_B.to(self._device),
+                (pixels_BHWC.shape[1], pixels_BHWC.shape[2]),
+            )
+        if placement.flip_B is not None:
+            flip_B111 = placement.flip_B.to(self._device)[:, None, None, None]
+            pixels_BHWC = torch.where(flip_B111, pixels_BHWC.flip(2), pixels_BHWC)
+        return pixels_BHWC
 
-    def _lines(
-        self, offset_B: Tensor | None, flip_B: Tensor | None, length: int
-    ) -> tuple[Tensor, Tensor]:
-        """Which source row (column) each target row shows, and whether it lies in the image."""
-        device = self._images_NHWC.device
-        line_BL = torch.arange(length, device=device)[None, :]
-        if flip_B is not None:
-            line_BL = torch.where(flip_B.to(device)[:, None], length - 1 - line_BL, line_BL)
-        if offset_B is not None:
-            line_BL = line_BL + offset_B.to(device)[:, None]
-        return line_BL.clamp(0, length - 1), (line_BL >= 0) & (line_BL < length)
+
+def _cut(padded_BHWC: Tensor, row_B: Tensor, column_B: Tensor, size: tuple[int, int]) -> Tensor:
+    """The window of `size` that starts at (row, column), of each image: one gather from a view
+    that has every window."""
+    batch, padded_h, padded_w, channels = padded_BHWC.shape
+    height, width = size
+    image, line, pixel, _ = padded_BHWC.stride()
+    windows = padded_BHWC.as_strided(
+        (batch, padded_h - height + 1, padded_w - width + 1, height, width * channels),
+        (image, line, pixel, line, 1),
+    )
+    image_B = torch.arange(batch, device=padded_BHWC.device)
+    return windows[image_B, row_B, column_B].view(batch, height, width, channels)
 
 
 class Adapter(nn.Module):

@@ -29,6 +29,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 FORMATS = ("PNG", "JPEG", "WEBP")
 TRAIN_NAMES = frozenset({"train", "training"})
 TEST_NAMES = frozenset({"test", "testing", "val", "valid", "validation"})
+ORIENTATION = 0x0112
 MAX_PIXELS = 64 * 2**20
 GREY_MODES = frozenset({"1", "L", "I", "F", "I;16", "I;16B", "I;16L"})
 DECODERS = os.cpu_count() or 1
@@ -74,7 +75,9 @@ def _find_samples(files: Files) -> dict[str, list[_Sample]]:
     depth = _wrapping_folders(paths)
     splits: dict[str, list[_Sample]] = {}
     tops = {p.parts[depth].lower() for p in paths if len(p.parts) > depth + 1}
-    by_split = bool(tops & TRAIN_NAMES)
+    by_split = bool(tops & TRAIN_NAMES) or (bool(tops) and tops <= TEST_NAMES)
+    if by_split and len(tops & TEST_NAMES) > 1:
+        raise bad_dataset(f"keep one of {sorted(tops & TEST_NAMES)}: it is the test split")
     for path in paths:
         parts = path.parts[depth:]
         split = "train"
@@ -152,14 +155,24 @@ def _open(files: Files, name: str) -> Image.Image:
 def _header(files: Files, sample: _Sample) -> tuple[int, int, bool]:
     """Height, width, and whether it is grey; nothing is decoded."""
     image = _open(files, sample.name)
-    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    height, width = (image.width, image.height) if turned else (image.height, image.width)
+    on_its_side = _orientation(image) in (5, 6, 7, 8)
+    width, height = image.size[::-1] if on_its_side else image.size
     return height, width, image.mode in GREY_MODES
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number for how the image must be turned; 1: not at all.
+
+    Pillow decodes a whole PNG to look for EXIF data at its end; those are not looked for.
+    """
+    return int(image.getexif().get(ORIENTATION, 1)) if "exif" in image.info else 1
 
 
 def _decode(files: Files, channels: int, size: tuple[int, int], sample: _Sample) -> Tensor:
     try:
-        image = ImageOps.exif_transpose(_open(files, sample.name))
+        image = _open(files, sample.name)
+        if _orientation(image) != 1:
+            image = ImageOps.exif_transpose(image)
         pixels = _to_8_bits(image) if channels == 1 else np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise bad_dataset(f"{sample.name} is damaged: {error}") from error

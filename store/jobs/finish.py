@@ -91,11 +91,11 @@ def _keep_student(
     )
     s.add(student)
     s.flush()
-    teachers = [teacher.last.accuracy for teacher in result.teachers]
+    teacher = result.ensemble or (result.teachers[0].last if result.teachers else None)
     return {
         "student_model": student.id,
         "student_accuracy": result.student.last.accuracy,
-        "teacher_accuracy": max(teachers, default=None),
+        "teacher_accuracy": teacher.accuracy if teacher else None,
         "baseline_accuracy": result.baseline.last.accuracy if result.baseline else None,
         "gain": result.gain,
     }

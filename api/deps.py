@@ -1,0 +1,49 @@
+"""What every route works with: settings, database, blobs, parts; made once, handed to routes."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.config import ApiSettings
+from store.blobs import Blobs, make_blobs
+from store.config import StoreSettings
+from store.db import Database
+from store.parts import Parts
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of a running API. `ring` tells the workers of a job; it may fail harmlessly."""
+
+    settings: ApiSettings
+    database: Database
+    blobs: Blobs
+    parts: Parts
+    ring: Callable[[str], object]
+    streams: threading.BoundedSemaphore = field(compare=False)
+
+
+def connect(settings: ApiSettings, store: StoreSettings, ring: Callable[[str], object]) -> Services:
+    """Open the store. Touches no table yet."""
+    store.home.mkdir(parents=True, exist_ok=True)
+    return Services(
+        settings=settings,
+        database=Database(store.database),
+        blobs=make_blobs(store.blobs),
+        parts=Parts(store.uploads, store.min_free_bytes),
+        ring=ring,
+        streams=threading.BoundedSemaphore(settings.max_streams),
+    )
+
+
+def services(request: Request) -> Services:
+    """The app's services."""
+    found = request.app.state.services
+    assert isinstance(found, Services)
+    return found
+
+
+Deps = Annotated[Services, Depends(services)]

@@ -1,0 +1,52 @@
+"""The API: HTTP in front of the store. Never imports torch."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from api import openapi, problems
+from api.config import ApiSettings
+from api.dashboard import dashboard
+from api.deps import connect
+from api.guard import Guard
+from api.routes import artifacts, datasets, events, health, jobs, keys, methods, models, uploads
+from bell.ring import ring
+from store.config import StoreSettings
+
+V1 = (uploads, models, datasets, jobs, events, artifacts, methods, keys, health)
+
+
+def create_app(
+    settings: ApiSettings | None = None,
+    store: StoreSettings | None = None,
+    *,
+    ring: Callable[[str], object] = ring,
+) -> FastAPI:
+    """The app; it opens the store when it starts and lets it go when it stops."""
+    settings = settings or ApiSettings()
+
+    @asynccontextmanager
+    async def live(app: FastAPI) -> AsyncIterator[None]:
+        app.state.services = connect(settings, store or StoreSettings(), ring)
+        yield
+        app.state.services.database.dispose()
+
+    app = FastAPI(
+        title="Distillery",
+        version=health.program_version(),
+        lifespan=live,
+        docs_url=None,  # Swagger's page loads its scripts from other hosts
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )
+    app.add_middleware(Guard, hosts=settings.hosts())
+    problems.install(app)
+    v1 = APIRouter(prefix="/v1")
+    for module in V1:
+        v1.include_router(module.router)
+    app.include_router(v1)
+    openapi.install(app)
+    app.router.default = dashboard(settings.web_dir)
+    return app

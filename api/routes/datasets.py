@@ -1,0 +1,62 @@
+"""Datasets: uploaded images, inspected before use."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from sqlalchemy.orm import Session
+
+from api.auth import Reader, Writer
+from api.bodies import StrictRoute
+from api.creation import Creating, Made
+from api.deps import Deps
+from api.pages import After, Limit, answer
+from api.rows.catalog import blob_sizes, dataset_view
+from api.rows.common import page_of
+from api.views.catalog import Dataset, DatasetCreate
+from api.views.common import Page
+from store import catalog
+
+router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
+DatasetId = Annotated[str, Path(examples=["ds_01k2v6r8m3q4t5w6x7y8z9a0b1"])]
+
+
+@router.post("", operation_id="createDataset", status_code=202, response_model=Dataset)
+def create_dataset(body: DatasetCreate, caller: Writer, creating: Creating, deps: Deps) -> Response:
+    """Register an uploaded dataset; an inspection job opens it, then it is `ready`."""
+
+    def work(s: Session) -> Made:
+        row = catalog.create_dataset(
+            s, deps.blobs, caller.tenant, name=body.name, upload=body.upload, format=body.format
+        )
+        view = dataset_view(row, blob_sizes(s, [row.blob])[row.blob])
+        return Made(view, f"/v1/datasets/{row.id}", ring=row.inspect_job)
+
+    return creating.run(caller, body, work, status=202)
+
+
+@router.get("", operation_id="listDatasets", response_model=Page[Dataset])
+def list_datasets(
+    caller: Reader, request: Request, deps: Deps, limit: Limit = 50, after: After = None
+) -> Response:
+    """Datasets, newest first."""
+    with deps.database.read() as s:
+        rows, cursor = catalog.list_datasets(s, caller.tenant, limit=limit, after=after)
+        sizes = blob_sizes(s, [row.blob for row in rows])
+    views = [dataset_view(row, sizes[row.blob]) for row in rows]
+    return answer(request, page_of(views, cursor))
+
+
+@router.get("/{dataset_id}", operation_id="showDataset", response_model=Dataset)
+def show_dataset(dataset_id: DatasetId, caller: Reader, request: Request, deps: Deps) -> Response:
+    """A dataset; its counts are known once it is `ready`."""
+    with deps.database.read() as s:
+        row = catalog.get_dataset(s, caller.tenant, dataset_id)
+        sizes = blob_sizes(s, [row.blob])
+    return answer(request, dataset_view(row, sizes[row.blob]))
+
+
+@router.delete("/{dataset_id}", operation_id="deleteDataset", status_code=204)
+def delete_dataset(dataset_id: DatasetId, caller: Writer, deps: Deps) -> None:
+    """Forget a dataset; 409 while an unfinished job needs it."""
+    with deps.database.write() as s:
+        catalog.delete_dataset(s, caller.tenant, dataset_id)

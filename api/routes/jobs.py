@@ -1,0 +1,132 @@
+"""Jobs: submit, list, show, and what may be asked of one."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from sqlalchemy.orm import Session
+from starlette.background import BackgroundTask
+
+from api.auth import Caller, Reader, Writer
+from api.bodies import StrictRoute
+from api.creation import Creating, Made
+from api.deps import Deps, Services
+from api.pages import After, Limit, answer
+from api.rows.common import page_of
+from api.rows.jobs import artifact_view, job_view, summary_view
+from api.views.common import Page
+from api.views.jobs import Artifact, Check, Job, JobCreate, JobSummary
+from store import artifacts, jobs, tables
+from store.jobspec import JobSpec
+from store.states import TERMINAL, State
+
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
+JobId = Annotated[str, Path(examples=["job_01k2v6r8m3q4t5w6x7y8z9a0b1"])]
+Task = Literal["distill", "inspect_model", "inspect_dataset"]
+POLL_S = 2
+DryRun = Annotated[bool, Query(description="Check the spec and estimate its cost; make nothing.")]
+
+
+@router.post(
+    "",
+    operation_id="submitJob",
+    status_code=202,
+    response_model=Job,
+    responses={200: {"model": Check, "description": "The dry run's answer."}},
+)
+def submit_job(
+    body: JobCreate, caller: Writer, creating: Creating, deps: Deps, dry_run: DryRun = False
+) -> Response:
+    """Queue a distillation, checked against everything it names."""
+    spec = JobSpec(**{name: getattr(body, name) for name in JobSpec.model_fields})
+    if dry_run:
+        return _dry_run(deps, caller, spec)
+
+    def work(s: Session) -> Made:
+        row = jobs.submit(s, caller.tenant, spec, body.name)
+        return Made(job_view(row, None), f"/v1/jobs/{row.id}", ring=row.id)
+
+    return creating.run(caller, body, work, status=202)
+
+
+def _dry_run(deps: Services, caller: Caller, spec: JobSpec) -> Response:
+    with deps.database.read() as s:
+        cost = jobs.estimate(s, caller.tenant, spec)
+    view = Check(steps=cost.steps, images=cost.images, estimated_s=cost.estimated_s, spec=spec)
+    return Response(view.model_dump_json(), media_type="application/json")
+
+
+@router.get("", operation_id="listJobs", response_model=Page[JobSummary])
+def list_jobs(
+    caller: Reader,
+    request: Request,
+    deps: Deps,
+    limit: Limit = 50,
+    after: After = None,
+    state: State | None = None,
+    task: Task = "distill",
+    order: jobs.Order = "newest",
+) -> Response:
+    """Jobs, newest first or best first."""
+    with deps.database.read() as s:
+        rows, cursor = jobs.page(
+            s, caller.tenant, limit=limit, after=after, state=state, task=task, order=order
+        )
+    return answer(request, page_of([summary_view(row) for row in rows], cursor))
+
+
+@router.get("/{job_id}", operation_id="showJob", response_model=Job)
+def show_job(job_id: JobId, caller: Reader, request: Request, deps: Deps) -> Response:
+    """One job. Small: its latest numbers only; `Retry-After` says when to look again."""
+    with deps.database.read() as s:
+        row = jobs.get(s, caller.tenant, job_id)
+        view = job_view(row, jobs.waiting_for(s, row))
+    return answer(request, view, retry_after_s=None if row.state in TERMINAL else POLL_S)
+
+
+@router.get("/{job_id}/artifacts", operation_id="listArtifacts", response_model=Page[Artifact])
+def list_artifacts(job_id: JobId, caller: Reader, request: Request, deps: Deps) -> Response:
+    """The files a succeeded job made, by name."""
+    with deps.database.read() as s:
+        jobs.get(s, caller.tenant, job_id)
+        rows = artifacts.of_job(s, caller.tenant, job_id)
+    return answer(request, page_of([artifact_view(row) for row in rows], None))
+
+
+@router.post("/{job_id}/cancel", operation_id="cancelJob", status_code=202, response_model=Job)
+def cancel_job(job_id: JobId, caller: Writer, deps: Deps) -> Response:
+    """Cancel: at once where nothing runs, else the run stops at its next step."""
+    return _ask(deps, caller, job_id, jobs.request_cancel)
+
+
+@router.post("/{job_id}/pause", operation_id="pauseJob", status_code=202, response_model=Job)
+def pause_job(job_id: JobId, caller: Writer, deps: Deps) -> Response:
+    """Pause: the run writes a checkpoint and gives its slot back."""
+    return _ask(deps, caller, job_id, jobs.request_pause)
+
+
+@router.post("/{job_id}/resume", operation_id="resumeJob", status_code=202, response_model=Job)
+def resume_job(job_id: JobId, caller: Writer, deps: Deps) -> Response:
+    """Put a paused job back into the queue; it goes on from its checkpoint."""
+    return _ask(deps, caller, job_id, jobs.resume)
+
+
+@router.post("/{job_id}/retry", operation_id="retryJob", status_code=202, response_model=Job)
+def retry_job(job_id: JobId, caller: Writer, deps: Deps) -> Response:
+    """Put a failed job back into the queue; it goes on from its last checkpoint."""
+    return _ask(deps, caller, job_id, jobs.retry)
+
+
+def _ask(
+    deps: Services,
+    caller: Caller,
+    job_id: str,
+    move: Callable[[Session, str, str], tables.Job],
+) -> Response:
+    with deps.database.write() as s:
+        row = move(s, caller.tenant, job_id)
+        view = job_view(row, jobs.waiting_for(s, row))
+    answer = Response(view.model_dump_json(), 202, media_type="application/json")
+    if view.state is State.QUEUED:
+        answer.background = BackgroundTask(deps.ring, view.id)
+    return answer

@@ -1,0 +1,54 @@
+"""API keys: made with their text shown once, listed, revoked."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from api.auth import Admin
+from api.bodies import StrictRoute
+from api.creation import Creating, Made
+from api.deps import Deps
+from api.pages import After, Limit, answer
+from api.rows.common import page_of
+from api.rows.keys import key_view
+from api.views.common import Page
+from api.views.keys import Key, KeyCreate, NewKey
+from store import keys
+
+router = APIRouter(prefix="/keys", tags=["keys"], route_class=StrictRoute)
+SHOWN_ONCE = "(shown once)"
+
+
+@router.post("", operation_id="createKey", status_code=201, response_model=NewKey)
+def create_key(body: KeyCreate, caller: Admin, creating: Creating) -> Response:
+    """Make a key. Its text is in this answer alone: a repeated answer leaves it out."""
+
+    def work(s: Session) -> Made:
+        row, text = keys.create(s, caller.tenant, body.name, body.scopes, body.expires_in_s)
+        view = NewKey.model_validate({**key_view(row).model_dump(), "key": text})
+        return Made(view, f"/v1/keys/{row.id}")
+
+    return creating.run(caller, body, work, keep=_without_text)
+
+
+@router.get("", operation_id="listKeys", response_model=Page[Key])
+def list_keys(
+    caller: Admin, request: Request, deps: Deps, limit: Limit = 50, after: After = None
+) -> Response:
+    """Every key, newest first, revoked ones too."""
+    with deps.database.read() as s:
+        rows, cursor = keys.page(s, caller.tenant, limit=limit, after=after)
+    return answer(request, page_of([key_view(row) for row in rows], cursor))
+
+
+@router.delete("/{key_id}", operation_id="revokeKey", status_code=204)
+def revoke_key(key_id: Annotated[str, Path()], caller: Admin, deps: Deps) -> None:
+    """End a key now."""
+    with deps.database.write() as s:
+        keys.revoke(s, caller.tenant, key_id)
+
+
+def _without_text(view: BaseModel) -> BaseModel:
+    return view.model_copy(update={"key": SHOWN_ONCE})

@@ -1,0 +1,41 @@
+"""What there is to choose from: methods with their knobs, and architectures of ours."""
+
+from fastapi import APIRouter, Request, Response
+
+from api.auth import Reader
+from api.pages import answer
+from api.rows.common import page_of
+from api.views.catalog import Architecture, Method
+from api.views.common import Page
+from kdcore.spec.architectures import ARCHITECTURES
+from kdcore.spec.methods import KNOBS, NEEDS_LABELS, NEEDS_TEACHER
+
+router = APIRouter(tags=["methods"])
+METHODS = page_of(
+    [
+        Method(
+            name=name,
+            summary=(knobs.__doc__ or "").strip(),
+            needs_teacher=name in NEEDS_TEACHER,
+            needs_labels=name in NEEDS_LABELS,
+            knobs=knobs.model_json_schema(),
+        )
+        for name, knobs in KNOBS.items()
+    ],
+    None,
+)
+KNOWN_ARCHITECTURES = page_of(
+    [Architecture(name=name, summary=summary) for name, summary in ARCHITECTURES.items()], None
+)
+
+
+@router.get("/methods", operation_id="listMethods", response_model=Page[Method])
+def list_methods(caller: Reader, request: Request) -> Response:
+    """Every method, with the JSON Schema of its knobs: forms and clients are driven by it."""
+    return answer(request, METHODS)
+
+
+@router.get("/architectures", operation_id="listArchitectures", response_model=Page[Architecture])
+def list_architectures(caller: Reader, request: Request) -> Response:
+    """The architectures of ours; `torchvision/NAME` and `timm/NAME` are accepted too."""
+    return answer(request, KNOWN_ARCHITECTURES)

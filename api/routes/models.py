@@ -1,0 +1,96 @@
+"""Models: uploaded weights of a named architecture, and the students that jobs made."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from sqlalchemy.orm import Session
+
+from api.auth import Reader, Writer
+from api.bodies import StrictRoute
+from api.creation import Creating, Made
+from api.deps import Deps
+from api.downloads import DOWNLOAD_RESPONSES, download
+from api.pages import After, Limit, answer
+from api.rows.catalog import blob_sizes, model_view
+from api.rows.common import page_of
+from api.safetensors import refuse_bad
+from api.views.catalog import Model, ModelCreate
+from api.views.common import Page
+from store import catalog
+from store.errors import NotReady
+
+router = APIRouter(prefix="/models", tags=["models"], route_class=StrictRoute)
+ModelId = Annotated[str, Path(examples=["mdl_01k2v6r8m3q4t5w6x7y8z9a0b1"])]
+
+
+@router.post("", operation_id="createModel", status_code=202, response_model=Model)
+def create_model(body: ModelCreate, caller: Writer, creating: Creating, deps: Deps) -> Response:
+    """Register uploaded weights; an inspection job opens them, then the model is `ready`."""
+    if body.format == "safetensors":
+        refuse_bad(deps, caller.tenant, body.upload)
+
+    def work(s: Session) -> Made:
+        row = catalog.create_model(
+            s,
+            deps.blobs,
+            caller.tenant,
+            name=body.name,
+            upload=body.upload,
+            format=body.format,
+            architecture=body.architecture,
+            options=body.options,
+            num_classes=body.num_classes,
+            input=body.input,
+        )
+        view = model_view(row, None, modules=False)
+        return Made(view, f"/v1/models/{row.id}", ring=row.inspect_job)
+
+    return creating.run(caller, body, work, status=202)
+
+
+@router.get("", operation_id="listModels", response_model=Page[Model])
+def list_models(
+    caller: Reader, request: Request, deps: Deps, limit: Limit = 50, after: After = None
+) -> Response:
+    """Models, newest first, without their modules."""
+    with deps.database.read() as s:
+        rows, cursor = catalog.list_models(s, caller.tenant, limit=limit, after=after)
+        sizes = blob_sizes(s, [row.blob for row in rows])
+    views = [model_view(row, sizes.get(row.blob or ""), modules=False) for row in rows]
+    return answer(request, page_of(views, cursor))
+
+
+@router.get("/{model_id}", operation_id="showModel", response_model=Model)
+def show_model(model_id: ModelId, caller: Reader, request: Request, deps: Deps) -> Response:
+    """A model with every module path that a tap may name."""
+    with deps.database.read() as s:
+        row = catalog.get_model(s, caller.tenant, model_id)
+        sizes = blob_sizes(s, [row.blob])
+    return answer(request, model_view(row, sizes.get(row.blob or ""), modules=True))
+
+
+@router.delete("/{model_id}", operation_id="deleteModel", status_code=204)
+def delete_model(model_id: ModelId, caller: Writer, deps: Deps) -> None:
+    """Forget a model; 409 while an unfinished job needs it."""
+    with deps.database.write() as s:
+        catalog.delete_model(s, caller.tenant, model_id)
+
+
+@router.head("/{model_id}/weights", include_in_schema=False)
+@router.get(
+    "/{model_id}/weights",
+    operation_id="downloadWeights",
+    response_class=Response,
+    responses=DOWNLOAD_RESPONSES,
+)
+def download_weights(model_id: ModelId, caller: Reader, request: Request, deps: Deps) -> Response:
+    """The weights as safetensors; Range, If-Range and If-None-Match are honoured."""
+    with deps.database.read() as s:
+        row = catalog.get_model(s, caller.tenant, model_id)
+        sizes = blob_sizes(s, [row.blob])
+    if row.blob is None:
+        raise NotReady(f"the model is {row.state}: it has no checked weights")
+    name = f"{row.name}.safetensors"
+    return download(
+        request, deps.blobs, row.blob, sizes[row.blob], name, "application/octet-stream"
+    )

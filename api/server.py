@@ -1,0 +1,78 @@
+"""Running the API: refuse an open door without keys, bind, say where, serve."""
+
+import socket
+import sys
+
+import uvicorn
+
+from api.config import ApiSettings
+from api.main import create_app
+from store import keys
+from store.config import StoreSettings
+from store.db import Database
+from store.errors import StoreError
+from store.schema import SchemaMismatch
+
+REFUSED = 2
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then print the address."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            sys.stdout.write(f"Distillery listens on {address(sockets[0])}\n")
+            sys.stdout.flush()
+
+
+def address(listening: socket.socket) -> str:
+    """The URL of a listening socket."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def objection(settings: ApiSettings, store: StoreSettings) -> str | None:
+    """Why the API must not start, or None."""
+    if settings.local_user and not settings.on_loopback():
+        return (
+            f"KD_LOCAL_USER lets everybody in, and {settings.host} is not loopback: "
+            "unset one of them"
+        )
+    database = Database(store.database)
+    try:
+        database.check_schema()
+        with database.read() as session:
+            if settings.on_loopback() or keys.exist(session):
+                return None
+    except (StoreError, SchemaMismatch) as error:
+        return str(error)
+    finally:
+        database.dispose()
+    return (
+        f"{settings.host} is not loopback and there are no API keys: make one with "
+        "`python -m store keys create --name NAME --scopes read,write,admin`, or bind 127.0.0.1"
+    )
+
+
+def serve(settings: ApiSettings, store: StoreSettings) -> int:
+    """Serve until told to stop; the exit code."""
+    store.home.mkdir(parents=True, exist_ok=True)
+    why = objection(settings, store)
+    if why is not None:
+        sys.stderr.write(f"Distillery does not start: {why}\n")
+        return REFUSED
+    config = uvicorn.Config(
+        create_app(settings, store),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nobody may claim another's address
+        timeout_graceful_shutdown=5,
+    )
+    server = _Server(config)
+    server.run(sockets=[config.bind_socket()])
+    return 0 if server.started else 1

@@ -1,0 +1,35 @@
+"""The app over a fresh database, as its local user and as others."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.makers import House
+
+
+@pytest.fixture
+def house(sqlite_template: Path, tmp_path: Path) -> Iterator[House]:
+    """A running app on SQLite."""
+    path = tmp_path / "distillery.sqlite"
+    shutil.copyfile(sqlite_template, path)
+    with House(f"sqlite:///{path}", tmp_path) as house:
+        yield house
+
+
+@pytest.fixture(scope="module")
+def shared(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A running app on SQLite for those tests of a file that leave nothing behind."""
+    home = tmp_path_factory.mktemp("shared")
+    path = home / "distillery.sqlite"
+    shutil.copyfile(sqlite_template, path)
+    with House(f"sqlite:///{path}", home) as house:
+        yield house
+
+
+@pytest.fixture
+def either(database_url: str, tmp_path: Path) -> Iterator[House]:
+    """A running app, once on SQLite and once on PostgreSQL."""
+    with House(database_url, tmp_path) as house:
+        yield house

@@ -1,0 +1,143 @@
+"""What happened to a job: pages, curves, and the live stream with its resumption."""
+
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from kdcore.spec.events import LogEvent, MetricsEvent
+from store import events, jobs
+from store.states import State
+from tests.api.makers import DISTILLED, House, ok, refused
+
+SSE = {"accept": "text/event-stream"}
+Sent = dict[str, str]
+
+
+def say(house: House, claim: jobs.Claim, *numbers: int) -> None:
+    """Append log events with these seqs."""
+    said = [LogEvent(seq=n, at=1.0, level="info", message=f"line {n}") for n in numbers]
+    with house.database.write() as s:
+        events.append(s, claim, said)
+
+
+def parse(lines: Iterable[str]) -> list[Sent]:
+    """Server-sent events as dicts, comments left out."""
+    found: list[Sent] = [{}]
+    for line in lines:
+        if not line:
+            found.append({})
+        elif not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            found[-1][name] = value
+    return [event for event in found if event]
+
+
+def stream(house: House, job_id: str, **headers: str) -> list[Sent]:
+    """Everything the stream sends until it ends."""
+    answer = house.http.get(f"/v1/jobs/{job_id}/events", headers=SSE | headers)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    return parse(answer.text.splitlines())
+
+
+def test_pages_of_events(either: House) -> None:
+    job = either.submit()["id"]
+    claim = either.claim(job)
+    say(either, claim, 1, 2, 3)
+    path = f"/v1/jobs/{job}/events"
+    page = ok(either.http.get(f"{path}?limit=2"))
+    assert [event["id"] for event in page["data"]] == [1, 2]
+    assert page["data"][0]["body"] == {"level": "info", "message": "line 1"}
+    assert page["has_more"]
+    rest = ok(either.http.get(f"{path}?limit=2&after={page['next_cursor']}"))
+    assert [event["id"] for event in rest["data"]] == [3]
+    assert not rest["has_more"]
+
+
+def test_a_stream_follows_the_job_to_its_end(either: House) -> None:
+    job = either.submit()["id"]
+    claim = either.claim(job)
+    say(either, claim, 1, 2)
+
+    def work() -> None:
+        time.sleep(0.1)
+        say(either, claim, 3)
+        with either.database.write() as s:
+            stored = either.app.state.services.blobs.put_stream([b"w"])
+            weights = jobs.NewArtifact("weights", "w", "x/y", stored.size, stored.sha256)
+            jobs.succeed(s, claim, DISTILLED, [weights])
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    sent = stream(either, job)
+    worker.join()
+    assert [event.get("id") for event in sent] == ["1", "2", "3", None]
+    assert sent[0]["event"] == "log"
+    assert '"message":"line 1"' in sent[0]["data"]
+    assert sent[-1] == {"event": "end", "data": '{"state": "succeeded"}'}
+
+
+def test_a_stream_goes_on_after_the_last_event_id(house: House) -> None:
+    job = house.submit()["id"]
+    claim = house.claim(job)
+    say(house, claim, *range(1, 251))  # more than one look fetches
+    with house.database.write() as s:
+        jobs.fail(s, claim, "diverged", "no")
+    sent = stream(house, job, **{"last-event-id": "7"})
+    assert [event.get("id") for event in sent] == [*map(str, range(8, 251)), None]
+    answer = house.http.get(f"/v1/jobs/{job}/events", headers=SSE | {"last-event-id": "x"})
+    refused(answer, 422, "bad_parameter")
+
+
+def test_streams_are_bounded_in_number_and_time(tmp_path: Any, sqlite_template: Any) -> None:
+    url = f"sqlite:///{tmp_path / 'd.sqlite'}"
+    (tmp_path / "d.sqlite").write_bytes(sqlite_template.read_bytes())
+    with House(url, tmp_path, max_streams=1, stream_limit_s=0.3) as house:
+        job = house.submit()["id"]
+        for _ in range(2):  # a stream that has ended gives its place back
+            assert stream(house, job) == []
+        slots = house.app.state.services.streams
+        assert slots.acquire(blocking=False)
+        answer = house.http.get(f"/v1/jobs/{job}/events", headers=SSE)
+        refused(answer, 429, "too_many_streams")
+        assert answer.headers["retry-after"]
+
+
+def test_a_stream_of_nobodys_job(house: House) -> None:
+    refused(house.http.get("/v1/jobs/job_none/events", headers=SSE), 404, "not_found")
+
+
+def test_curves(either: House) -> None:
+    job = either.submit()["id"]
+    claim = either.claim(job)
+    said = [
+        MetricsEvent(seq=n, at=1.0, step=n, values={"student/loss": 1 / n, "student/accuracy": n})
+        for n in range(1, 41)
+    ]
+    with either.database.write() as s:
+        events.append(s, claim, said)
+    path = f"/v1/jobs/{job}/metrics"
+    whole = ok(either.http.get(path))
+    assert {one["name"]: len(one["steps"]) for one in whole["series"]} == {
+        "student/accuracy": 40,
+        "student/loss": 40,
+    }
+    assert (whole["last_step"], whole["series"][0]["downsampled"]) == (40, False)
+    few = ok(either.http.get(f"{path}?keys=student/loss&max_points=10&after_step=5"))
+    (series,) = few["series"]
+    assert series["downsampled"]
+    assert len(series["steps"]) <= 10
+    assert (series["steps"][0], series["steps"][-1]) == (6, 40)
+    none = ok(either.http.get(f"{path}?after_step=40"))
+    assert none == {"series": [], "last_step": 40}
+
+
+def test_moves(house: House) -> None:
+    job = house.submit()["id"]
+    ok(house.http.post(f"/v1/jobs/{job}/cancel"))
+    moves = ok(house.http.get(f"/v1/jobs/{job}/transitions"))["data"]
+    assert [(move["source"], move["target"]) for move in moves] == [
+        (None, State.QUEUED),
+        (State.QUEUED, State.CANCELLED),
+    ]
+    assert all(move["message"] for move in moves)

@@ -1,0 +1,125 @@
+"""Jobs over HTTP: submitted, listed, shown, asked to stop and go on."""
+
+import pytest
+
+from kdcore.spec.events import MetricsEvent
+from store import events, jobs
+from tests.api.makers import DISTILLED, House, ok, refused, spec
+
+
+def test_a_job_from_submission_to_its_result(either: House) -> None:
+    dataset, teacher = either.dataset(), either.teacher()
+    answer = either.http.post("/v1/jobs", json=spec(dataset, teacher, name="mine"))
+    job = ok(answer)
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert (job["state"], job["terminal"], job["name"]) == ("queued", False, "mine")
+    assert job["spec"]["stages"][0]["objectives"][0]["temperature"] == 4.0
+    assert "name" not in job["spec"]
+    assert either.rung[-1] == job["id"]
+    path = f"/v1/jobs/{job['id']}"
+    shown = either.http.get(path)
+    assert ok(shown)["waiting_for"] == "no worker is running"
+    assert int(shown.headers["retry-after"]) >= 1
+    either.finish(job["id"], DISTILLED, {"weights": b"w"})
+    shown = either.http.get(path)
+    done = ok(shown)
+    assert "retry-after" not in shown.headers
+    assert (done["state"], done["terminal"], done["waiting_for"]) == ("succeeded", True, None)
+    assert (done["gain"], done["student_accuracy"]) == (0.1, 0.9)
+    assert done["result"]["student"]["architecture"] == "resnet8"
+    student = ok(either.http.get(f"/v1/models/{done['student_model']}"))
+    assert (student["source_job"], student["state"]) == (job["id"], "ready")
+    moves = ok(either.http.get(f"{path}/transitions"))["data"]
+    assert [move["target"] for move in moves] == ["queued", "running", "succeeded"]
+
+
+def test_a_dry_run_makes_nothing(either: House) -> None:
+    body = spec(either.dataset(), either.teacher())
+    answer = either.http.post("/v1/jobs?dry_run=true", json=body)
+    said = ok(answer)
+    assert answer.status_code == 200
+    assert (said["ok"], said["estimated_s"]) == (True, None)
+    assert said["steps"] == 2 * 2 * (90 // 64)  # legs, epochs, whole batches of what is trained on
+    assert said["spec"]["seed"] == 0
+    assert ok(either.http.get("/v1/jobs"))["data"] == []
+
+
+def test_pages_filters_and_orders(either: House) -> None:
+    dataset = either.dataset()
+    made = [ok(either.http.post("/v1/jobs", json=spec(dataset)))["id"] for _ in range(5)]
+    either.finish(made[1], DISTILLED, {"weights": b"w"})
+    seen, after = [], ""
+    while True:
+        page = ok(either.http.get(f"/v1/jobs?limit=2{after}"))
+        seen += [job["id"] for job in page["data"]]
+        assert page["has_more"] is (page["next_cursor"] is not None)
+        if not page["has_more"]:
+            break
+        after = f"&after={page['next_cursor']}"
+    assert seen == made[::-1]
+    best = ok(either.http.get("/v1/jobs?order=gain&limit=1"))["data"]
+    assert [job["id"] for job in best] == [made[1]]
+    done = ok(either.http.get("/v1/jobs?state=succeeded"))["data"]
+    assert [job["id"] for job in done] == [made[1]]
+    inspections = ok(either.http.get("/v1/jobs?task=inspect_dataset"))["data"]
+    assert [job["task"] for job in inspections] == ["inspect_dataset"]
+
+
+def test_etags_follow_the_row(house: House) -> None:
+    job = house.submit()
+    for path in (f"/v1/jobs/{job['id']}", "/v1/jobs", "/v1/models", "/v1/datasets"):
+        etag = house.http.get(path).headers["etag"]
+        same = house.http.get(path, headers={"if-none-match": f'"x", {etag}'})
+        assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
+    path = f"/v1/jobs/{job['id']}"
+    etag = house.http.get(path).headers["etag"]
+    ok(house.http.post(f"{path}/cancel"))
+    changed = house.http.get(path, headers={"if-none-match": etag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != etag
+
+
+def test_cancel_pause_resume_retry(either: House) -> None:
+    path = f"/v1/jobs/{either.submit()['id']}"
+    assert ok(either.http.post(f"{path}/pause"))["state"] == "paused"
+    assert ok(either.http.post(f"{path}/pause"))["state"] == "paused"
+    either.rung.clear()
+    assert ok(either.http.post(f"{path}/resume"))["state"] == "queued"
+    assert either.rung == [path.rpartition("/")[2]]
+    refused(
+        either.http.post(f"{path}/retry?x=1", headers={"origin": "http://e"}), 403, "cross_origin"
+    )
+    claim = either.claim(path.rpartition("/")[2])
+    asked = either.http.post(f"{path}/cancel")
+    assert asked.status_code == 202
+    assert (ok(asked)["state"], ok(asked)["request"]) == ("running", "cancel")
+    refused(either.http.post(f"{path}/pause"), 409, "cancelling")
+    with either.database.write() as s:
+        jobs.fail(s, claim, "diverged", "the loss is not finite", "/stages/0")
+    failed = ok(either.http.get(path))
+    assert failed["error"] == {
+        "code": "diverged",
+        "message": "the loss is not finite",
+        "pointer": "/stages/0",
+    }
+    refused(either.http.post(f"{path}/cancel"), 409, "ended")
+    assert ok(either.http.post(f"{path}/retry"))["state"] == "queued"
+
+
+def test_the_list_is_small(house: House) -> None:
+    """Numbers that move are in the list only while they move."""
+    job = house.submit()
+    claim = house.claim(job["id"])
+    values = {"student/accuracy": 0.5, "student/loss": 1.0}
+    with house.database.write() as s:
+        events.append(s, claim, [MetricsEvent(seq=1, at=1.0, step=3, values=values)])
+    listed = ok(house.http.get("/v1/jobs"))["data"][0]
+    assert listed["latest"] == {"student/accuracy": 0.5}
+    assert "spec" not in listed
+    assert ok(house.http.get(f"/v1/jobs/{job['id']}"))["latest"] == values
+
+
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry"])
+def test_asking_of_no_job(shared: House, action: str) -> None:
+    refused(shared.http.post(f"/v1/jobs/job_none/{action}"), 404, "not_found")

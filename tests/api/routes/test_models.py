@@ -1,0 +1,59 @@
+"""Models over HTTP: registered, inspected, shown, downloaded, deleted."""
+
+from tests.api.makers import House, ok, refused, safetensors, spec
+
+BODY = {"name": "teacher", "architecture": "resnet20", "num_classes": 10}
+
+
+def test_a_model_from_its_upload_to_ready(either: House) -> None:
+    content = safetensors({"weight": [4]})
+    answer = either.http.post("/v1/models", json=BODY | {"upload": either.upload(content)})
+    made = ok(answer)
+    assert answer.status_code == 202
+    assert (made["state"], made["sha256"]) == ("inspecting", None)
+    assert either.rung == [made["inspect_job"]]
+    refused(either.http.get(f"/v1/models/{made['id']}/weights"), 409, "not_ready")
+    ready = ok(either.http.get(f"/v1/models/{either.teacher()}"))
+    assert (ready["state"], ready["parameters"], ready["size_bytes"]) == ("ready", 4, len(content))
+    assert ready["modules"] == ["layer1", "layer1.relu"]
+    listed = ok(either.http.get("/v1/models"))["data"]
+    assert [model["state"] for model in listed] == ["ready", "inspecting"]
+    assert listed[0]["modules"] is None
+    assert either.http.get(f"/v1/models/{ready['id']}/weights").content == content
+
+
+def test_a_model_in_use_stays(house: House) -> None:
+    teacher = house.teacher()
+    job = ok(house.http.post("/v1/jobs", json=spec(house.dataset(), teacher)))
+    refused(house.http.delete(f"/v1/models/{teacher}"), 409, "in_use")
+    ok(house.http.post(f"/v1/jobs/{job['id']}/cancel"))
+    assert house.http.delete(f"/v1/models/{teacher}").status_code == 204
+    refused(house.http.get(f"/v1/models/{teacher}"), 404, "not_found")
+
+
+def test_bad_weights_are_refused_at_once(house: House) -> None:
+    for content in (b"PK\3\4 torch.save", safetensors({"w": [4]})[:-1], b"\xff" * 20):
+        body = BODY | {"upload": house.upload(content)}
+        problem = refused(house.http.post("/v1/models", json=body), 422, "bad_safetensors")
+        assert problem["errors"][0]["pointer"] == "/upload"
+    assert ok(house.http.get("/v1/models"))["data"] == []
+    as_pickle = BODY | {"upload": house.upload(b"PK\3\4 torch.save"), "format": "state_dict"}
+    ok(house.http.post("/v1/models", json=as_pickle))  # the inspection run looks inside
+
+
+def test_an_upload_must_be_there_and_complete(house: House) -> None:
+    body = BODY | {"upload": "upl_none"}
+    refused(house.http.post("/v1/models", json=body), 422, "unknown_upload")
+    opened = ok(house.http.post("/v1/uploads", json={"size": 9}))["id"]
+    answer = house.http.post("/v1/models", json=BODY | {"upload": opened})
+    refused(answer, 409, "upload_incomplete")
+    stranger = house.key("write", tenant="other")
+    taken = BODY | {"upload": house.upload(safetensors({"w": [1]}))}
+    refused(house.http.post("/v1/models", json=taken, headers=stranger), 422, "unknown_upload")
+
+
+def test_an_unknown_architecture_is_told_with_a_pointer(house: House) -> None:
+    upload = house.upload(safetensors({"w": [1]}))
+    body = BODY | {"upload": upload, "architecture": "resnet21"}
+    problem = refused(house.http.post("/v1/models", json=body), 422, "unknown_architecture")
+    assert problem["errors"][0]["pointer"] == "/architecture"

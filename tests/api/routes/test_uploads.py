@@ -1,0 +1,95 @@
+"""Uploads: parts in any order, resumed, repeated; wrong sizes and hashes leave nothing behind."""
+
+import random
+
+import pytest
+
+from store import uploads
+from tests.api.makers import House, JsonObject, ok, refused, sha256
+
+MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of one MiB: the same code with less to copy."""
+    monkeypatch.setattr(uploads, "PART_BYTES", MIB)
+
+
+def announce(house: House, content: bytes, **more: str) -> JsonObject:
+    """A new upload."""
+    return ok(house.http.post("/v1/uploads", json={"size": len(content)} | more))
+
+
+def put(house: House, upload: JsonObject, number: int, content: bytes) -> JsonObject:
+    """Send one part of `content`."""
+    size = upload["part_size"]
+    part = content[(number - 1) * size : number * size]
+    return ok(house.http.put(f"/v1/uploads/{upload['id']}/parts/{number}", content=part))
+
+
+def test_parts_in_any_order_and_twice_become_the_file(either: House) -> None:
+    content = random.Random(0).randbytes(2 * MIB + 17)
+    upload = announce(either, content, sha256=sha256(content), filename="a.npz")
+    for number in (3, 1, 1):
+        part = put(either, upload, number, content)
+    assert part == {"number": 1, "size": MIB, "sha256": sha256(content[:MIB])}
+    shown = ok(either.http.get(f"/v1/uploads/{upload['id']}"))
+    assert [part["number"] for part in shown["parts"]] == [1, 3]
+    path = f"/v1/uploads/{upload['id']}/complete"
+    refused(either.http.post(path), 409, "parts_missing")
+    put(either, upload, 2, content)
+    done = ok(either.http.post(path, json={"sha256": sha256(content)}))
+    assert (done["state"], done["sha256"]) == ("complete", sha256(content))
+    assert ok(either.http.post(path)) == done  # again changes nothing
+    assert list((either.home / "uploads").iterdir()) == []
+
+
+def test_known_content_needs_no_bytes(either: House) -> None:
+    either.upload(b"known")
+    again = {"size": 5, "sha256": sha256(b"known")}
+    assert ok(either.http.post("/v1/uploads", json=again))["state"] == "complete"
+    stranger = either.key("read", "write", tenant="other")
+    other = ok(either.http.post("/v1/uploads", json=again, headers=stranger))
+    assert other["state"] == "open"  # knowing a hash is not having the file
+
+
+def test_a_wrong_hash_is_told_and_mended(house: House) -> None:
+    upload = announce(house, b"right", sha256=sha256(b"right"))
+    put(house, upload, 1, b"wrong")
+    path = f"/v1/uploads/{upload['id']}/complete"
+    problem = refused(house.http.post(path), 422, "hash_mismatch")
+    assert sha256(b"wrong") in problem["detail"]
+    put(house, upload, 1, b"right")
+    assert ok(house.http.post(path))["state"] == "complete"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("size", "status"), [(4, 422), (6, 413), (3 * MIB, 413)])
+def test_a_part_of_another_size_is_refused(
+    house: House, chunked: bool, size: int, status: int
+) -> None:
+    upload = announce(house, b"12345")
+    content = iter([bytes(size)]) if chunked else bytes(size)
+    answer = house.http.put(f"/v1/uploads/{upload['id']}/parts/1", content=content)
+    refused(answer, status, "part_size")
+    assert list((house.home / "uploads" / upload["id"]).glob("*")) == []
+
+
+def test_parts_that_cannot_be(house: House) -> None:
+    upload = announce(house, b"12345")
+    base = f"/v1/uploads/{upload['id']}/parts"
+    refused(house.http.put(f"{base}/2", content=b"1"), 422, "part_number")
+    refused(house.http.put(f"{base}/0", content=b"1"), 422, "bad_parameter")
+    refused(house.http.put("/v1/uploads/upl_none/parts/1", content=b"1"), 404, "not_found")
+    assert house.http.delete(f"/v1/uploads/{upload['id']}").status_code == 204
+    refused(house.http.put(f"{base}/1", content=b"12345"), 409, "upload_closed")
+    assert ok(house.http.get(f"/v1/uploads/{upload['id']}"))["state"] == "aborted"
+
+
+def test_a_part_cut_short_leaves_nothing(house: House) -> None:
+    upload = announce(house, b"12345")
+    path = f"/v1/uploads/{upload['id']}/parts/1"
+    answer = house.http.put(path, content=b"123", headers={"content-length": "5"})
+    refused(answer, 422, "part_size")
+    assert list((house.home / "uploads" / upload["id"]).glob("*")) == []

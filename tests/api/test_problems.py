@@ -1,0 +1,179 @@
+"""Every wrong spec is told with a stable code and a JSON pointer to the place."""
+
+from typing import Any
+
+import pytest
+
+from api.problems import field_errors
+from tests.api.makers import House, ok, refused, spec
+
+KD = {"method": "kd"}
+
+
+def stages(*objectives: Any, **parts: Any) -> list[dict[str, Any]]:
+    """One stage."""
+    return [{"epochs": 1, "objectives": list(objectives)} | parts]
+
+
+SHAPES: list[tuple[dict[str, Any], str, str]] = [
+    ({"stages": stages(KD, {"method": "kdd"})}, "unknown_method", "/stages/0/objectives/1/method"),
+    ({"stages": stages({"weight": 1})}, "missing", "/stages/0/objectives/0/method"),
+    (
+        {"stages": stages({**KD, "temperature": 0})},
+        "greater_than",
+        "/stages/0/objectives/0/temperature",
+    ),
+    (
+        {"stages": stages({**KD, "temperatur": 4})},
+        "extra_forbidden",
+        "/stages/0/objectives/0/temperatur",
+    ),
+    ({"stages": stages("kd")}, "model_attributes_type", "/stages/0/objectives/0"),
+    ({"stages": stages(KD, epochs="x")}, "int_parsing", "/stages/0/epochs"),
+    ({"stages": [{"objectives": [KD]}]}, "missing", "/stages/0/epochs"),
+    (
+        {"stages": stages(KD, optimizer={"name": "adam"})},
+        "unknown_optimizer",
+        "/stages/0/optimizer/name",
+    ),
+    (
+        {"stages": stages(KD, optimizer={"name": "sgd", "nesterov": True, "momentum": 0})},
+        "value_error",
+        "/stages/0/optimizer",
+    ),
+    ({"stages": []}, "too_short", "/stages"),
+    ({"stages": None}, "tuple_type", "/stages"),
+    (
+        {"student": {"architecture": "resnet8", "options": {"width": []}}},
+        "invalid_type",
+        "/student/options/width",
+    ),
+    ({"student": {}}, "missing", "/student/architecture"),
+    ({"dataset": "mdl_1"}, "string_pattern_mismatch", "/dataset"),
+    ({"colour": 1}, "extra_forbidden", "/colour"),
+    ({"teachers": []}, "value_error", ""),
+    ({"seed": 2**31}, "less_than", "/seed"),
+    ({"data": {"augment": ["crop", "spin"]}}, "literal_error", "/data/augment/1"),
+    ({"data": {"image_size": [32]}}, "missing", "/data/image_size/1"),
+]
+
+
+@pytest.mark.parametrize(("parts", "code", "pointer"), SHAPES)
+def test_a_misshapen_spec(shared: House, parts: dict[str, Any], code: str, pointer: str) -> None:
+    body = spec("ds_1", "mdl_1") | parts
+    problem = refused(shared.http.post("/v1/jobs", json=body), 422, code)
+    assert [(e["code"], e["pointer"]) for e in problem["errors"]] == [(code, pointer)]
+
+
+def test_an_unknown_method_lists_the_known_ones(shared: House) -> None:
+    body = spec("ds_1", "mdl_1") | {"stages": stages({"method": "magic"})}
+    problem = refused(shared.http.post("/v1/jobs", json=body), 422, "unknown_method")
+    assert "magic" in problem["detail"]
+    assert "hard_target, kd, fitnet" in problem["detail"]
+
+
+def test_several_faults_are_told_at_once(shared: House) -> None:
+    body = spec("ds_1", "mdl_1") | {"seed": -1, "stages": stages({**KD, "temperature": -1})}
+    problem = refused(shared.http.post("/v1/jobs", json=body), 422, "invalid_request")
+    assert {e["pointer"] for e in problem["errors"]} == {
+        "/seed",
+        "/stages/0/objectives/0/temperature",
+    }
+
+
+def test_a_spec_that_does_not_fit_what_it_names(either: House) -> None:
+    dataset, teacher = either.dataset(), either.teacher()
+    many, bare = either.teacher(num_classes=100), either.dataset(labelled=False)
+    tap = {"method": "fitnet", "hint": {"module": "layer9"}}
+    faults = [
+        (spec("ds_none", teacher), "unknown_dataset", "/dataset"),
+        (spec(dataset, teacher, "mdl_none"), "unknown_model", "/teachers/1/model"),
+        (spec(dataset, teacher, many), "class_count", "/teachers/1/model"),
+        (spec(bare), "labels_needed", "/stages/0/objectives/0"),
+        (
+            spec(dataset, teacher, student={"architecture": "resnet9"}),
+            "unknown_architecture",
+            "/student/architecture",
+        ),
+        (
+            spec(dataset, teacher, stages=stages(KD, tap)),
+            "unknown_tap",
+            "/stages/0/objectives/1/hint/module",
+        ),
+    ]
+    for body, code, pointer in faults:
+        for query in ("", "?dry_run=true"):
+            problem = refused(either.http.post(f"/v1/jobs{query}", json=body), 422, code)
+            assert [e["pointer"] for e in problem["errors"]] == [pointer]
+    assert ok(either.http.get("/v1/jobs"))["data"] == []
+
+
+def test_what_is_still_inspected_is_not_ready(house: House) -> None:
+    teacher = house.teacher()
+    body = {"name": "digits", "format": "npz", "upload": house.upload(b"PK\5\6" + bytes(18))}
+    dataset = ok(house.http.post("/v1/datasets", json=body))["id"]
+    answer = house.http.post("/v1/jobs", json=spec(dataset, teacher))
+    problem = refused(answer, 409, "not_ready")
+    assert problem["errors"][0]["pointer"] == "/dataset"
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v1/nothing", 404, "not_found"),
+        ("POST", "/v1/nothing", 404, "not_found"),
+        ("POST", "/anything", 404, "not_found"),
+        ("PATCH", "/v1/jobs", 405, "method_not_allowed"),
+        ("GET", "/v1/jobs/job_none", 404, "not_found"),
+        ("GET", "/v1/jobs?limit=0", 422, "bad_parameter"),
+        ("GET", "/v1/jobs?limit=9999", 422, "bad_parameter"),
+        ("GET", "/v1/jobs?after=nonsense", 422, "bad_cursor"),
+        ("GET", "/v1/jobs?state=flying", 422, "bad_parameter"),
+        ("GET", "/v1/jobs/job_none/metrics?after_step=99999999999999999999", 422, "bad_parameter"),
+        ("GET", "/v1/jobs/%00", 400, "bad_request"),
+        ("GET", "/v1/jobs?after=%00", 400, "bad_request"),
+    ],
+)
+def test_addresses_and_parameters(
+    shared: House, method: str, path: str, status: int, code: str
+) -> None:
+    refused(shared.http.request(method, path), status, code)
+
+
+def test_405_says_every_method_that_would_do(shared: House) -> None:
+    assert shared.http.request("PATCH", "/v1/jobs").headers["allow"] == "GET, POST"
+
+
+def test_our_own_mistakes_tell_nothing_but_a_request_id(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("store.jobs.get", broken)
+    answer = house.http.get("/v1/jobs/job_1", headers={"x-request-id": "mine-1"})
+    problem = refused(answer, 500, "internal_error")
+    assert problem["request_id"] == "mine-1"
+    assert "secret" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_database_that_is_down_is_503(house: House) -> None:
+    house.database.dispose()
+    path = house.home / "distillery.sqlite"
+    path.rename(path.with_suffix(".gone"))
+    path.mkdir()  # nothing can be opened there
+    answer = house.http.get("/v1/jobs")
+    refused(answer, 503, "unavailable")
+    assert answer.headers["retry-after"] == "5"
+    ready = house.http.get("/v1/ready")
+    assert (ready.status_code, ready.json()["ok"]) == (503, False)
+    assert house.http.get("/v1/health").status_code == 200
+
+
+def test_union_members_are_left_out_of_pointers_only_where_they_are_names() -> None:
+    error = {"type": "missing", "loc": ("body", "a", "int"), "msg": "Field required"}
+    assert field_errors([error], {"a": {}})[0].pointer == "/a/int"
+    assert field_errors([error | {"type": "int_type"}], {"a": {}})[0].pointer == "/a"
+    assert field_errors([error | {"type": "int_type"}], {"a": {"int": 1}})[0].pointer == "/a/int"

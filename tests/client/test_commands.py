@@ -1,0 +1,113 @@
+"""`kd` commands against the real API: what they print for people and in JSON, and exit codes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from client.errors import ExitCode
+from client.main import main
+
+Kd = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def kd(api_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Kd:
+    """Runs a command line; returns exit code, stdout, stderr."""
+    monkeypatch.setenv("KD_URL", api_url)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*args: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(args)
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.out + captured.err
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    np.savez(path, x_train=np.zeros((4, 8, 8), np.uint8), y_train=np.arange(4))
+    return str(path)
+
+
+def test_lists_say_what_to_do_when_they_are_empty(kd: Kd) -> None:
+    for noun, words in (("models", "kd models push"), ("jobs", "kd jobs submit")):
+        assert words in kd(noun, "list")[1]
+        assert json.loads(kd(noun, "list", "--json")[1]) == []
+
+
+def test_a_dataset_from_push_to_rm(kd: Kd, npz: str) -> None:
+    code, out, _ = kd("datasets", "push", npz, "--name", "mine", "--no-wait", "--json")
+    assert code == 0
+    dataset = json.loads(out)
+    assert dataset["name"] == "mine" and dataset["state"] == "inspecting"
+    assert "mine" in kd("datasets", "list")[1]
+    assert dataset["id"] in kd("datasets", "show", "mine")[1]
+    code, _, err = kd("datasets", "rm", "theirs")
+    assert code == ExitCode.USAGE and "kd datasets list" in err
+    code, _, err = kd("datasets", "rm", "mine")
+    assert code == ExitCode.FAILED and err  # its inspection has not ended
+
+
+def test_a_folder_is_pushed_as_a_zip(kd: Kd, tmp_path: Path) -> None:
+    for name in ("train/a/1.png", "train/b/2.png"):
+        path = tmp_path / "pets" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    code, out, _ = kd("datasets", "push", str(tmp_path / "pets"), "--no-wait", "--json")
+    assert code == 0
+    assert (json.loads(out)["name"], json.loads(out)["format"]) == ("pets", "folder")
+
+
+def test_a_model_needs_to_be_described(kd: Kd, tmp_path: Path) -> None:
+    file = tmp_path / "net.pt"
+    file.write_bytes(b"PK\x03\x04 not really")
+    code, _, err = kd("models", "push", str(file))
+    assert code == ExitCode.USAGE and "--architecture" in err
+    config = tmp_path / "config.json"
+    config.write_text('{"architecture": "resnet8", "num_classes": 1}')
+    code, _, err = kd("models", "push", str(file), "--config", str(config))
+    assert code == ExitCode.USAGE and "num_classes" in err
+    described = ["--architecture", "resnet8", "--num-classes", "4", "--channels", "1"]
+    code, out, _ = kd(
+        "models", "push", str(file), *described, "--size", "28x20", "--no-wait", "--json"
+    )
+    assert code == 0
+    network = json.loads(out)["network"]
+    assert (network["input"]["height"], network["input"]["width"]) == (28, 20)
+
+
+def test_submit_names_every_mistake(kd: Kd, npz: str) -> None:
+    kd("datasets", "push", npz, "--name", "pictures", "--no-wait")
+    described = ["--student", "resnet8", "--dataset", "pictures"]
+    code, _, err = kd("jobs", "submit", *described, "--method", "magic")
+    assert code == ExitCode.FAILED and "/stages/0/objectives/0" in err
+    code, _, err = kd("jobs", "submit", *described, "--dry-run", "--json")
+    assert code == ExitCode.FAILED
+    assert json.loads(err)["error"]["problem"]["code"] == "not_ready"
+    code, _, err = kd("jobs", "show", "last")
+    assert code == ExitCode.USAGE and "no jobs" in err
+
+
+def test_keys_are_shown_once(kd: Kd) -> None:
+    code, out, _ = kd("keys", "create", "--name", "ci", "--scopes", "read", "--json")
+    assert code == 0
+    key = json.loads(out)
+    listed = kd("keys", "list")[1]
+    assert key["id"] in listed and key["key"] not in listed
+    assert kd("jobs", "list", "--key", key["key"])[0] == ExitCode.OK
+    assert kd("keys", "list", "--key", key["key"])[0] == ExitCode.DENIED
+    assert kd("keys", "revoke", key["id"])[0] == ExitCode.OK
+    code, _, err = kd("jobs", "list", "--key", key["key"])
+    assert code == ExitCode.DENIED and "KD_KEY" in err
+
+
+def test_methods_show_their_knobs(kd: Kd) -> None:
+    out = kd("methods")[1]
+    assert "temperature" in out and "Softmax temperature" in out

@@ -1,0 +1,134 @@
+"""The real processes of a service on an ephemeral port, each of which a test may stop or kill."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from api.views.jobs import Job
+from client.child import Child
+from client.config import child_environment
+from client.errors import ClientError
+from client.http import Client
+
+# A lost worker is noticed in seconds; one thread, so that runs have the same bits.
+QUICK = {
+    "KD_LEASE_S": "4",
+    "KD_BEAT_S": "1",
+    "KD_TICK_S": "0.2",
+    "KD_POLL_S": "0.3",
+    "KD_SWEEP_S": "0.5",
+    "KD_STREAM_POLL_S": "0.1",
+    "KD_THREADS": "1",
+    "KD_LOCAL_USER": "true",
+    "OMP_NUM_THREADS": "1",
+}
+PROGRAMS = {"api": ["api"], "jobs": ["worker", "jobs"], "sweep": ["worker", "sweep"]}
+
+
+class Service:
+    """API, worker and sweep on `home`; a context manager. More settings as KD_* variables."""
+
+    def __init__(self, home: Path, **settings: str):
+        self.home = home
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.client = Client(f"http://127.0.0.1:{self.port}")
+        self._environment = child_environment(
+            KD_HOME=str(home), KD_PORT=str(self.port), **{**QUICK, **settings}
+        )
+        self._children = {
+            name: Child(name, ["-m", *args], home / f"{name}.log", environment=self._environment)
+            for name, args in PROGRAMS.items()
+        }
+
+    def __enter__(self) -> Self:
+        subprocess.run(
+            [sys.executable, "-m", "store", "migrate"],
+            env=self._environment,
+            check=True,
+            capture_output=True,
+        )
+        try:
+            for name in PROGRAMS:
+                self.start(name)
+            wait_until(self._ready, 60, "the service is ready")
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+        if error is not None:
+            for child in self._children.values():
+                sys.stderr.write("\n".join([f"--- {child.name}", *child.last_lines(40), ""]))
+
+    def start(self, name: str) -> None:
+        """Start one of api, jobs, sweep."""
+        self._children[name].start()
+
+    def process(self, name: str) -> psutil.Process:
+        """The process of one of api, jobs, sweep."""
+        pid = self._children[name].pid
+        assert pid is not None
+        return psutil.Process(pid)
+
+    def kill(self, name: str) -> None:
+        """kill -9 one of them."""
+        self._children[name].kill()
+
+    def runs(self) -> list[psutil.Process]:
+        """The kdcore processes of the worker."""
+        children = self.process("jobs").children(recursive=True)
+        return [child for child in children if "kdcore" in child.cmdline()]
+
+    def _stop(self) -> None:
+        for child in self._children.values():
+            child.terminate()
+        for child in self._children.values():
+            if child.pid is not None:
+                child.wait(30)
+        self.client.close()
+
+    def _ready(self) -> bool:
+        for child in self._children.values():
+            assert child.poll() is None, f"{child.name} died: {child.last_lines(10)}"
+        try:
+            return self.client.ready().ok
+        except ClientError:
+            return False
+
+
+def wait_until(holds: Callable[[], object], within_s: float, what: str) -> None:
+    """Return as soon as it holds; an AssertionError that says `what` when it never does."""
+    deadline_s = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not within {within_s} s: {what}"
+        time.sleep(0.05)
+
+
+def finish(client: Client, job: Job, within_s: float = 120) -> Job:
+    """The job once it has ended, whichever way."""
+    wait_until(lambda: client.jobs.get(job.id).terminal, within_s, f"{job.name} ends")
+    return client.jobs.get(job.id)
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it still runs; a zombie does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

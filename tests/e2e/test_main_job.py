@@ -1,0 +1,68 @@
+"""The main job over the real processes: upload, teacher, distillation, verified ONNX student."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from client.http import Client
+from client.uploads import hash_file
+from kdcore.spec.run import Network
+from tests.e2e.pictures import distilling, pictures, training, write_pictures
+from tests.e2e.service import Service, finish
+
+pytestmark = pytest.mark.e2e
+
+
+def test_from_upload_to_a_verified_onnx_student(tmp_path: Path) -> None:
+    with Service(tmp_path / "home") as service:
+        check_main_job(service.client, tmp_path)
+
+
+def check_main_job(client: Client, tmp_path: Path) -> None:
+    """Take a job from upload to a verified ONNX student; an AssertionError where it fails."""
+    file = write_pictures(tmp_path / "pictures.npz")
+    dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
+    assert (dataset.train, dataset.test, dataset.num_classes) == (320, 80, 4)
+
+    trained = finish(client, client.jobs.submit(training(dataset.id)))
+    assert trained.state == "succeeded", trained.error
+    assert trained.student_model is not None
+    made = client.models.get(trained.student_model)
+    weights = client.models.pull(made, tmp_path / "teacher.safetensors")
+    teacher = client.models.push_network(weights, made.network, name="teacher")
+    teacher = client.models.wait(teacher.id)
+    assert teacher.parameters == made.parameters
+
+    job = client.jobs.submit(distilling(dataset.id, teacher.id))
+    kinds = [event.kind for event in client.jobs.watch(job.id)]
+    assert {"phase", "progress", "metrics", "end"} <= set(kinds)
+    job = client.jobs.get(job.id)
+    assert job.state == "succeeded", job.error
+    assert job.result is not None and job.result.baseline is not None
+    reported = job.result.student.last.accuracy
+    assert reported is not None and reported > 0.5
+    names = {series.name for series in client.jobs.metrics(job.id).series}
+    assert {"student/loss", "student/accuracy", "baseline/accuracy", "teacher/accuracy"} <= names
+
+    files = {
+        artifact.kind: client.jobs.pull(artifact, tmp_path / "out")
+        for artifact in client.jobs.artifacts(job.id)
+    }
+    for artifact in client.jobs.artifacts(job.id):
+        assert hash_file(files[artifact.kind]) == artifact.sha256
+    _check_onnx(files["onnx"], files["config"], reported)
+
+
+def _check_onnx(onnx: Path, config: Path, reported: float) -> None:
+    """The exported student, loaded by nothing but onnxruntime, is as good as the report says."""
+    network = Network.model_validate(json.loads(config.read_text()))
+    session = onnxruntime.InferenceSession(str(onnx), providers=["CPUExecutionProvider"])
+    images_NHW, labels_N = pictures(80, seed=2)
+    x_BCHW = images_NHW[:, None].astype(np.float32) / 255  # the normalisation is inside
+    (logits_BK,) = session.run(None, {session.get_inputs()[0].name: x_BCHW})
+    assert logits_BK.shape == (80, network.num_classes)
+    accuracy = float((logits_BK.argmax(1) == labels_N).mean())
+    assert abs(accuracy - reported) <= 1 / 80

@@ -1,0 +1,130 @@
+"""`kd up`: one per home; Ctrl-C in mid-job loses nothing; kill -9 leaves no process behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from client.config import child_environment
+from client.http import Client
+from tests.e2e.pictures import training, write_pictures
+from tests.e2e.service import QUICK, finish, lives, wait_until
+
+pytestmark = pytest.mark.e2e
+
+
+class Up:
+    """A `kd up` on a home, and its URL once it is ready."""
+
+    def __init__(self, home: Path):
+        self._url_file = home.parent / "url"
+        self._url_file.unlink(missing_ok=True)
+        environment = child_environment(**QUICK)
+        where = ["--home", str(home), "--port", "0", "--url-file", str(self._url_file)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "client.main", "up", *where],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def url(self) -> str:
+        """Waits until it is ready."""
+        wait_until(lambda: self._url_file.exists() or self.process.poll() is not None, 60, "ready")
+        assert self.process.poll() is None, self.output()
+        return self._url_file.read_text().strip()
+
+    def output(self) -> str:
+        """All that it said; it must have ended."""
+        assert self.process.stdout is not None
+        return self.process.stdout.read()
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> str:
+        """Stop it as a user does; returns all that it said."""
+        self.process.send_signal(number)
+        self.process.wait(60)
+        return self.output()
+
+
+@contextmanager
+def up(home: Path) -> Iterator[Up]:
+    started = Up(home)
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.stop()
+
+
+def test_ctrl_c_in_mid_job_loses_nothing(tmp_path: Path) -> None:
+    with up(tmp_path / "home") as first:
+        client = Client(first.url())
+        file = write_pictures(tmp_path / "pictures.npz")
+        dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
+        job = client.jobs.submit(training(dataset.id, epochs=12, checkpoint_every_s=1000))
+        wait_until(lambda: (p := client.jobs.get(job.id).progress) and p.step > 5, 60, "steps")
+        client.close()
+        said = first.stop()
+        assert first.process.returncode == 0, said
+        assert "Stopped." in said and "Traceback" not in said
+    with up(tmp_path / "home") as second:
+        client = Client(second.url())
+        done = finish(client, job)
+        assert done.state == "succeeded", done.error
+        assert done.attempt == 2
+        assert done.result is not None and done.result.resumes == 1
+        moves = [str(move.target) for move in client.jobs.transitions(job.id)]
+        assert moves == ["queued", "running", "queued", "running", "succeeded"]
+        client.close()
+
+
+def test_one_per_home_and_no_orphans(tmp_path: Path) -> None:
+    with up(tmp_path / "home") as first:
+        url = first.url()
+        second = Up(tmp_path / "home")
+        assert second.process.wait(30) == 1
+        said = second.output()
+        assert "already runs" in said and url in said and "Traceback" not in said
+
+        children = psutil.Process(first.process.pid).children(recursive=True)
+        assert len(children) >= 3
+        os.kill(first.process.pid, signal.SIGKILL)
+        first.process.wait()
+        wait_until(lambda: not any(map(lives, children)), 15, "the children are gone")
+
+
+def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
+    with up(tmp_path / "home") as first:
+        with Client(first.url()) as client:
+            assert client.ready().ok
+            api = _child(first, "api")
+            api.kill()
+            wait_until(lambda: not lives(api), 5, "the API is gone")
+            assert client.ready().ok  # asked again until it is back
+        said = first.stop()
+    assert "The api ended (signal 9)" in said
+
+
+def test_a_service_that_cannot_run_says_why(tmp_path: Path) -> None:
+    began_s = time.monotonic()
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "distillery.sqlite").write_bytes(b"this is no database" * 100)
+    broken = Up(home)
+    assert broken.process.wait(60) == 1
+    said = broken.output()
+    assert "Its last words" in said and "migrate.log" in said
+    assert time.monotonic() - began_s < 30
+
+
+def _child(started: Up, word: str) -> psutil.Process:
+    children = psutil.Process(started.process.pid).children()
+    return next(child for child in children if child.cmdline()[-1] == word)

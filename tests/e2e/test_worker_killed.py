@@ -1,0 +1,64 @@
+"""kill -9 of the worker in the middle of a job: it resumes, and ends with the very same bits."""
+
+from pathlib import Path
+
+import pytest
+
+from api.views.jobs import Job
+from client.http import Client
+from tests.e2e.pictures import training, write_pictures
+from tests.e2e.service import Service, finish, lives, wait_until
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_job_outlives_its_worker_bit_for_bit(tmp_path: Path) -> None:
+    with Service(tmp_path / "home") as service:
+        client = service.client
+        file = write_pictures(tmp_path / "pictures.npz")
+        dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
+        spec = training(dataset.id, epochs=12, checkpoint_every_s=0.3)
+
+        job = client.jobs.submit({**spec, "name": "killed"})
+        wait_until(lambda: _checkpoints(client, job, attempt=1) >= 2, 60, "two checkpoints")
+        (run,) = service.runs()
+        service.kill("jobs")
+        wait_until(lambda: not lives(run), 2, "the run dies with its worker")
+
+        service.start("jobs")
+        killed = finish(client, job)
+        assert killed.state == "succeeded", killed.error
+        assert killed.attempt == 2
+        assert killed.result is not None and killed.result.resumes == 1
+        assert _first_step(client, job, attempt=2) > 1
+
+        control = finish(client, client.jobs.submit({**spec, "name": "control"}))
+        assert control.attempt == 1
+        assert _weights(client, killed) == _weights(client, control)
+        assert _curve(client, killed) == _curve(client, control)
+
+
+def _checkpoints(client: Client, job: Job, attempt: int) -> int:
+    if client.jobs.get(job.id).attempt != attempt:
+        return 0
+    return sum(event.kind == "checkpoint" for event in client.jobs.events(job.id))
+
+
+def _first_step(client: Client, job: Job, attempt: int) -> int:
+    """The first optimizer step that an attempt reports progress of."""
+    return next(
+        int(event.body["step"])
+        for event in client.jobs.events(job.id)
+        if event.attempt == attempt and event.kind == "progress"
+    )
+
+
+def _weights(client: Client, job: Job) -> str:
+    (sha256,) = (a.sha256 for a in client.jobs.artifacts(job.id) if a.kind == "weights")
+    return sha256
+
+
+# A logged loss is the mean since the line before, so the one after a resume has fewer steps in it.
+def _curve(client: Client, job: Job) -> list[tuple[int, float]]:
+    (series,) = client.jobs.metrics(job.id, keys=["student/accuracy"]).series
+    return list(zip(series.steps, series.values, strict=True))

@@ -1,0 +1,20 @@
+"""Storage for the store's tests."""
+
+from pathlib import Path
+
+import pytest
+
+from store.blobs import LocalBlobs
+from store.parts import Parts
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> LocalBlobs:
+    """Empty blob storage."""
+    return LocalBlobs(tmp_path / "blobs")
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Parts:
+    """An empty folder for the parts of uploads."""
+    return Parts(tmp_path / "uploads")

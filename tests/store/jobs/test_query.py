@@ -1,0 +1,86 @@
+"""Lists: pages meet without gaps or repeats in every order, and say why a job waits."""
+
+from itertools import islice
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import InvalidRequestError
+
+from store import jobs, workers
+from store.db import Database, db_now
+from store.errors import Invalid
+from store.jobs.query import Order
+from store.states import State
+from store.tables import Job
+from tests.store.makers import LEASE_S, TENANT, add_job
+
+GAINS = (0.1, None, 0.3, 0.1, None, 0.2, 0.1)
+
+
+def all_pages(database: Database, size: int, order: Order) -> list[Job]:
+    rows: list[Job] = []
+    after = None
+    for _ in islice(iter(int, 1), 20):
+        with database.read() as s:
+            page, after = jobs.page(s, TENANT, limit=size, after=after, order=order)
+        rows += page
+        if after is None:
+            return rows
+    raise AssertionError("the pages never end")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 50])
+def test_pages_meet_in_every_order(database: Database, size: int) -> None:
+    with database.write() as s:
+        made = [add_job(s) for _ in GAINS]
+        for job, gain in zip(made, GAINS, strict=True):
+            job.gain = gain
+        add_job(s, tenant="other")
+    newest = all_pages(database, size, "newest")
+    assert [job.id for job in newest] == sorted((job.id for job in made), reverse=True)
+    best = all_pages(database, size, "gain")
+    assert [job.gain for job in best] == [0.3, 0.2, 0.1, 0.1, 0.1, None, None]
+    assert len({job.id for job in best}) == len(made)
+    assert [j.id for j in all_pages(database, size, "student_accuracy")] == [j.id for j in newest]
+
+
+def test_lists_filter_and_leave_results_out(database: Database) -> None:
+    with database.write() as s:
+        first, second = add_job(s), add_job(s)
+        jobs.request_cancel(s, TENANT, first.id)
+        second.task = "inspect_model"
+    with database.read() as s:
+        (found,), after = jobs.page(s, TENANT)
+        assert found.id == first.id and after is None
+        assert jobs.page(s, TENANT, state=State.QUEUED) == ([], None)
+        assert [j.id for j in jobs.page(s, TENANT, task="inspect_model")[0]] == [second.id]
+        s.expunge_all()
+        (found,), _ = jobs.page(s, TENANT, state=State.CANCELLED)
+        with pytest.raises(InvalidRequestError, match="raiseload"):
+            _ = found.result
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "!!", "bnVsbA", "WzFd", "WyJhIiwgImIiXQ", "é"])
+def test_a_made_up_cursor_is_refused(database: Database, cursor: str) -> None:
+    for order in ("newest", "gain"):
+        with database.read() as s, pytest.raises(Invalid) as caught:
+            jobs.page(s, TENANT, after=cursor, order=order)
+        assert caught.value.code == "bad_cursor"
+
+
+def test_why_a_job_waits(database: Database) -> None:
+    with database.write() as s:
+        job, other = add_job(s), add_job(s)
+        assert jobs.waiting_for(s, job) == "no_worker"
+        workers.beat_worker(s, "w1", 1)
+        assert jobs.waiting_for(s, job) is None
+        jobs.claim(s, other.id, "w1", LEASE_S)
+        assert jobs.waiting_for(s, job) == "capacity"
+        workers.beat_worker(s, "w2", 1)
+        assert jobs.waiting_for(s, job) is None
+        s.execute(update(Job).where(Job.id == job.id).values(not_before=db_now(s) + 9000))
+        s.refresh(job)
+        assert jobs.waiting_for(s, job) == "backoff"
+        assert jobs.waiting_for(s, s.get_one(Job, other.id)) is None
+        workers.retire_worker(s, "w1")
+        assert [worker.name for worker in workers.alive(s)] == ["w2"]

@@ -1,0 +1,115 @@
+"""A store with jobs whose runs do as they are told, and a worker's floor to run them on."""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store.blobs import LocalBlobs, Stored, record
+from store.db import Database
+from store.jobs.submit import insert_job
+from store.tables import Dataset, Job, Model
+from worker.bench import Bench
+from worker.config import WorkerSettings
+from worker.device import Slot
+from worker.floor import Floor
+
+ODD_RUN = (sys.executable, "-P", str(Path(__file__).with_name("odd_run.py")))
+TENANT = "default"
+
+
+@dataclass
+class Shop:
+    """A database, blobs and settings on one temporary folder."""
+
+    home: Path
+    url: str
+    database: Database
+    blobs: LocalBlobs
+
+    def job(self, task: str = "inspect_dataset", **script: Any) -> str:
+        """Queue an inspection whose run follows `script`; its id."""
+        blob = self.blobs.put_stream([json.dumps(script).encode()])
+        with self.database.write() as session:
+            record(session, blob)
+            subject = f"{'mdl' if task == 'inspect_model' else 'ds'}_{time.time_ns()}"
+            job = insert_job(session, TENANT, task, "odd", subject=subject)
+            session.add(self._subject(task, subject, blob, job.id))
+            return job.id
+
+    def _subject(self, task: str, subject: str, blob: Stored, job_id: str) -> Model | Dataset:
+        common: dict[str, Any] = {
+            "id": subject,
+            "tenant": TENANT,
+            "name": "odd",
+            "state": "inspecting",
+            "inspect_job": job_id,
+            "created_at": 0,
+        }
+        if task == "inspect_dataset":
+            return Dataset(**common, format="npz", blob=blob.sha256)
+        network = {"architecture": "resnet8", "num_classes": 2}
+        return Model(**common, format="safetensors", network=network, upload_blob=blob.sha256)
+
+    def get(self, job_id: str) -> Job:
+        """The job's row."""
+        with self.database.read() as session:
+            return session.get_one(Job, job_id)
+
+    def wait_for(self, job_id: str, state: str, seconds: float = 15) -> Job:
+        """The job's row once it is in this state."""
+        wait_until(lambda: self.get(job_id).state == state, seconds)
+        return self.get(job_id)
+
+    def settings(self, **changes: Any) -> WorkerSettings:
+        """Settings with short intervals."""
+        quick: dict[str, Any] = {
+            "home": self.home,
+            "tick_s": 0.1,
+            "poll_s": 0.2,
+            "beat_s": 0.5,
+            "lease_s": 8,
+            "grace_s": 5,
+            "threads": 1,
+        }
+        return WorkerSettings(**quick | changes)
+
+    def floor(self, slots: int = 1, **changes: Any) -> Floor:
+        """A floor in this process, its runs odd ones in processes of their own."""
+        beats = Database(self.url)
+        bench = Bench(self.settings(**changes), self.database, beats, self.blobs, ODD_RUN)
+        return Floor(bench, [Slot(None, 1)] * slots)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    """Return when the condition holds; fail when it does not in time."""
+    deadline_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline_s, f"not so after {seconds} s"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def pg_shop(tmp_path: Path, postgres_url: str) -> Iterator[Shop]:
+    """An empty shop on PostgreSQL."""
+    database = Database(postgres_url)
+    database.migrate()
+    yield Shop(tmp_path, postgres_url, database, LocalBlobs(tmp_path / "blobs"))
+    database.dispose()
+
+
+@pytest.fixture
+def shop(tmp_path: Path, sqlite_template: Path) -> Iterator[Shop]:
+    """An empty shop on SQLite."""
+    path = tmp_path / "distillery.sqlite"
+    shutil.copyfile(sqlite_template, path)
+    url = f"sqlite:///{path}"
+    database = Database(url)
+    yield Shop(tmp_path, url, database, LocalBlobs(tmp_path / "blobs"))
+    database.dispose()

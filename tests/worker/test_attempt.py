@@ -1,0 +1,245 @@
+"""Attempts with real child processes: every way a run may end, and what becomes of its job."""
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdcore.spec.events import Exit
+from store import events, jobs
+from store.db import Database
+from store.tables import Attempt, Dataset, Job, Model
+from tests.worker.conftest import TENANT, Shop, wait_until
+
+
+def run(shop: Shop, job_id: str, **settings: Any) -> Job:
+    """Run the job once in this thread; its row afterwards."""
+    assert shop.floor(**settings).offer(job_id)
+    return shop.get(job_id)
+
+
+def directory(shop: Shop, job_id: str, attempt: int = 1) -> Path:
+    return shop.home / "runs" / job_id / str(attempt)
+
+
+def test_a_good_run_succeeds_and_leaves_nothing_behind(shop: Shop) -> None:
+    job = run(shop, job_id := shop.job(steps=3))
+    assert (job.state, job.attempt, job.failures) == ("succeeded", 1, 0)
+    assert job.latest["student/loss"] == pytest.approx(1 / 3)
+    with shop.database.read() as session:
+        dataset = session.get_one(Dataset, job.subject)
+        assert dataset.state == "ready"
+        kinds = [event.kind for event in events.page(session, job_id)]
+    assert kinds == ["phase", "metrics", "metrics", "metrics", "end"]
+    assert not directory(shop, job_id).parent.exists()
+
+
+RAVINGS = [
+    b'{"seq": 2, "at": 1, "kind": "log", "level": "info", "message": "a\\u0000b"}',
+    b'{"seq": 3, "at": 1, "kind": "log", "level": "info", "message": "\\ud800"}',
+    b'{"seq": 1, "at": 1, "kind": "log", "level": "info", "message": "again"}',
+    b'{"seq": 4, "at": 1, "kind": "metrics", "step": 1, "values": {"x": NaN, "y": 1e999, "z": 1}}',
+    b"\xff\x00 nonsense",
+    b"[1, 2]",
+    b"",
+    b'{"seq": 5, "at": 1, "kind": "log", "level": "info", "message": "' + b"x" * 2_000_000 + b'"}',
+    b'{"seq": 6, "at": 1, "kind": "log", "level": "info", "message": "sane"}',
+]
+
+
+def test_ravings_of_a_run_do_no_harm_and_its_sane_events_are_kept(pg_shop: Shop) -> None:
+    job_id = pg_shop.job(raw=[line.hex() for line in RAVINGS], exit=1)
+    job = run(pg_shop, job_id)
+    with pg_shop.database.read() as session:
+        said = [(e.kind, e.body) for e in events.page(session, job_id)]
+        message = session.get_one(Attempt, (job_id, 1)).message
+    assert [body["message"] for kind, body in said if kind == "log"] == ["ab", "sane"]
+    assert job.latest == {"z": 1}
+    assert job.state == "queued"
+    assert message is not None
+    assert message.endswith("the last words [31m")
+
+
+def test_a_models_weights_come_home_with_their_hash(shop: Shop) -> None:
+    job = run(shop, shop.job("inspect_model", model="honest"))
+    assert job.state == "succeeded"
+    with shop.database.read() as session:
+        model = session.get_one(Model, job.subject)
+    assert model.state == "ready"
+    assert model.blob is not None
+    assert b"".join(shop.blobs.open(model.blob)) == b"weights"
+
+
+@pytest.mark.parametrize("way", ["symlink", "folder_link", "outside", "pipe", "changed"])
+def test_what_is_no_honest_file_under_out_is_refused(shop: Shop, way: str) -> None:
+    job = run(shop, shop.job("inspect_model", model=way))
+    assert job.state == "failed"
+    assert job.error is not None
+    assert job.error["code"] == ("bad_artifact" if way == "changed" else "unsafe_artifact")
+    with shop.database.read() as session:
+        assert session.get_one(Model, job.subject).state == "rejected"
+    assert len(list(shop.blobs.root.glob("??/??/*"))) == 1, "the input alone is kept"
+
+
+@pytest.mark.parametrize("exit", [Exit.BAD_SPEC, Exit.BAD_INPUT, Exit.DIVERGED])
+def test_what_would_fail_again_fails_at_once(shop: Shop, exit: Exit) -> None:
+    end = {"code": "odd_image", "message": "image 7 is odd", "pointer": "/dataset"}
+    job = run(shop, shop.job(exit=int(exit), end=end))
+    assert (job.state, job.error) == ("failed", end)
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "words"),
+    [
+        ({"exit": 1}, "bug", "the last words"),
+        ({"exit": 77}, "bug", "exited with 77"),
+        ({"exit": 13, "end": {"code": "out_of_memory", "message": "x"}}, "out_of_memory", "x"),
+        ({"exit": 15, "end": {"code": "no_space", "message": "full"}}, "no_space", "full"),
+        ({"signal": 9}, "killed", "SIGKILL), perhaps because memory ran out\nthe last words"),
+        ({"signal": 11}, "killed", "SIGSEGV"),
+        ({"result": {"task": "nonsense"}}, "bad_result", "result.json"),
+    ],
+)
+def test_deaths_are_named(shop: Shop, script: dict[str, Any], code: str, words: str) -> None:
+    job = run(shop, job_id := shop.job(**script))
+    with shop.database.read() as session:
+        message = session.get_one(Attempt, (job_id, 1)).message
+    assert message is not None
+    assert message.startswith(f"{code}: ")
+    assert words in message
+    assert job.state == ("failed" if code == "bad_result" else "queued")
+
+
+def test_deaths_are_retried_until_the_job_counts_as_poison(shop: Shop) -> None:
+    floor = shop.floor()
+    job_id = shop.job(signal=9)
+    for attempt in (1, 2, 3):
+        with shop.database.write() as session:
+            session.get_one(Job, job_id).not_before = 0
+        assert floor.offer(job_id)
+        assert shop.get(job_id).attempt == attempt
+    job = shop.get(job_id)
+    assert job.state == "failed"
+    assert job.error is not None
+    assert job.error["code"] == "poison"
+    assert "SIGKILL" in job.error["message"]
+
+
+class Busy:
+    """A job that runs in a thread; waits until its run has said something."""
+
+    def __init__(self, shop: Shop, settings: dict[str, Any] | None = None, **script: Any):
+        self.shop = shop
+        self.job_id = shop.job(**{"steps": 400} | script)
+        self.floor = shop.floor(**settings or {})
+        self.thread = threading.Thread(target=self.floor.offer, args=(self.job_id,))
+        self.thread.start()
+        wait_until(lambda: "student/loss" in shop.get(self.job_id).latest)
+
+    def end(self) -> Job:
+        """The job's row once the attempt is over."""
+        self.thread.join(timeout=20)
+        assert not self.thread.is_alive()
+        return self.shop.get(self.job_id)
+
+
+def test_a_cancel_ends_the_run_and_the_job(shop: Shop) -> None:
+    busy = Busy(shop)
+    with shop.database.write() as session:
+        jobs.request_cancel(session, TENANT, busy.job_id)
+    assert busy.end().state == "cancelled"
+    assert not directory(shop, busy.job_id).parent.exists()
+
+
+def test_a_pause_checkpoints_and_a_resume_goes_on_from_there(shop: Shop) -> None:
+    busy = Busy(shop, steps=40)
+    with shop.database.write() as session:
+        jobs.request_pause(session, TENANT, busy.job_id)
+    assert busy.end().state == "paused"
+    [checkpoint] = (directory(shop, busy.job_id) / "checkpoints").iterdir()
+    with shop.database.write() as session:
+        jobs.resume(session, TENANT, busy.job_id)
+    job = run(shop, busy.job_id)
+    assert (job.state, job.attempt, job.failures) == ("succeeded", 2, 0)
+    assert job.latest["start"] == int(checkpoint.name) > 0
+
+
+def test_a_stopped_worker_releases_its_job(shop: Shop) -> None:
+    busy = Busy(shop)
+    busy.floor.stop()
+    job = busy.end()
+    assert (job.state, job.failures, job.not_before) == ("queued", 0, 0)
+    assert list((directory(shop, busy.job_id) / "checkpoints").iterdir())
+    assert not busy.floor.offer(busy.job_id), "a stopped worker claims nothing"
+
+
+def test_a_run_that_does_not_hear_is_killed_after_the_grace_time(shop: Shop) -> None:
+    busy = Busy(shop, {"grace_s": 0.5}, deaf=True)
+    began_s = time.monotonic()
+    busy.floor.stop()
+    assert busy.end().state == "queued"
+    assert 0.4 < time.monotonic() - began_s < 4
+
+
+def test_a_lost_lease_kills_the_run_and_nothing_late_is_written(shop: Shop) -> None:
+    busy = Busy(shop, deaf=True)
+    with shop.database.write() as session:  # as after a lapse: somebody else's attempt
+        session.get_one(Job, busy.job_id).attempt += 1
+    job = busy.end()
+    assert (job.state, job.attempt) == ("running", 2)
+    before = job.last_event
+    time.sleep(0.3)
+    assert shop.get(busy.job_id).last_event == before
+
+
+def test_silence_makes_a_worker_give_up_within_half_a_lease_and_release_later(shop: Shop) -> None:
+    busy = Busy(shop, {"lease_s": 6, "beat_s": 0.2})
+    lock = Database(shop.url)
+    began_s = time.monotonic()
+    with lock.write() as session:  # nobody else can write: no beat, no event
+        jobs.sweep(session)
+        run_dir = directory(shop, busy.job_id)
+        wait_until(lambda: any((run_dir / "checkpoints").iterdir()), 6)
+        assert time.monotonic() - began_s < 4.5, "before a quarter of the lease is left"
+    job = busy.end()
+    assert (job.state, job.failures) == ("queued", 0)
+    lock.dispose()
+
+
+def test_a_run_that_says_nothing_is_stalled(shop: Shop) -> None:
+    job = run(shop, shop.job(deaf=True, hang=60), stall_s=0.5, grace_s=0.2)
+    assert job.state == "queued"
+    with shop.database.read() as session:
+        message = session.get_one(Attempt, (job.id, 1)).message
+    assert message is not None
+    assert message.startswith("stalled: ")
+
+
+def test_the_run_gets_a_bare_environment(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KD_DATABASE_URL", "postgresql://user:secret@host/db")
+    job = run(shop, shop.job(), keep_runs=True)
+    environment = json.loads((directory(shop, job.id) / "env.json").read_text())
+    assert "secret" not in json.dumps(environment)
+    assert environment["CUDA_VISIBLE_DEVICES"] == ""
+    assert environment["HOME"] == str(directory(shop, job.id))
+
+
+def test_a_damaged_blob_is_noticed_before_it_is_used(shop: Shop) -> None:
+    job_id = shop.job(steps=1)
+    [blob] = shop.blobs.root.glob("??/??/*")
+    blob.chmod(0o600)
+    blob.write_bytes(b"{}")
+    job = run(shop, job_id)
+    assert job.error is not None
+    assert job.error["code"] == "blob_damaged"
+
+
+def test_signals_have_names() -> None:
+    from worker.ending import death
+
+    assert death(signal.SIGABRT) == "the run was killed by SIGABRT"
+    assert death(99) == "the run was killed by signal 99"

@@ -1,0 +1,67 @@
+import { beforeEach, expect, test, vi } from "vitest";
+
+import { forget, get, post, Refused, Unreachable } from "./http";
+import { link } from "./link";
+
+const fetched = vi.fn<typeof fetch>();
+const session = new Map<string, string>();
+
+beforeEach(() => {
+  forget();
+  link.set("up");
+  session.clear();
+  fetched.mockReset();
+  vi.stubGlobal("fetch", fetched);
+  vi.stubGlobal("sessionStorage", { getItem: (name: string) => session.get(name) ?? null });
+});
+
+const json = (body: unknown, init: ResponseInit = {}): Response =>
+  new Response(JSON.stringify(body), init);
+const sent = (call: number): Headers => new Headers(fetched.mock.calls[call]?.[1]?.headers);
+
+test("a 304 gives the very same object, asked for with the last ETag", async () => {
+  fetched.mockResolvedValueOnce(json({ n: 1 }, { headers: { ETag: 'W/"1"' } }));
+  fetched.mockResolvedValueOnce(new Response(null, { status: 304 }));
+  const first = await get("/v1/jobs");
+  expect(await get("/v1/jobs")).toBe(first);
+  expect([sent(0).get("If-None-Match"), sent(1).get("If-None-Match")]).toEqual([null, 'W/"1"']);
+});
+
+test("another path or a changed body is not mixed up with a kept one", async () => {
+  fetched.mockImplementation(async (path) => json({ path }, { headers: { ETag: 'W/"1"' } }));
+  await get("/v1/jobs/a");
+  expect(await get("/v1/jobs/b")).toEqual({ path: "/v1/jobs/b" });
+  expect(sent(1).get("If-None-Match")).toBeNull();
+});
+
+test("a refusal carries the problem's own words, a 401 locks the page", async () => {
+  const problem = { detail: "the job has ended", code: "conflict" };
+  fetched.mockResolvedValueOnce(json(problem, { status: 409 }));
+  await expect(post("/v1/jobs/a/cancel")).rejects.toMatchObject({
+    message: "the job has ended",
+    code: "conflict",
+  });
+  expect(link.read()).toBe("up");
+  fetched.mockResolvedValueOnce(json({}, { status: 401 }));
+  await expect(get("/v1/jobs")).rejects.toBeInstanceOf(Refused);
+  expect(link.read()).toBe("locked");
+});
+
+test("silence and a gateway's 502 are the same: down until the next answer", async () => {
+  fetched.mockRejectedValueOnce(new TypeError("Failed to fetch"));
+  await expect(get("/v1/jobs")).rejects.toBeInstanceOf(Unreachable);
+  expect(link.read()).toBe("down");
+  fetched.mockResolvedValueOnce(json({}));
+  await get("/v1/jobs");
+  expect(link.read()).toBe("up");
+  fetched.mockResolvedValueOnce(new Response("", { status: 502 }));
+  await expect(get("/v1/jobs")).rejects.toBeInstanceOf(Unreachable);
+  expect(link.read()).toBe("down");
+});
+
+test("the key of this tab goes along", async () => {
+  session.set("kd.key", "kd_1_secret");
+  fetched.mockResolvedValueOnce(json({}));
+  await get("/v1/jobs");
+  expect(sent(0).get("Authorization")).toBe("Bearer kd_1_secret");
+});

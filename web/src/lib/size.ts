@@ -1,0 +1,16 @@
+/** How wide an element is, as it changes. */
+import { useLayoutEffect, useRef, useState, type RefObject } from "react";
+
+export function useWidth<E extends Element>(before: number): [RefObject<E | null>, number] {
+  const ref = useRef<E>(null);
+  const [width, setWidth] = useState(before);
+  useLayoutEffect(() => {
+    const element = ref.current;
+    if (!element) return;
+    const observer = new ResizeObserver(() => setWidth(Math.max(1, element.clientWidth)));
+    setWidth(Math.max(1, element.clientWidth));
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return [ref, width];
+}
