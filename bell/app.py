@@ -8,9 +8,9 @@ from typing import Any
 
 from celery import Celery
 from kombu.entity import Queue
+from kombu.transport import TRANSPORT_ALIASES
 
-from bell import filesystem
-from bell.config import BellSettings
+from bell.config import SCHEME, BellSettings
 
 JOBS = "jobs"
 SWEEP = "sweep"
@@ -25,9 +25,16 @@ REDIS_OPTIONS: dict[str, Any] = {
 }
 
 
+def register_transports() -> None:
+    """Make kombu use our transports, by name: each is imported when it is first used."""
+    TRANSPORT_ALIASES[SCHEME] = "bell.filesystem:Transport"
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = "bell.redis:Transport"
+
+
 def make_app(settings: BellSettings) -> Celery:
     """Build the app for a broker. Connects to nothing."""
-    filesystem.register()
+    register_transports()
     app = Celery("distillery", broker=settings.url, set_as_current=False)
     app.conf.update(
         task_serializer="json",

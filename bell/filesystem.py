@@ -15,7 +15,7 @@ from queue import Empty
 from typing import Any
 
 from kombu.exceptions import ChannelError
-from kombu.transport import TRANSPORT_ALIASES, virtual
+from kombu.transport import virtual
 
 from bell.config import SCHEME
 
@@ -103,8 +103,3 @@ class Transport(virtual.Transport):
     def driver_version(self) -> str:
         """The version shown in Celery's start-up lines."""
         return "1"
-
-
-def register() -> None:
-    """Make `kdfs://` addresses known to kombu; harmless when repeated."""
-    TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"

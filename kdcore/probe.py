@@ -17,6 +17,8 @@ from kdcore.errors import RunError
 from kdcore.spec.methods import Tap
 from kdcore.taps import Tapped, find_module, is_activation
 
+_Output = tuple[Any, int]
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -60,7 +62,9 @@ class Probe:
         activations, outputs = self._watch(find_module(self._network, tap, self.name))
         if tap.call >= len(outputs):
             return None
-        acts = [a.module for a in activations if a.output is outputs[tap.call]]
+        # Only what acted before the module was done: a later in-place one gives the same tensor.
+        output, done = outputs[tap.call]
+        acts = [a.module for a in activations[:done] if a.output is output]
         return _still_copy(acts[-1]) if acts else None
 
     def middle_activation(self) -> Tap:
@@ -85,10 +89,11 @@ class Probe:
         height, width = self._x_1CHW.shape[2:]
         return round(height / shape[1]) == round(width / shape[2])
 
-    def _watch(self, also: nn.Module | None) -> tuple[tuple[Activation, ...], list[Any]]:
-        """One pass: all activations, and every output of the module `also`."""
+    def _watch(self, also: nn.Module | None) -> tuple[tuple[Activation, ...], list[_Output]]:
+        """One pass: all activations, and every output of the module `also` with how many
+        activations came before it."""
         seen: list[Activation] = []
-        outputs: list[Any] = []
+        outputs: list[_Output] = []
         calls: Counter[str] = Counter()
         handles = []
         for path, module in self._network.named_modules():
@@ -102,7 +107,9 @@ class Probe:
 
                 handles.append(module.register_forward_hook(note))
         if also is not None:
-            handles.append(also.register_forward_hook(lambda _m, _a, out: outputs.append(out)))
+            handles.append(
+                also.register_forward_hook(lambda _m, _a, out: outputs.append((out, len(seen))))
+            )
         try:
             with self._still():
                 self._network(self._x_1CHW)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 from store import schema
-from store.engine import make_engine, translated
+from store.engine import BUSY_TIMEOUT_MS, make_engine, translated
+from store.errors import Unavailable
 
 _NOW = {
     "sqlite": text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"),
@@ -22,6 +24,7 @@ class Database:
         self.url = url
         self.engine = make_engine(url)
         reading = self.engine.execution_options(kd_write=False, postgresql_readonly=True)
+        self._lock = Lock()
         self._read = sessionmaker(reading, expire_on_commit=False)
         self._write = sessionmaker(self.engine, expire_on_commit=False)
 
@@ -37,8 +40,22 @@ class Database:
 
         SQLite: takes the write lock with the first statement and waits up to 15 s for it.
         """
-        with translated(), self._write.begin() as session:
+        with self._turn(), translated(), self._write.begin() as session:
             yield session
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """SQLite has one writer: our own threads queue here, where waiting is fair and cheap;
+        its own way to wait is to sleep and try again."""
+        if self.engine.dialect.name != "sqlite":
+            yield
+            return
+        if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise Unavailable("the database is busy")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def ping(self) -> None:
         """Raises `Unavailable` unless the database answers."""

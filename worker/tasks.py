@@ -83,6 +83,8 @@ def _serve(app: Celery, queue: str, threads: int, stop: Callable[[], None]) -> i
     def leave_logging_alone(**_: object) -> None:
         """Being connected is what counts."""
 
+    for chatter in ("celery.app.trace", "celery.beat", "celery.worker.strategy"):
+        logging.getLogger(chatter).setLevel(logging.WARNING)
     signals.worker_shutting_down.connect(on_stop, weak=False)
     signals.setup_logging.connect(leave_logging_alone, weak=False)
     program = _Program(

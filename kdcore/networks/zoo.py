@@ -9,6 +9,7 @@ from torch import nn
 from kdcore.errors import RunError
 from kdcore.networks import foreign
 from kdcore.networks.mobilenet import MobileNetV2
+from kdcore.networks.pointwise import replace_affected
 from kdcore.networks.resnet import ResNet
 from kdcore.networks.shufflenet import ShuffleNetV1, ShuffleNetV2
 from kdcore.networks.vgg import Vgg
@@ -68,6 +69,12 @@ def build_network(network: Network) -> nn.Module:
 
     Raises RunError: `unknown_architecture` with the closest names, `bad_option`, `bad_input_size`.
     """
+    module = _build(network)
+    replace_affected(module)
+    return module
+
+
+def _build(network: Network) -> nn.Module:
     name = network.architecture
     if name in BUILDERS:
         return BUILDERS[name](network.input, network.num_classes, _width(network))

@@ -96,6 +96,15 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
 
 
 @pytest.fixture
+def pg_shop(tmp_path: Path, postgres_url: str) -> Iterator[Shop]:
+    """An empty shop on PostgreSQL."""
+    database = Database(postgres_url)
+    database.migrate()
+    yield Shop(tmp_path, postgres_url, database, LocalBlobs(tmp_path / "blobs"))
+    database.dispose()
+
+
+@pytest.fixture
 def shop(tmp_path: Path, sqlite_template: Path) -> Iterator[Shop]:
     """An empty shop on SQLite."""
     path = tmp_path / "distillery.sqlite"

@@ -65,13 +65,20 @@ class OddRun:
             if self.stopped:
                 self.checkpoint(step)
                 return self.end(14, code="interrupted", message="stopped")
-        sys.stderr.write("the last words\n")
+        self.rave()
+        sys.stderr.write("the last words \0\x1b[31m\n")
         if "signal" in self.script:
             os.kill(os.getpid(), self.script["signal"])
         if "exit" in self.script:
             return self.end(self.script["exit"], **self.script.get("end", {}))
         self.leave_result()
         return self.end(0)
+
+    def rave(self) -> None:
+        """What no event is, as bytes in hexadecimal."""
+        with (self.directory / "events.jsonl").open("ab") as file:
+            for line in self.script.get("raw", []):
+                file.write(bytes.fromhex(line) + b"\n")
 
     def leave_result(self) -> None:
         """result.json as an inspection's, with the script's changes."""

@@ -23,4 +23,5 @@ export type Failure = NonNullable<JobSummary["error"]>;
 export type Progress = NonNullable<JobSummary["progress"]>;
 export type Result = NonNullable<Job["result"]>;
 export type NetworkReport = Result["student"];
+export type Score = NetworkReport["last"];
 export type Problem = Schemas["Problem"];

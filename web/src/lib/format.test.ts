@@ -1,6 +1,16 @@
 import { expect, test } from "vitest";
 
-import { ago, bytes, duration, milliseconds, percent, points, scalar, times } from "./format";
+import {
+  ago,
+  bytes,
+  duration,
+  factor,
+  milliseconds,
+  percent,
+  points,
+  scalar,
+  times,
+} from "./format";
 
 /** Thin and narrow spaces read as plain ones here. */
 const plain = (text: string): string => text.replace(/\s/g, " ");
@@ -48,5 +58,9 @@ test("scalars of any magnitude stay short", () => {
     "12.3",
     "512",
   ]);
-  expect([times(52.99), times(4.463), times(0.8)]).toEqual(["53×", "4.5×", "0.8×"]);
+  expect([times(52.99), factor(4.463, "fewer", "more"), factor(0.8, "fewer", "more")]).toEqual([
+    "53×",
+    "4.5× fewer",
+    "1.3× more",
+  ]);
 });

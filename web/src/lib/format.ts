@@ -9,6 +9,11 @@ export function percent(share: number, digits = 1): string {
   return `${fixed(share * 100, digits)}${THIN}%`;
 }
 
+/** A share that may be unknown: then a dash. */
+export function share(value: number | null | undefined, digits = 1): string {
+  return value == null ? "–" : percent(value, digits);
+}
+
 /** A difference of shares in percentage points, with its sign: 0.0338 is `+3.4 pp`. */
 export function points(difference: number, digits = 1): string {
   const text = fixed(difference * 100, digits);
@@ -24,6 +29,11 @@ export function count(value: number): string {
 /** How many times larger: `53×`, `4.5×`, `0.8×`. */
 export function times(ratio: number): string {
   return `${ratio >= 10 ? count(ratio) : fixed(ratio, 1)}×`;
+}
+
+/** A ratio in words, turned so that the number is never below 1: `53× fewer`, `1.3× more`. */
+export function factor(ratio: number, less: string, more: string): string {
+  return ratio >= 1 ? `${times(ratio)} ${less}` : `${times(1 / ratio)} ${more}`;
 }
 
 /** A handful of digits, whatever the magnitude: losses and rates. */

@@ -1,6 +1,6 @@
 /** What the student is worth, in a few large figures. */
 import type { NetworkReport, Result } from "../api/types";
-import { bytes, count, milliseconds, percent, points, times } from "../lib/format";
+import { bytes, count, milliseconds, percent, points, share, times } from "../lib/format";
 
 interface Figure {
   label: string;
@@ -34,19 +34,25 @@ export function Headline({ result }: { result: Result }) {
 function figures(result: Result): Figure[] {
   const { student, teachers, baseline, gain } = result;
   const found: Figure[] = [];
+  const { accuracy, agreement, samples } = student.last;
   if (gain !== null && baseline) {
     found.push({
       label: "Gain",
       value: points(gain),
-      note: `${percent(student.last.accuracy)}, from scratch ${percent(baseline.last.accuracy)}`,
+      note: `${share(accuracy)}, from scratch ${share(baseline.last.accuracy)}`,
       ...(gain !== 0 && { tone: gain > 0 ? "up" : "down" }),
     });
-  } else {
-    const { accuracy, samples } = student.last;
+  } else if (accuracy !== null) {
     found.push({
       label: "Accuracy",
       value: percent(accuracy),
       note: `on ${count(samples)} images`,
+    });
+  } else if (agreement != null) {
+    found.push({
+      label: "Agreement",
+      value: percent(agreement),
+      note: "with the teacher’s classes",
     });
   }
   if (result.retention !== null) {
@@ -60,8 +66,8 @@ function figures(result: Result): Figure[] {
   if (teachers.length > 0) {
     const weight = total(teachers, (one) => one.parameters);
     found.push({
-      label: "Smaller",
-      value: times(weight / student.parameters),
+      label: weight >= student.parameters ? "Smaller" : "Larger",
+      value: times(Math.max(weight / student.parameters, student.parameters / weight)),
       note: `${count(student.parameters)} of ${count(weight)} parameters`,
     });
   } else {

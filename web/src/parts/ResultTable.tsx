@@ -1,6 +1,6 @@
 /** Teacher, student and the same student from scratch, side by side. */
-import type { NetworkReport, Result } from "../api/types";
-import { bytes, count, milliseconds, percent, times } from "../lib/format";
+import type { NetworkReport, Result, Score } from "../api/types";
+import { bytes, count, factor, milliseconds, share } from "../lib/format";
 import { total } from "./Headline";
 
 const SPLITS: Record<Result["split"], string> = {
@@ -50,6 +50,14 @@ export function ResultTable({ result }: { result: Result }) {
                 teachers={teachers}
               />
             ))}
+            {result.ensemble && (
+              <Row
+                role="Teachers together"
+                tone="teacher"
+                of={together(teachers, result.ensemble)}
+                teachers={teachers}
+              />
+            )}
             <Row role="Student" tone="student" of={student} teachers={teachers} />
             {baseline && (
               <Row role="From scratch" tone="scratch" of={baseline} teachers={teachers} />
@@ -69,6 +77,18 @@ export function ResultTable({ result }: { result: Result }) {
   );
 }
 
+/** An ensemble as one network: its own score, and the cost of all its members. */
+function together(teachers: readonly NetworkReport[], score: Score): NetworkReport {
+  return {
+    name: "ensemble",
+    architecture: `mean of ${teachers.length}`,
+    parameters: total(teachers, (one) => one.parameters),
+    size_bytes: total(teachers, (one) => one.size_bytes),
+    latency_ms: total(teachers, (one) => one.latency_ms),
+    last: score,
+  };
+}
+
 interface RowProps {
   role: string;
   tone: string;
@@ -78,9 +98,9 @@ interface RowProps {
 }
 
 function Row({ role, tone, of, teachers }: RowProps) {
-  const ratio = (read: (one: NetworkReport) => number, word: string): string | null =>
+  const ratio = (read: (one: NetworkReport) => number, less: string, more: string) =>
     teachers.length > 0 && tone !== "teacher" && read(of) > 0
-      ? `${times(total(teachers, read) / read(of))} ${word}`
+      ? factor(total(teachers, read) / read(of), less, more)
       : null;
   return (
     <tr>
@@ -89,22 +109,24 @@ function Row({ role, tone, of, teachers }: RowProps) {
         <small>{of.architecture}</small>
       </th>
       <Cell
-        value={percent(of.last.accuracy, 2)}
-        note={
-          of.best ? `best ${percent(of.best.accuracy, 2)}, epoch ${of.best_epoch ?? "?"}` : null
-        }
+        value={share(of.last.accuracy, 2)}
+        note={of.best && `best ${share(of.best.accuracy, 2)}, epoch ${of.best_epoch ?? "?"}`}
       />
-      {teachers.length > 0 && (
-        <Cell value={of.last.agreement == null ? "–" : percent(of.last.agreement)} />
-      )}
-      <Cell value={count(of.parameters)} note={ratio((one) => one.parameters, "fewer")} />
-      <Cell value={bytes(of.size_bytes)} note={ratio((one) => one.size_bytes, "smaller")} />
-      <Cell value={milliseconds(of.latency_ms)} note={ratio((one) => one.latency_ms, "faster")} />
+      {teachers.length > 0 && <Cell value={share(of.last.agreement)} />}
+      <Cell value={count(of.parameters)} note={ratio((one) => one.parameters, "fewer", "more")} />
+      <Cell
+        value={bytes(of.size_bytes)}
+        note={ratio((one) => one.size_bytes, "smaller", "larger")}
+      />
+      <Cell
+        value={milliseconds(of.latency_ms)}
+        note={ratio((one) => one.latency_ms, "faster", "slower")}
+      />
     </tr>
   );
 }
 
-function Cell({ value, note = null }: { value: string; note?: string | null }) {
+function Cell({ value, note = null }: { value: string; note?: string | null | undefined }) {
   return (
     <td className="number">
       {value}

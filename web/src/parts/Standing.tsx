@@ -22,7 +22,9 @@ function Queued({ job }: { job: Job }) {
   );
 }
 
+/** The first line says what happened; where the run died without a word, its log's end follows. */
 function Failed({ error }: { error: Failure }) {
+  const [said, ...log] = error.message.split("\n");
   return (
     <section className="card standing failed" aria-label="Failure">
       <div className="standing-row">
@@ -33,7 +35,8 @@ function Failed({ error }: { error: Failure }) {
           </span>
         )}
       </div>
-      <p>{error.message}</p>
+      <p>{said}</p>
+      {log.length > 0 && <pre tabIndex={0}>{log.join("\n")}</pre>}
       <p className="soft">{advise(error.code, error.pointer)}</p>
     </section>
   );

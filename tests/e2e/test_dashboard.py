@@ -1,0 +1,43 @@
+"""The dashboard in Chromium against the real processes and a job that is really running."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.pictures import distilling, training, write_pictures
+from tests.e2e.service import Service, finish, wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+PROJECT = Path(__file__).resolve().parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+EPOCHS = 30
+
+
+def test_a_running_job_is_watched_to_its_end_in_a_browser(tmp_path: Path) -> None:
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert browser, "this test needs Chromium: run scripts/install-chromium"
+    assert shutil.which("npm"), "this test needs Node 20.19 or newer with npm: https://nodejs.org"
+    subprocess.run([PROJECT / "scripts" / "build-web"], check=True)
+
+    with Service(tmp_path / "home") as service:
+        client = service.client
+        file = write_pictures(tmp_path / "pictures.npz")
+        dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
+        teacher = finish(client, client.jobs.submit(training(dataset.id))).student_model
+        assert teacher is not None
+        job = client.jobs.submit(distilling(dataset.id, teacher, epochs=EPOCHS))
+        wait_until(lambda: client.jobs.get(job.id).state == "running", 30, "the job runs")
+
+        url = f"http://127.0.0.1:{service.port}"
+        watched = subprocess.run(
+            ["npm", "run", "--silent", "e2e"],
+            cwd=PROJECT / "web",
+            env={**os.environ, "KD_URL": url, "KD_CHROMIUM": browser, "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert watched.returncode == 0, watched.stdout + watched.stderr

@@ -1,0 +1,37 @@
+"""Slots: one per GPU that may be used, else one on the CPU."""
+
+import pytest
+
+from worker.device import Slot, Slots, find_gpus, make_slots
+
+
+@pytest.mark.parametrize(
+    ("told", "gpus"), [("", []), ("-1", []), ("0,2", ["0", "2"]), (" GPU-a ,1", ["GPU-a", "1"])]
+)
+def test_cuda_visible_devices_rules(told: str, gpus: list[str]) -> None:
+    assert find_gpus(told) == gpus
+
+
+def test_one_slot_per_gpu_and_each_run_sees_its_own() -> None:
+    slots = make_slots(["GPU-a", "GPU-b"], None, 2)
+    assert [slot.environment() for slot in slots] == [
+        {"CUDA_VISIBLE_DEVICES": "GPU-a"},
+        {"CUDA_VISIBLE_DEVICES": "GPU-b"},
+    ]
+    assert {slot.device for slot in slots} == {"cuda"}
+
+
+def test_without_a_gpu_one_slot_has_every_cpu_and_more_share_them() -> None:
+    [alone] = make_slots([], None, None)
+    assert alone.device == "cpu"
+    assert alone.environment() == {"CUDA_VISIBLE_DEVICES": ""}
+    assert [slot.threads for slot in make_slots([], 1000, None)] == [1] * 1000
+
+
+def test_a_slot_is_taken_once() -> None:
+    slots = Slots([Slot(None, 1)])
+    slot = slots.take()
+    assert slot is not None
+    assert slots.take() is None
+    slots.give(slot)
+    assert slots.free == slots.count == 1

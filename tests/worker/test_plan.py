@@ -1,0 +1,75 @@
+"""Plans: a job's ids become paths in its run directory, with every default resolved."""
+
+import pytest
+
+from kdcore.spec.run import DistillRun
+from store.blobs import record
+from store.errors import NotFound
+from store.jobs import Claim
+from store.jobspec import JobSpec
+from store.tables import Dataset, Model
+from tests.worker.conftest import TENANT, Shop
+from worker.device import Slot
+from worker.plan import make_plan
+
+SPEC = JobSpec.model_validate(
+    {
+        "teachers": [{"model": "mdl_a", "weight": 2}, {"model": "mdl_b"}],
+        "student": {"architecture": "resnet8", "initial_model": "mdl_a"},
+        "dataset": "ds_1",
+        "stages": [{"epochs": 2, "objectives": [{"method": "kd"}]}],
+        "seed": 5,
+    }
+)
+CLAIM = Claim("job_1", TENANT, "distill", 1, SPEC, None, SPEC.limits)
+
+
+@pytest.fixture
+def blobs_by_name(shop: Shop) -> dict[str, str]:
+    """Two teachers and a dataset; the sha256 of each."""
+    hashes = {}
+    with shop.database.write() as session:
+        for name in ("a", "b", "data"):
+            stored = shop.blobs.put_stream([name.encode()])
+            record(session, stored)
+            hashes[name] = stored.sha256
+        for name in ("a", "b"):
+            network = {"architecture": "resnet20", "num_classes": 10}
+            session.add(
+                Model(
+                    id=f"mdl_{name}",
+                    tenant=TENANT,
+                    name=name,
+                    state="ready",
+                    format="safetensors",
+                    network=network,
+                    blob=hashes[name],
+                    created_at=0,
+                )
+            )
+        dataset = {"id": "ds_1", "tenant": TENANT, "name": "d", "state": "ready", "format": "idx"}
+        session.add(Dataset(**dataset, blob=hashes["data"], created_at=0))
+    return hashes
+
+
+def test_a_distillation_names_paths_and_the_slots_device(
+    shop: Shop, blobs_by_name: dict[str, str]
+) -> None:
+    with shop.database.read() as session:
+        plan = make_plan(session, CLAIM, Slot("GPU-a", 3))
+    spec = plan.spec
+    assert isinstance(spec, DistillRun)
+    assert (spec.device, spec.threads, spec.seed) == ("cuda", 3, 5)
+    assert [(t.name, t.weight) for t in spec.teachers] == [("a", 2), ("b", 1)]
+    assert spec.stages == SPEC.stages
+    paths = [t.weights for t in spec.teachers]
+    assert spec.student.initial_weights is not None
+    named = [*paths, spec.student.initial_weights, spec.dataset.path]
+    assert [plan.inputs[path] for path in named] == [
+        blobs_by_name[name] for name in ("a", "b", "a", "data")
+    ]
+
+
+def test_what_is_gone_is_named(shop: Shop) -> None:
+    with shop.database.read() as session, pytest.raises(NotFound, match="mdl_a"):
+        make_plan(session, CLAIM, Slot(None, 1))

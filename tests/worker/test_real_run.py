@@ -1,0 +1,87 @@
+"""A whole job on the real kdcore: dataset inspected, student trained, artifacts verified."""
+
+import hashlib
+import io
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from store import artifacts, catalog, jobs
+from store.blobs import record
+from store.ids import new_id
+from store.jobspec import JobSpec
+from store.tables import Artifact, Dataset, Model, Upload
+from tests.worker.conftest import TENANT, Shop
+from worker.bench import Bench
+from worker.device import Slot
+from worker.floor import Floor
+
+SPEC = {
+    "student": {"architecture": "resnet8"},
+    "stages": [{"epochs": 1, "objectives": [{"method": "hard_target"}]}],
+    "data": {"batch_size": 8, "validation": 0.25},
+    "export": ["safetensors"],
+    "seed": 3,
+}
+
+
+def upload(session: Session, shop: Shop, data: bytes) -> str:
+    """The id of a complete upload of these bytes."""
+    blob = shop.blobs.put_stream([data])
+    record(session, blob)
+    row = Upload(
+        id=new_id("upl"),
+        tenant=TENANT,
+        state="complete",
+        size=blob.size,
+        part_size=blob.size,
+        blob=blob.sha256,
+        created_at=0,
+        expires_at=0,
+    )
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def digits() -> bytes:
+    """Two classes of 8x8 images that differ in brightness, as npz."""
+    rng = np.random.default_rng(0)
+    y = np.arange(32) % 2
+    x = (rng.integers(0, 60, (32, 8, 8)) + 180 * y[:, None, None]).astype(np.uint8)
+    file = io.BytesIO()
+    np.savez(file, x_train=x, y_train=y, x_test=x[:8], y_test=y[:8])
+    return file.getvalue()
+
+
+def test_a_student_is_trained_registered_and_its_files_are_what_they_say(shop: Shop) -> None:
+    floor = Floor(
+        Bench(shop.settings(stall_s=120), shop.database, shop.database, shop.blobs),
+        [Slot(None, 1)],
+    )
+    with shop.database.write() as session:
+        data = upload(session, shop, digits())
+        dataset = catalog.create_dataset(
+            session, shop.blobs, TENANT, name="digits", upload=data, format="npz"
+        )
+    assert dataset.inspect_job is not None
+    assert floor.offer(dataset.inspect_job)
+    with shop.database.write() as session:
+        row = session.get_one(Dataset, dataset.id)
+        assert (row.state, row.error) == ("ready", None)
+        job = jobs.submit(session, TENANT, JobSpec.model_validate(SPEC | {"dataset": row.id}))
+    assert floor.offer(job.id)
+    job = shop.get(job.id)
+    assert (job.state, job.error) == ("succeeded", None)
+    with shop.database.read() as session:
+        made = artifacts.of_job(session, TENANT, job.id)
+        student = session.get_one(Model, job.student_model)
+    assert {artifact.kind for artifact in made} >= {"weights", "config"}
+    assert all(is_intact(shop, artifact) for artifact in made)
+    assert student.blob in {artifact.sha256 for artifact in made}
+    assert (student.state, student.source_job) == ("ready", job.id)
+
+
+def is_intact(shop: Shop, artifact: Artifact) -> bool:
+    data = b"".join(shop.blobs.open(artifact.sha256))
+    return hashlib.sha256(data).hexdigest() == artifact.sha256 and len(data) == artifact.size
