@@ -86,13 +86,11 @@ export function Chart(props: ChartProps) {
             />
           )}
           <clipPath id={clip}>
-            <rect y="0" width={width} height={plane.bottom + 5} />
+            <rect width={width} height={plane.bottom} />
           </clipPath>
-          <g clipPath={`url(#${clip})`}>
-            {lines.toReversed().map((line) => (
-              <ChartLine key={line.name} line={line} plane={plane} />
-            ))}
-          </g>
+          {lines.toReversed().map((line) => (
+            <ChartLine key={line.name} line={line} plane={plane} clip={`url(#${clip})`} />
+          ))}
           {at !== null && (
             <line className="cursor" x1={x(at)} x2={x(at)} y1={plane.top} y2={plane.bottom} />
           )}
