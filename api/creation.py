@@ -103,7 +103,9 @@ def _answer(body: str, status: int, location: str | None) -> Response:
     return Response(body, status, headers, "application/json")
 
 
-def _creation(request: Request, deps: Deps, idempotency_key: _IdempotencyKey = None) -> Creation:
+async def _creation(
+    request: Request, deps: Deps, idempotency_key: _IdempotencyKey = None
+) -> Creation:
     return Creation(request, deps, idempotency_key)
 
 

@@ -39,7 +39,7 @@ def connect(settings: ApiSettings, store: StoreSettings, ring: Callable[[str], o
     )
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """The app's services."""
     found = request.app.state.services
     assert isinstance(found, Services)

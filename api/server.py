@@ -1,5 +1,6 @@
 """Running the API: refuse an open door without keys, bind, say where, serve."""
 
+import gc
 import socket
 import sys
 
@@ -74,5 +75,7 @@ def serve(settings: ApiSettings, store: StoreSettings) -> int:
         timeout_graceful_shutdown=5,
     )
     server = _Server(config)
+    gc.collect()
+    gc.freeze()  # what start-up made stays: walking it again and again costs every 20th answer
     server.run(sockets=[config.bind_socket()])
     return 0 if server.started else 1

@@ -54,13 +54,13 @@ class ApiError(ClientError):
 
 
 def _sentence(problem: Problem) -> str:
-    lines = [problem.detail or problem.title]
-    for error in problem.errors:
-        where = f"{error.pointer}: " if error.pointer else ""
-        line = f"{where}{error.message}"
-        if line != problem.detail:
-            lines.append(f"  {line}")
-    return "\n".join(lines)
+    said = problem.detail or problem.title
+    lines = [
+        f"  {e.pointer}: {e.message}" if e.pointer else f"  {e.message}" for e in problem.errors
+    ]
+    if len(lines) == 1 and problem.errors[0].message == said:
+        return lines[0].strip()
+    return "\n".join([said, *lines])
 
 
 def _hint(problem: Problem) -> str | None:

@@ -1,5 +1,6 @@
 """Jobs of a service: submit, steer, watch, measure, and take the artifacts home."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -118,7 +119,8 @@ class Jobs:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         with self._transport.stream(f"/jobs/{job_id}/events", headers) as answer:
             for message in parse(answer.iter_lines()):
-                if message.event == "end":
+                # The stream's own end is no event of the job; a run's `end` event is one.
+                if message.event == "end" and "id" not in json.loads(message.data):
                     yield None
                     return
                 yield Event.model_validate_json(message.data)

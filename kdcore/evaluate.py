@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch, eval_batches
 from kdcore.data.images import Split
-from kdcore.device import Device, channels_last
+from kdcore.device import Device, Layout
 from kdcore.errors import RunError
 from kdcore.numerics import ensemble_log_probs
 from kdcore.spec.events import Exit
@@ -47,7 +47,7 @@ def scorer_of(network: nn.Module, adapter: nn.Module) -> Scorer:
     network.eval()
 
     def run(images_BCHW: Tensor) -> Tensor:
-        logits_BK: Tensor = network(channels_last(adapter(images_BCHW)))
+        logits_BK: Tensor = network(adapter(images_BCHW))
         return logits_BK
 
     return run
@@ -152,7 +152,7 @@ def score_teachers(
 def latency_ms(network: nn.Module, x_1CHW: Tensor, device: Device) -> float:
     """Median milliseconds of one image, batch 1, after a warm-up; bounded in time."""
     network.eval()
-    x_1CHW = channels_last(x_1CHW)
+    x_1CHW = Layout(network)(x_1CHW)
     times_s: list[float] = []
     begin_s = time.perf_counter()
     with torch.inference_mode():

@@ -11,7 +11,7 @@ from torch import nn
 from kdcore.data.batches import Adapter, Loader, data_statistics, hold_out
 from kdcore.data.images import ImageData
 from kdcore.data.source import load_dataset
-from kdcore.device import Device, channels_last, open_device
+from kdcore.device import Device, Layout, memory_format, open_device
 from kdcore.errors import RunError, pointing
 from kdcore.evaluate import Exam
 from kdcore.legs import Leg, plan_legs
@@ -37,7 +37,6 @@ class Prepared:
     exam: Exam | None
     split: SplitName
     warning: str | None
-    image_shape: tuple[int, int, int]
 
 
 def prepare(spec: DistillRun, folder: Path) -> Prepared:
@@ -46,9 +45,7 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
     Raises RunError for everything in the spec or the files that does not fit.
     """
     device = open_device(spec.device, spec.precision, spec.threads)
-    dataset = spec.dataset.model_copy(update={"path": str(folder / spec.dataset.path)})
-    size, pad_to = spec.data.image_size, spec.data.pad_to
-    data = load_dataset(dataset, size, pad_to=pad_to, train_limit=spec.data.train_limit)
+    data = _load_data(spec, folder)
     count, labels_N = len(data.train), data.train.labels_N
     training, held_out = hold_out(count, labels_N, spec.data.validation, spec.seed)
     teachers = tuple(
@@ -58,8 +55,11 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
     network = _student_network(spec, data, training)
     build = _student_builder(spec, network, folder, device)
     with pointing("/student"):
-        adapter = Adapter(network.input, data.channels).to(device.torch)
-        setting = _setting(spec, data, build(), network, adapter, teachers, device)
+        student = build()
+    adapter = _adapter(network, student, data, device)
+    image_1CHW = torch.zeros(1, data.channels, data.height, data.width, device=device.torch)
+    probe = Probe("the student", student, network.num_classes, adapter(image_1CHW))
+    setting = _setting(spec, labels_N is not None, probe, teachers, image_1CHW)
     legs, warning = plan_legs(spec, setting.labelled)
     _check(legs, setting)
     batch_size = spec.data.batch_size
@@ -77,8 +77,19 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
         seed=spec.seed,
     )
     split: SplitName = "test" if test else "validation" if validation else "none"
-    shape = (data.channels, data.height, data.width)
-    return Prepared(course, network, test or validation, split, warning, shape)
+    return Prepared(course, network, test or validation, split, warning)
+
+
+def _load_data(spec: DistillRun, folder: Path) -> ImageData:
+    dataset = spec.dataset.model_copy(update={"path": str(folder / spec.dataset.path)})
+    return load_dataset(
+        dataset, spec.data.image_size, pad_to=spec.data.pad_to, train_limit=spec.data.train_limit
+    )
+
+
+def _adapter(spec: Network, network: nn.Module, data: ImageData, device: Device) -> nn.Module:
+    """From the dataset's images to what this network reads, in its memory format."""
+    return nn.Sequential(Adapter(spec.input, data.channels), Layout(network)).to(device.torch)
 
 
 def _load_teacher(
@@ -87,12 +98,12 @@ def _load_teacher(
     path = folder / teacher.weights
     with pointing(f"/teachers/{index}"):
         network = load_network(teacher.network, path).requires_grad_(False).eval()
-        adapter = Adapter(teacher.network.input, data.channels)
+        adapter = _adapter(teacher.network, network, data, device)
     return Teacher(
         name=teacher.name,
         spec=teacher.network,
         network=_placed(network, device),
-        adapter=adapter.to(device.torch),
+        adapter=adapter,
         weight=teacher.weight,
         batch_norm=teacher.batch_norm,
         size_bytes=path.stat().st_size,
@@ -127,39 +138,36 @@ def _student_builder(
     def build() -> nn.Module:
         seed_everything(derive_seed(spec.seed, "student"))
         if initial is None:
-            student = build_network(network)
-        else:
-            student = load_network(network, folder / initial)
-        return _placed(student, device)
+            return _placed(build_network(network), device)
+        try:
+            return _placed(load_network(network, folder / initial), device)
+        except RunError as error:
+            raise RunError(
+                error.code, error.message, pointer="/initial_weights", exit=error.exit
+            ) from error
 
     return build
 
 
 def _placed(network: nn.Module, device: Device) -> nn.Module:
-    return network.to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.to(device.torch, memory_format=memory_format(network))  # type: ignore[call-overload,no-any-return]
 
 
 def _setting(
     spec: DistillRun,
-    data: ImageData,
-    student: nn.Module,
-    network: Network,
-    adapter: nn.Module,
+    labelled: bool,
+    student: Probe,
     teachers: Sequence[Teacher],
-    device: Device,
+    image_1CHW: torch.Tensor,
 ) -> Setting:
-    image_1CHW = torch.zeros(1, data.channels, data.height, data.width, device=device.torch)
     return Setting(
-        student=Probe(
-            "the student", student, network.num_classes, channels_last(adapter(image_1CHW))
-        ),
+        student=student,
         teachers=tuple(
-            Probe(t.name, t.network, t.spec.num_classes, channels_last(t.adapter(image_1CHW)))
-            for t in teachers
+            Probe(t.name, t.network, t.spec.num_classes, t.adapter(image_1CHW)) for t in teachers
         ),
         weights=tuple(t.weight for t in teachers),
         ensemble=spec.ensemble,
-        labelled=data.train.labels_N is not None,
+        labelled=labelled,
     )
 
 

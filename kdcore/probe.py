@@ -17,7 +17,6 @@ from kdcore.errors import RunError
 from kdcore.spec.methods import Tap
 from kdcore.taps import Tapped, find_module, is_activation
 
-
 _Output = tuple[Any, int]
 
 

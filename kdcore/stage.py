@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.data.batches import Batch
-from kdcore.device import Device, channels_last
+from kdcore.device import Device
 from kdcore.method import Setting
 from kdcore.objectives import Loss, Objectives
 from kdcore.optim import (
@@ -127,7 +127,7 @@ class StageRun:
     def _loss(self, batch: Batch, progress: float) -> Loss:
         with self._device.autocast():
             lesson = self._lesson(batch.images_BCHW)
-            student = self._tapped(channels_last(self._adapter(batch.images_BCHW)))
+            student = self._tapped(self._adapter(batch.images_BCHW))
             loss: Loss = self._objectives(student, lesson, batch, progress)
         return loss
 

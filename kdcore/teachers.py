@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kdcore.device import channels_last
 from kdcore.objectives import Objectives
 from kdcore.spec.run import Network
 from kdcore.taps import Outputs, Tapped
@@ -81,4 +80,4 @@ class Lesson:
     def _run(self, index: int, images_BCHW: Tensor) -> Outputs:
         teacher = self._teachers[index]
         with batch_norm_mode(teacher.network, self._modes[index]):
-            return self._tapped[index](channels_last(teacher.adapter(images_BCHW)))
+            return self._tapped[index](teacher.adapter(images_BCHW))

@@ -21,7 +21,7 @@ def program_version() -> str:
 
 
 @router.get("/health", operation_id="health")
-def health() -> Health:
+async def health() -> Health:
     """The process lives and answers."""
     return Health(ok=True, version=program_version(), parts={})
 

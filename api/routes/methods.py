@@ -30,12 +30,12 @@ KNOWN_ARCHITECTURES = page_of(
 
 
 @router.get("/methods", operation_id="listMethods", response_model=Page[Method])
-def list_methods(caller: Reader, request: Request) -> Response:
+async def list_methods(caller: Reader, request: Request) -> Response:
     """Every method, with the JSON Schema of its knobs: forms and clients are driven by it."""
     return answer(request, METHODS)
 
 
 @router.get("/architectures", operation_id="listArchitectures", response_model=Page[Architecture])
-def list_architectures(caller: Reader, request: Request) -> Response:
+async def list_architectures(caller: Reader, request: Request) -> Response:
     """The architectures of ours; `torchvision/NAME` and `timm/NAME` are accepted too."""
     return answer(request, KNOWN_ARCHITECTURES)

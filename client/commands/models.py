@@ -82,6 +82,10 @@ def push(
             "What network are these weights of?",
             hint="Say --architecture and --num-classes, or --config with an exported config.json.",
         )
+    _push(term, file, network, name, wait)
+
+
+def _push(term: Terminal, file: Path, network: Network, name: str | None, wait: bool) -> None:
     with term.client() as service:
         with upload_bar(term, file) as report:
             model = service.models.push(

@@ -18,6 +18,16 @@ def house(sqlite_template: Path, tmp_path: Path) -> Iterator[House]:
         yield house
 
 
+@pytest.fixture(scope="module")
+def shared(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A running app on SQLite for those tests of a file that leave nothing behind."""
+    home = tmp_path_factory.mktemp("shared")
+    path = home / "distillery.sqlite"
+    shutil.copyfile(sqlite_template, path)
+    with House(f"sqlite:///{path}", home) as house:
+        yield house
+
+
 @pytest.fixture
 def either(database_url: str, tmp_path: Path) -> Iterator[House]:
     """A running app, once on SQLite and once on PostgreSQL."""

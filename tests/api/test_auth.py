@@ -68,11 +68,11 @@ def test_every_route_has_a_row() -> None:
     assert sorted(walk()) == sorted(ROUTES)
 
 
-def test_the_app_has_no_routes_besides(house: House) -> None:
+def test_the_app_has_no_routes_besides(shared: House) -> None:
     """What is mounted is /v1, the OpenAPI document, and the dashboard behind them."""
-    paths = [getattr(route, "path", None) for route in house.app.routes]
+    paths = [getattr(route, "path", None) for route in shared.app.routes]
     assert paths == ["/openapi.json", None]
-    listed = house.app.openapi()["paths"]
+    listed = shared.app.openapi()["paths"]
     visible = {(m, p) for m, p in ROUTES if m != "HEAD"}
     assert {(m.upper(), p) for p, item in listed.items() for m in item} == visible
 
@@ -123,18 +123,18 @@ def test_another_tenants_things_are_missing_things(either: House) -> None:
     ok(either.http.get(f"/v1/models/{teacher}"))  # and nothing was deleted
 
 
-def test_a_wrong_key_is_not_the_local_user(house: House) -> None:
-    good = house.key("read")["Authorization"]
+def test_a_wrong_key_is_not_the_local_user(shared: House) -> None:
+    good = shared.key("read")["Authorization"]
     for value in ("Bearer x", "Basic eDp5", good[:-1], good[:40] + "0" + good[41:], "Bearer"):
-        answer = house.http.get("/v1/jobs", headers={"Authorization": value})
+        answer = shared.http.get("/v1/jobs", headers={"Authorization": value})
         refused(answer, 401, "unauthorized")
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("header", ["forwarded", "x-forwarded-for", "x-real-ip", "via"])
-def test_whoever_comes_through_a_proxy_is_not_the_local_user(house: House, header: str) -> None:
-    refused(house.http.get("/v1/jobs", headers={header: "1.2.3.4"}), 401, "unauthorized")
-    ok(house.http.get("/v1/jobs", headers={header: "1.2.3.4"} | house.key("read")))
+def test_whoever_comes_through_a_proxy_is_not_the_local_user(shared: House, header: str) -> None:
+    refused(shared.http.get("/v1/jobs", headers={header: "1.2.3.4"}), 401, "unauthorized")
+    ok(shared.http.get("/v1/jobs", headers={header: "1.2.3.4"} | shared.key("read")))
 
 
 def test_without_local_mode_loopback_needs_a_key(sqlite_template: Path, tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ JSON = {"content-type": "application/json"}
     ],
 )
 def test_values_nobody_can_keep(
-    house: House, text: bytes, status: int, code: str, pointer: str | None
+    shared: House, text: bytes, status: int, code: str, pointer: str | None
 ) -> None:
-    problem = refused(house.http.post("/v1/uploads", content=text, headers=JSON), status, code)
+    problem = refused(shared.http.post("/v1/uploads", content=text, headers=JSON), status, code)
     assert [e["pointer"] for e in problem["errors"]] == ([] if pointer is None else [pointer])
 
 
@@ -44,18 +44,18 @@ def test_good_values_pass_unchanged() -> None:
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
-def test_only_json_is_read(house: House, media_type: str) -> None:
+def test_only_json_is_read(shared: House, media_type: str) -> None:
     headers = {"content-type": media_type} if media_type else {}
-    answer = house.http.post("/v1/uploads", content=b'{"size": 1}', headers=headers)
+    answer = shared.http.post("/v1/uploads", content=b'{"size": 1}', headers=headers)
     refused(answer, 415, "unsupported_media_type")
 
 
-def test_a_body_is_bounded_with_and_without_a_length(house: House) -> None:
-    big = b'{"filename": "' + b"a" * house.settings.max_body_bytes + b'"}'
+def test_a_body_is_bounded_with_and_without_a_length(shared: House) -> None:
+    big = b'{"filename": "' + b"a" * shared.settings.max_body_bytes + b'"}'
     for content in (big, iter([big[:1000], big[1000:]])):
-        answer = house.http.post("/v1/uploads", content=content, headers=JSON)
+        answer = shared.http.post("/v1/uploads", content=content, headers=JSON)
         refused(answer, 413, "body_too_large")
 
 
-def test_a_missing_body_is_a_missing_field(house: House) -> None:
-    assert refused(house.http.post("/v1/uploads"), 422, "missing")["errors"][0]["pointer"] == ""
+def test_a_missing_body_is_a_missing_field(shared: House) -> None:
+    assert refused(shared.http.post("/v1/uploads"), 422, "missing")["errors"][0]["pointer"] == ""

@@ -86,9 +86,9 @@ def test_an_api_keys_text_is_never_kept(house: House) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "a b", "é"])
-def test_keys_that_cannot_be(house: House, key: str) -> None:
+def test_keys_that_cannot_be(shared: House, key: str) -> None:
     headers = {b"Idempotency-Key": key.encode()}
-    answer = house.http.post("/v1/uploads", json={"size": 1}, headers=headers)
+    answer = shared.http.post("/v1/uploads", json={"size": 1}, headers=headers)
     refused(answer, 422, "bad_parameter")
 
 

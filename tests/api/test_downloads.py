@@ -9,23 +9,23 @@ from tests.api.makers import DISTILLED, House, ok, refused, sha256
 CONTENT = bytes(range(256)) * 20
 
 
-@pytest.fixture
-def url(house: House) -> str:
+@pytest.fixture(scope="module")
+def url(shared: House) -> str:
     """Where a job's weights are."""
-    job = house.submit()["id"]
-    house.finish(job, DISTILLED, {"weights": CONTENT})
-    (artifact,) = ok(house.http.get(f"/v1/jobs/{job}/artifacts"))["data"]
-    assert ok(house.http.get(f"/v1/artifacts/{artifact['id']}")) == artifact
+    job = shared.submit()["id"]
+    shared.finish(job, DISTILLED, {"weights": CONTENT})
+    (artifact,) = ok(shared.http.get(f"/v1/jobs/{job}/artifacts"))["data"]
+    assert ok(shared.http.get(f"/v1/artifacts/{artifact['id']}")) == artifact
     return str(artifact["href"])
 
 
-def test_the_whole_file(house: House, url: str) -> None:
-    answer = house.http.get(url)
+def test_the_whole_file(shared: House, url: str) -> None:
+    answer = shared.http.get(url)
     assert (answer.status_code, answer.content) == (200, CONTENT)
     assert answer.headers["etag"] == f'"{sha256(CONTENT)}"'
     assert answer.headers["accept-ranges"] == "bytes"
     assert answer.headers["content-disposition"].startswith("attachment; filename=")
-    head = house.http.head(url)
+    head = shared.http.head(url)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == str(len(CONTENT))
 
@@ -41,16 +41,16 @@ def test_the_whole_file(house: House, url: str) -> None:
         ("bytes=-999999", 0, 5120),
     ],
 )
-def test_one_range(house: House, url: str, header: str, start: int, end: int) -> None:
-    answer = house.http.get(url, headers={"range": header})
+def test_one_range(shared: House, url: str, header: str, start: int, end: int) -> None:
+    answer = shared.http.get(url, headers={"range": header})
     assert (answer.status_code, answer.content) == (206, CONTENT[start:end])
     assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/5120"
     assert answer.headers["content-length"] == str(end - start)
 
 
 @pytest.mark.parametrize("header", ["bytes=5120-", "bytes=-0", "bytes=99999-100000"])
-def test_a_range_outside(house: House, url: str, header: str) -> None:
-    answer = house.http.get(url, headers={"range": header})
+def test_a_range_outside(shared: House, url: str, header: str) -> None:
+    answer = shared.http.get(url, headers={"range": header})
     refused(answer, 416, "range_not_satisfiable")
     assert answer.headers["content-range"] == "bytes */5120"
 
@@ -60,12 +60,12 @@ def test_what_we_do_not_serve_by_range_is_served_whole(header: str) -> None:
     assert byte_range(header, 10) is None
 
 
-def test_a_resumed_download_is_of_the_same_file(house: House, url: str) -> None:
-    same = house.http.get(url, headers={"range": "bytes=9-", "if-range": f'"{sha256(CONTENT)}"'})
+def test_a_resumed_download_is_of_the_same_file(shared: House, url: str) -> None:
+    same = shared.http.get(url, headers={"range": "bytes=9-", "if-range": f'"{sha256(CONTENT)}"'})
     assert same.status_code == 206
-    other = house.http.get(url, headers={"range": "bytes=9-", "if-range": '"other"'})
+    other = shared.http.get(url, headers={"range": "bytes=9-", "if-range": '"other"'})
     assert (other.status_code, other.content) == (200, CONTENT)
-    known = house.http.get(url, headers={"if-none-match": f'W/"{sha256(CONTENT)}"'})
+    known = shared.http.get(url, headers={"if-none-match": f'W/"{sha256(CONTENT)}"'})
     assert (known.status_code, known.content) == (304, b"")
 
 

@@ -13,13 +13,13 @@ UPLOAD = {"size": 1}
     "host",
     ["evil.example", "evil.example:8765", "localhost.evil.example", "127.0.0.2", "[::2]", ""],
 )
-def test_dns_rebinding_meets_the_host_check(house: House, host: str) -> None:
-    refused(house.http.get("/v1/jobs", headers={"host": host}), 421, "wrong_host")
+def test_dns_rebinding_meets_the_host_check(shared: House, host: str) -> None:
+    refused(shared.http.get("/v1/jobs", headers={"host": host}), 421, "wrong_host")
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8765", "127.0.0.1:1", "[::1]:8765"])
-def test_loopback_names_are_answered(house: House, host: str) -> None:
-    ok(house.http.get("/v1/jobs", headers={"host": host}))
+def test_loopback_names_are_answered(shared: House, host: str) -> None:
+    ok(shared.http.get("/v1/jobs", headers={"host": host}))
 
 
 @pytest.mark.parametrize(
@@ -37,30 +37,30 @@ def test_loopback_names_are_answered(house: House, host: str) -> None:
     ("method", "path"), [("POST", "/v1/uploads"), ("DELETE", "/v1/models/mdl_1"), ("PUT", "/v1/x")]
 )
 def test_other_origins_write_nothing(
-    house: House, method: str, path: str, headers: dict[str, str]
+    shared: House, method: str, path: str, headers: dict[str, str]
 ) -> None:
-    refused(house.http.request(method, path, headers=headers), 403, "cross_origin")
+    refused(shared.http.request(method, path, headers=headers), 403, "cross_origin")
 
 
 @pytest.mark.parametrize(
     "headers",
     [{}, {"origin": LOCAL}, {"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}],
 )
-def test_our_own_page_and_programs_may_write(house: House, headers: dict[str, str]) -> None:
-    ok(house.http.post("/v1/uploads", json=UPLOAD, headers=headers))
+def test_our_own_page_and_programs_may_write(shared: House, headers: dict[str, str]) -> None:
+    ok(shared.http.post("/v1/uploads", json=UPLOAD, headers=headers))
 
 
-def test_a_simple_form_cannot_post(house: House) -> None:
+def test_a_simple_form_cannot_post(shared: House) -> None:
     """Even a browser that sends neither header cannot make JSON without asking first."""
-    answer = house.http.post(
+    answer = shared.http.post(
         "/v1/uploads", content='{"size": 1}', headers={"content-type": "text/plain"}
     )
     refused(answer, 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/jobs", "/v1/nothing", "/openapi.json"])
-def test_every_answer_has_the_security_headers(house: House, path: str) -> None:
-    headers = house.http.get(path).headers
+def test_every_answer_has_the_security_headers(shared: House, path: str) -> None:
+    headers = shared.http.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert "default-src 'self'" in headers["content-security-policy"]
@@ -69,9 +69,9 @@ def test_every_answer_has_the_security_headers(house: House, path: str) -> None:
     assert len(headers["x-request-id"]) == 16
 
 
-def test_a_request_id_is_kept_only_if_it_is_harmless(house: House) -> None:
+def test_a_request_id_is_kept_only_if_it_is_harmless(shared: House) -> None:
     for given, kept in (("abc-1", True), ("a b", False), ("x" * 65, False)):
-        answer = house.http.get("/v1/health", headers={"x-request-id": given})
+        answer = shared.http.get("/v1/health", headers={"x-request-id": given})
         assert (answer.headers["x-request-id"] == given) is kept
 
 

@@ -59,22 +59,22 @@ SHAPES: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("parts", "code", "pointer"), SHAPES)
-def test_a_misshapen_spec(house: House, parts: dict[str, Any], code: str, pointer: str) -> None:
+def test_a_misshapen_spec(shared: House, parts: dict[str, Any], code: str, pointer: str) -> None:
     body = spec("ds_1", "mdl_1") | parts
-    problem = refused(house.http.post("/v1/jobs", json=body), 422, code)
+    problem = refused(shared.http.post("/v1/jobs", json=body), 422, code)
     assert [(e["code"], e["pointer"]) for e in problem["errors"]] == [(code, pointer)]
 
 
-def test_an_unknown_method_lists_the_known_ones(house: House) -> None:
+def test_an_unknown_method_lists_the_known_ones(shared: House) -> None:
     body = spec("ds_1", "mdl_1") | {"stages": stages({"method": "magic"})}
-    problem = refused(house.http.post("/v1/jobs", json=body), 422, "unknown_method")
+    problem = refused(shared.http.post("/v1/jobs", json=body), 422, "unknown_method")
     assert "magic" in problem["detail"]
     assert "hard_target, kd, fitnet" in problem["detail"]
 
 
-def test_several_faults_are_told_at_once(house: House) -> None:
+def test_several_faults_are_told_at_once(shared: House) -> None:
     body = spec("ds_1", "mdl_1") | {"seed": -1, "stages": stages({**KD, "temperature": -1})}
-    problem = refused(house.http.post("/v1/jobs", json=body), 422, "invalid_request")
+    problem = refused(shared.http.post("/v1/jobs", json=body), 422, "invalid_request")
     assert {e["pointer"] for e in problem["errors"]} == {
         "/seed",
         "/stages/0/objectives/0/temperature",
@@ -136,13 +136,13 @@ def test_what_is_still_inspected_is_not_ready(house: House) -> None:
     ],
 )
 def test_addresses_and_parameters(
-    house: House, method: str, path: str, status: int, code: str
+    shared: House, method: str, path: str, status: int, code: str
 ) -> None:
-    refused(house.http.request(method, path), status, code)
+    refused(shared.http.request(method, path), status, code)
 
 
-def test_405_says_every_method_that_would_do(house: House) -> None:
-    assert house.http.request("PATCH", "/v1/jobs").headers["allow"] == "GET, POST"
+def test_405_says_every_method_that_would_do(shared: House) -> None:
+    assert shared.http.request("PATCH", "/v1/jobs").headers["allow"] == "GET, POST"
 
 
 def test_our_own_mistakes_tell_nothing_but_a_request_id(

@@ -9,6 +9,7 @@ from client.http import Client
 from tests.client.scripted import Scripted, answer, cut, serve
 
 STREAM = {"Content_Type": "text/event-stream"}
+END = b'event: end\ndata: {"state": "succeeded"}\n\n'
 
 
 def _event(number: int) -> bytes:
@@ -22,12 +23,21 @@ def _event(number: int) -> bytes:
     return f"id: {number}\nevent: log\ndata: {json.dumps(event)}\n\n".encode()
 
 
+def test_the_end_of_a_run_is_not_the_end_of_its_job() -> None:
+    """A run's own `end` event comes before the artifacts are in; an attempt may follow it."""
+    event = {"id": 1, "attempt": 1, "kind": "end", "at": "2026-01-01T00:00:00Z", "body": {}}
+    first = f"id: 1\nevent: end\ndata: {json.dumps(event)}\n\n".encode()
+    script = Scripted(answer(200, first + _event(2) + END, **STREAM))
+    with serve(script) as url, Client(url) as client:
+        assert [event.id for event in client.jobs.watch("job_a")] == [1, 2]
+
+
 def test_it_goes_on_after_the_last_event_it_saw() -> None:
     script = Scripted(
         cut(200, _event(1) + _event(2) + _event(3)[:-10], 5000, **STREAM),
         answer(503, "", Retry_After="0"),
         answer(200, _event(3), **STREAM),  # a stream may end before the job does
-        answer(200, _event(4) + b"event: end\ndata: {}\n\n", **STREAM),
+        answer(200, _event(4) + END, **STREAM),
     )
     with serve(script) as url, Client(url) as client:
         assert [event.id for event in client.jobs.watch("job_a")] == [1, 2, 3, 4]

@@ -56,9 +56,13 @@ class Service:
             check=True,
             capture_output=True,
         )
-        for name in PROGRAMS:
-            self.start(name)
-        wait_until(self._ready, 60, "the service is ready")
+        try:
+            for name in PROGRAMS:
+                self.start(name)
+            wait_until(self._ready, 60, "the service is ready")
+        except BaseException:
+            self._stop()
+            raise
         return self
 
     def __exit__(
@@ -67,12 +71,7 @@ class Service:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for child in self._children.values():
-            child.terminate()
-        for child in self._children.values():
-            if child.pid is not None:
-                child.wait(30)
-        self.client.close()
+        self._stop()
         if error is not None:
             for child in self._children.values():
                 sys.stderr.write("\n".join([f"--- {child.name}", *child.last_lines(40), ""]))
@@ -96,7 +95,17 @@ class Service:
         children = self.process("jobs").children(recursive=True)
         return [child for child in children if "kdcore" in child.cmdline()]
 
+    def _stop(self) -> None:
+        for child in self._children.values():
+            child.terminate()
+        for child in self._children.values():
+            if child.pid is not None:
+                child.wait(30)
+        self.client.close()
+
     def _ready(self) -> bool:
+        for child in self._children.values():
+            assert child.poll() is None, f"{child.name} died: {child.last_lines(10)}"
         try:
             return self.client.ready().ok
         except ClientError:

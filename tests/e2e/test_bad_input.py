@@ -60,10 +60,8 @@ def test_a_tap_that_is_not_there_fails_the_job_within_seconds(
 def test_truncated_weights_are_rejected(client: Client, weights: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.safetensors"
     short.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises((ApiError, Rejected)) as caught:
-        model = client.models.push(short, architecture="resnet8", num_classes=4)
-        client.models.wait(model.id)
-    assert "safetensors" in str(caught.value) or "truncated" in str(caught.value)
+    with pytest.raises(ApiError, match="/upload: the file is cut off"):
+        client.models.push(short, architecture="resnet8", num_classes=4)
 
 
 def test_weights_of_another_network_are_rejected(client: Client, weights: Path) -> None:

@@ -121,5 +121,5 @@ def test_the_list_is_small(house: House) -> None:
 
 
 @pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry"])
-def test_asking_of_no_job(house: House, action: str) -> None:
-    refused(house.http.post(f"/v1/jobs/job_none/{action}"), 404, "not_found")
+def test_asking_of_no_job(shared: House, action: str) -> None:
+    refused(shared.http.post(f"/v1/jobs/job_none/{action}"), 404, "not_found")

@@ -185,3 +185,10 @@ def test_what_is_no_safetensors_file_is_told_by_content(
 def test_a_file_without_a_state_dict_is_refused(tmp_path: Path, value: object) -> None:
     torch.save(value, tmp_path / "w")
     assert refusal(tmp_path / "w").code == "bad_weights"
+
+
+def test_equal_weights_are_equal_bytes(module: nn.Module, tmp_path: Path) -> None:
+    """A resumed run is compared with an uninterrupted one by the hash of this file."""
+    for number in range(8):
+        save_weights(module, tmp_path / str(number), {"network": "{}"})
+    assert len({(tmp_path / str(number)).read_bytes() for number in range(8)}) == 1

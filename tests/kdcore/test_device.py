@@ -1,0 +1,76 @@
+"""Devices and precision: what `auto` means here, and clear words for what is not there."""
+
+import pytest
+import torch
+from torch import nn
+
+from kdcore.device import Layout, memory_format, open_device
+from kdcore.errors import RunError
+
+CAPABILITIES = "torch.cpu.get_capabilities"
+
+
+@pytest.mark.parametrize(
+    ("units", "precision"),
+    [({}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16")],
+)
+def test_auto_takes_bf16_only_where_the_cpu_has_units_for_it(
+    monkeypatch: pytest.MonkeyPatch, units: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(CAPABILITIES, lambda: units)
+    assert open_device("cpu", "auto", None).precision == precision
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "code", "pointer"),
+    [
+        ("cpu", "fp16", "precision_not_supported", "/precision"),
+        ("toaster", "auto", "no_device", "/device"),
+        ("cuda:99", "auto", "no_device", "/device"),
+    ],
+)
+def test_what_is_not_there_is_named(name: str, precision: str, code: str, pointer: str) -> None:
+    with pytest.raises(RunError) as caught:
+        open_device(name, precision, None)  # type: ignore[arg-type]
+    assert (caught.value.code, caught.value.pointer) == (code, pointer)
+
+
+def test_bf16_autocasts_and_fp32_does_not() -> None:
+    for precision, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        with open_device("cpu", precision, None).autocast():  # type: ignore[arg-type]
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is dtype
+
+
+def test_profile_says_what_fixes_the_bits() -> None:
+    profile = open_device("cpu", "fp32", 1).profile()
+    assert (profile.torch, profile.threads, profile.precision) == (torch.__version__, 1, "fp32")
+    assert profile.device
+
+
+def test_layout_keeps_the_values_and_settles_the_format_even_of_one_channel() -> None:
+    image_BCHW = torch.rand(2, 1, 4, 5)
+    for network, stride in (
+        (nn.Conv2d(1, 4, 3), (20, 1, 5, 1)),
+        (nn.Conv2d(4, 8, 1, stride=2), (20, 20, 5, 1)),
+    ):
+        for given_BCHW in (image_BCHW, image_BCHW.permute(0, 2, 3, 1).contiguous()):
+            if given_BCHW.shape[1] != 1:
+                given_BCHW = given_BCHW.permute(0, 3, 1, 2)
+            out_BCHW = Layout(network)(given_BCHW)
+            assert torch.equal(out_BCHW, image_BCHW) and out_BCHW.stride() == stride
+
+
+@pytest.mark.parametrize(
+    ("convolution", "format"),
+    [
+        (nn.Conv2d(4, 8, 1, stride=2), torch.contiguous_format),
+        (nn.Conv2d(32, 32, 1, stride=2, groups=8), torch.contiguous_format),
+        (nn.Conv2d(16, 32, 1, stride=2), torch.channels_last),
+        (nn.Conv2d(4, 8, 1), torch.channels_last),
+        (nn.Conv2d(4, 8, 3, stride=2), torch.channels_last),
+    ],
+)
+def test_no_channels_last_where_the_backward_pass_writes_outside_its_buffer(
+    convolution: nn.Module, format: torch.memory_format
+) -> None:
+    assert memory_format(nn.Sequential(convolution)) is format

@@ -1,0 +1,163 @@
+"""A whole distillation in one process: what it leaves behind, and what it says."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kdcore.__main__ import main
+from kdcore.networks.weights import load_network
+from kdcore.spec.events import Exit
+from kdcore.spec.result import RUN_RESULT, DistillResult
+from kdcore.spec.run import Network
+from tests.kdcore.tiny import (
+    FITNET,
+    HARD,
+    KD,
+    TEACHER,
+    events_of,
+    make_folder,
+    make_spec,
+    result_of,
+    stage,
+    write_digits,
+)
+
+
+@pytest.fixture(autouse=True)
+def _keep_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handlers are the process's; here they stay pytest's."""
+    monkeypatch.setattr("kdcore.stop.Stop.listen", lambda _self: None)
+
+
+def _distil(folder: Path, **changes: Any) -> DistillResult:
+    assert main(["run", str(make_folder(folder, **changes))]) == Exit.OK, events_of(folder)[-1]
+    result = RUN_RESULT.validate_json((folder / "out" / "result.json").read_bytes())
+    assert isinstance(result, DistillResult)
+    return result
+
+
+def _weights_hash(folder: Path) -> str:
+    """Of the exported student's tensors (a file's header has its keys in any order)."""
+    tensors = load_file(folder / "out" / "student.safetensors")
+    return hashlib.sha256(
+        b"".join(tensors[k].numpy().tobytes() for k in sorted(tensors))
+    ).hexdigest()
+
+
+def test_two_stages_leave_student_baseline_and_proof(tmp_path: Path) -> None:
+    stages = [stage(FITNET), stage(HARD, KD, epochs=3)]
+    result = _distil(tmp_path, stages=stages, export=["safetensors", "onnx"])
+    assert result.split == "test" and result.student.last.samples == 24
+    assert result.baseline is not None and result.gain is not None
+    assert result.baseline.last.accuracy is not None and result.student.last.accuracy is not None
+    assert result.gain == result.student.last.accuracy - result.baseline.last.accuracy
+    assert result.student.last.agreement is not None
+    kinds = [a.kind for a in result.artifacts]
+    assert kinds[:3] == ["weights", "onnx", "config"] and "baseline_weights" in kinds
+    assert ("weights_best" in kinds) == (result.student.best_epoch != 4)
+    for artifact in result.artifacts:
+        path = tmp_path / "out" / artifact.path
+        assert path.stat().st_size == artifact.size_bytes
+    network = Network.model_validate_json((tmp_path / "out" / "config.json").read_bytes())
+    assert network == result.network
+    student = load_network(network, tmp_path / "out" / "student.safetensors")
+    assert sum(p.numel() for p in student.parameters()) == result.student.parameters
+    phases = [e["phase"] for e in events_of(tmp_path, "phase")]
+    assert phases == [
+        "preparing", "teacher", "training", "baseline", "evaluating", "exporting", "saving"
+    ]  # fmt: skip
+    first = events_of(tmp_path, "metrics")[0]
+    assert (first["step"], list(first["values"])) == (0, ["teacher/accuracy"])
+    assert events_of(tmp_path)[-1]["exit"] == "OK"
+
+
+def test_the_exported_student_holds_nothing_of_the_method(tmp_path: Path) -> None:
+    """Trap 7: a regressor left in the student."""
+    _distil(tmp_path, stages=[stage(FITNET), stage(KD)], baseline=False)
+    names = load_file(tmp_path / "out" / "student.safetensors")
+    assert not any("regressor" in n or "method" in n for n in names)
+
+
+def test_teacher_files_and_buffers_are_untouched(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    before = (folder / "teacher.safetensors").read_bytes()
+    spec = make_spec(baseline=False)
+    spec["teachers"][0]["batch_norm"] = "train"
+    assert main(["run", str(make_folder(folder, **spec))]) == Exit.OK
+    assert (folder / "teacher.safetensors").read_bytes() == before
+
+
+def test_unlabelled_images_are_learnt_from_teachers_alone(tmp_path: Path) -> None:
+    write_digits(tmp_path / "data.npz", labels=False)
+    result = _distil(tmp_path, stages=[stage(KD)])
+    assert result.baseline is None and result.gain is None and result.retention is None
+    last = result.student.last
+    assert last.accuracy is None and last.agreement is not None and last.samples == 24
+    assert any("labels" in e["message"] for e in events_of(tmp_path, "log"))
+    assert any("student/agreement" in e["values"] for e in events_of(tmp_path, "metrics"))
+
+
+def test_without_teachers_it_is_plain_training(tmp_path: Path) -> None:
+    result = _distil(tmp_path, teachers=[], stages=[stage(HARD)])
+    assert result.teachers == () and result.baseline is None and result.retention is None
+    assert "teacher" not in [e["phase"] for e in events_of(tmp_path, "phase")]
+
+
+def test_several_teachers_are_reported_alone_and_together(tmp_path: Path) -> None:
+    spec = make_spec()
+    network = TEACHER.model_dump(mode="json")
+    teacher = {"network": network, "weights": "teacher.safetensors"}
+    teachers = [{**teacher, "name": "a"}, {**teacher, "name": "b", "weight": 2.0}]
+    stages = [stage(FITNET), stage(KD)]
+    changed = {**spec, "teachers": teachers, "stages": stages, "ensemble": "geometric"}
+    result = _distil(
+        tmp_path,
+        **changed,
+    )
+    assert [t.name for t in result.teachers] == ["a", "b"] and result.ensemble is not None
+    assert result.ensemble.accuracy == result.teachers[0].last.accuracy
+
+
+def test_a_finished_run_started_again_trains_nothing_and_says_the_same(tmp_path: Path) -> None:
+    _distil(tmp_path)
+    first, weights = result_of(tmp_path), _weights_hash(tmp_path)
+    assert main(["run", str(tmp_path)]) == Exit.OK
+    again = result_of(tmp_path)
+    assert again["resumes"] == 1 and again["bit_exact"] and again["gain"] == first["gain"]
+    assert _weights_hash(tmp_path) == weights
+    assert "training" not in [e["phase"] for e in events_of(tmp_path, "phase")]
+
+
+def test_checkpoints_of_another_spec_are_refused(tmp_path: Path) -> None:
+    _distil(tmp_path, baseline=False)
+    make_folder(tmp_path, baseline=False, seed=4)
+    assert main(["run", str(tmp_path)]) == Exit.BAD_SPEC
+    assert events_of(tmp_path)[-1]["code"] == "checkpoint_of_other_spec"
+    make_folder(tmp_path, baseline=False, checkpoint_every_s=1, export=["onnx"])
+    assert main(["run", str(tmp_path)]) == Exit.OK
+
+
+def test_a_damaged_checkpoint_is_said_and_the_run_starts_over(tmp_path: Path) -> None:
+    _distil(tmp_path, baseline=False)
+    weights = _weights_hash(tmp_path)
+    for file in (tmp_path / "checkpoints").glob("*/state.safetensors"):
+        file.write_bytes(file.read_bytes()[:-1])
+    assert main(["run", str(tmp_path)]) == Exit.OK
+    assert any("damaged" in e["message"] for e in events_of(tmp_path, "log"))
+    assert result_of(tmp_path)["resumes"] == 0 and _weights_hash(tmp_path) == weights
+
+
+def test_the_student_learns(tmp_path: Path) -> None:
+    """A dozen epochs on bright stripes: from chance to nearly all."""
+    write_digits(tmp_path / "data.npz", train=120)
+    slow = {"name": "sgd", "learning_rate": 0.02}
+    result = _distil(tmp_path, teachers=[], stages=[stage(HARD, epochs=12, optimizer=slow)])
+    assert result.student.last.accuracy is not None and result.student.last.accuracy > 0.8
+    losses = [e["values"] for e in events_of(tmp_path, "metrics")]
+    assert torch.tensor([v["student/loss"] for v in losses if "student/loss" in v]).isfinite().all()
+    assert json.dumps(losses)

@@ -1,0 +1,317 @@
+"""Training: interrupted at any step it ends with the same bits, and every piece of state counts."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from kdcore.checkpoint import Checkpoints, Snapshot
+from kdcore.data.batches import Batch, Loader
+from kdcore.data.images import Split
+from kdcore.device import open_device
+from kdcore.errors import RunError
+from kdcore.evaluate import Exam
+from kdcore.events import EventLog
+from kdcore.legs import Leg
+from kdcore.method import Setting
+from kdcore.spec.events import Exit
+from kdcore.spec.parts import Data, Stage
+from kdcore.spec.run import Input, Network
+from kdcore.state import History, Outcome, State
+from kdcore.stop import Interrupted, Stop
+from kdcore.teachers import Teacher
+from kdcore.train import Course, Trainer
+from tests.kdcore.tiny import CLASSES, FITNET, HARD, KD, SIDE, Traps, events_of, probe, stage
+
+TWO_STAGES = (
+    stage(FITNET, epochs=2, start_from="last"),
+    stage(
+        HARD,
+        {**KD, "weight": 4, "weight_end": 1},
+        epochs=3,
+        start_from="best",
+        optimizer={"name": "adamw"},
+        schedule={"name": "cosine", "warmup_epochs": 1},
+    ),
+)
+SCRATCH = (stage(HARD, epochs=2),)
+
+
+@dataclass
+class Interrupter:
+    """Stops the run after so many steps, counted over its whole life."""
+
+    loader: Loader
+    stop: Stop
+    after: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.loader.steps_per_epoch
+
+    @property
+    def batch_size(self) -> int:
+        return self.loader.batch_size
+
+    def batches(self, stage: int, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        for batch in self.loader.batches(stage, epoch, start_step):
+            self.after -= 1
+            if self.after == 0:
+                self.stop.asked = True
+            yield batch
+
+
+def _student() -> nn.Module:
+    torch.manual_seed(7)
+    return Traps(chance=True)
+
+
+def _course(student_stages: tuple[dict[str, Any], ...] = TWO_STAGES) -> Course:
+    generator = torch.Generator().manual_seed(0)
+    images_NCHW = torch.randint(0, 256, (30, 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)
+    split = Split(images_NCHW, torch.arange(30) % CLASSES)
+    torch.manual_seed(1)
+    network = Traps(6).eval().requires_grad_(False)
+    spec = Network(architecture="traps", num_classes=CLASSES, input=Input(channels=1))
+    teacher = Teacher("t", spec, network, nn.Identity())
+    student = _student()
+    device = open_device("cpu", "fp32", None)
+    return Course(
+        legs=(
+            Leg("student", tuple(Stage.model_validate(s) for s in student_stages)),
+            Leg("baseline", tuple(Stage.model_validate(s) for s in SCRATCH)),
+        ),
+        student=_student,
+        adapter=nn.Identity(),
+        teachers=(teacher,),
+        setting=Setting(probe(student), (probe(network, "t"),), (1.0,)),
+        loader=Loader(split, torch.arange(24), Data(batch_size=8), 3, device.torch),
+        exam=Exam(split, torch.arange(24, 30), 6, device.torch),
+        device=device,
+        seed=3,
+    )
+
+
+def _trainer(
+    folder: Path, course: Course, stop: Stop | None = None, every_s: float = 3600
+) -> tuple[Trainer, Checkpoints]:
+    folder.mkdir(exist_ok=True)
+    events, checkpoints = EventLog(folder / "events.jsonl"), Checkpoints(folder / "checkpoints")
+    state = State(History(machine=course.device.profile()))
+    return Trainer(course, state, events, checkpoints, every_s, stop or Stop()), checkpoints
+
+
+def _hash(outcomes: dict[Any, Outcome]) -> str:
+    """Of the last and best weights of all legs."""
+    digest = hashlib.sha256()
+    for name in sorted(outcomes):
+        outcome = outcomes[name]
+        assert outcome.best is not None
+        digest.update(f"{name} {outcome.best.epoch} {outcome.best.score}".encode())
+        for weights in (outcome.last, outcome.best.weights):
+            for key in sorted(weights):
+                digest.update(weights[key].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _interrupt(folder: Path, after: int) -> Snapshot:
+    """A run that is stopped after `after` steps; what its newest checkpoint holds."""
+    course, stop = _course(), Stop()
+    broken = replace(course, loader=Interrupter(course.loader, stop, after))  # type: ignore[arg-type]
+    trainer, _ = _trainer(folder, broken, stop)
+    with pytest.raises(Interrupted):
+        trainer.run()
+    snapshot, complaints = Checkpoints(folder / "checkpoints").load()
+    assert snapshot is not None and not complaints
+    return snapshot
+
+
+def _go_on(folder: Path, snapshot: Snapshot) -> str:
+    torch.manual_seed(99)  # whatever the generators hold in a new process
+    trainer, _ = _trainer(folder, _course())
+    trainer.resume(snapshot)
+    return _hash(trainer.run())
+
+
+@pytest.fixture(scope="module")
+def control(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The hash of the run that nobody interrupts."""
+    return _hash(_trainer(tmp_path_factory.mktemp("control"), _course())[0].run())
+
+
+STEPS = 2 * 3 + 3 * 3 + 2 * 3
+
+
+def test_the_same_run_again_gives_the_same_bits(control: str, tmp_path: Path) -> None:
+    assert _hash(_trainer(tmp_path, _course(), every_s=0)[0].run()) == control
+
+
+@pytest.mark.parametrize("after", range(1, STEPS + 1))
+def test_interrupted_after_any_step_it_ends_with_the_same_bits(
+    control: str, tmp_path: Path, after: int
+) -> None:
+    """Within epochs, at their ends, between stages and between legs."""
+    assert _go_on(tmp_path, _interrupt(tmp_path, after)) == control
+
+
+def test_interrupted_twice_it_ends_with_the_same_bits(control: str, tmp_path: Path) -> None:
+    course, stop = _course(), Stop()
+    broken = replace(course, loader=Interrupter(course.loader, stop, 7))  # type: ignore[arg-type]
+    trainer, _ = _trainer(tmp_path, broken, stop)
+    trainer.resume(_interrupt(tmp_path, 4))
+    with pytest.raises(Interrupted):
+        trainer.run()
+    snapshot, _ = Checkpoints(tmp_path / "checkpoints").load()
+    assert snapshot is not None and snapshot.facts["history"]["resumes"] == 1
+    assert _go_on(tmp_path, snapshot) == control
+
+
+PIECES: dict[str, tuple[int, Callable[[dict[str, Any], dict[str, Any]], None]]] = {
+    "student": (10, lambda t, f: _shift(t, "student/head.weight")),
+    "buffers": (10, lambda t, f: _shift(t, "student/bn1.running_mean")),
+    "methods": (4, lambda t, f: _shift(t, "stage/method/")),
+    "momentum": (4, lambda t, f: _drop(t, "momentum_buffer")),
+    "adam": (10, lambda t, f: _drop(t, "exp_avg_sq")),
+    "adam's step": (10, lambda t, f: _shift(t, "/step")),
+    "best": (14, lambda t, f: _shift(t, "best/head.weight")),
+    "best's score": (14, lambda t, f: f["best"].update(score=2.0)),
+    "finished": (18, lambda t, f: _shift(t, "student.last/head.weight")),
+    "epoch": (10, lambda t, f: f["position"].update(epoch=0)),
+    "step": (10, lambda t, f: f["position"].update(step=0)),
+    "torch": (10, lambda t, f: t.update({"random/cpu": torch.Generator().get_state()})),
+    "python": (10, lambda t, f: f["random"]["python"][1].__setitem__(-1, 1)),
+    "numpy": (10, lambda t, f: f["random"]["numpy"].__setitem__(2, 1)),
+}
+
+
+def _shift(tensors: dict[str, Any], part: str) -> None:
+    for key in [k for k in tensors if part in k]:
+        tensors[key] = tensors[key] + 1e-3 if tensors[key].ndim else tensors[key] + 1
+
+
+def _drop(tensors: dict[str, Any], part: str) -> None:
+    found = [k for k in tensors if part in k]
+    assert found
+    for key in found:
+        tensors[key] = torch.zeros_like(tensors[key])
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_every_piece_of_state_is_needed(control: str, tmp_path: Path, piece: str) -> None:
+    after, damage = PIECES[piece]
+    snapshot = _interrupt(tmp_path, after)
+    tensors, facts = dict(snapshot.tensors), dict(snapshot.facts)
+    damage(tensors, facts)
+    assert _go_on(tmp_path, Snapshot(tensors, facts)) != control
+
+
+def test_the_wrong_stage_is_noticed(tmp_path: Path) -> None:
+    snapshot = _interrupt(tmp_path, 10)
+    snapshot.facts["position"]["stage"] = 0
+    with pytest.raises(RuntimeError, match="regressors"):
+        _go_on(tmp_path, snapshot)
+
+
+def test_a_stop_during_validation_loses_no_step(
+    control: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Stop()
+
+    def interrupted(*_: object, **__: object) -> None:
+        stop.ask()
+
+    monkeypatch.setattr("kdcore.train.score", interrupted)
+    with pytest.raises(Interrupted):
+        _trainer(tmp_path, _course(), stop)[0].run()
+    monkeypatch.undo()
+    snapshot, _ = Checkpoints(tmp_path / "checkpoints").load()
+    assert snapshot is not None
+    assert snapshot.facts["position"] == {"leg": "student", "stage": 1, "epoch": 0, "step": 3}
+    assert _go_on(tmp_path, snapshot) == control
+
+
+def test_checkpoints_come_at_every_step_when_asked(tmp_path: Path) -> None:
+    _trainer(tmp_path, _course(), every_s=0)[0].run()
+    saved = [(e["leg"], e["step"]) for e in events_of(tmp_path, "checkpoint")]
+    assert {("student", n) for n in range(1, 16)} | {("baseline", n) for n in range(1, 7)} == {
+        *saved
+    }
+    assert all((tmp_path / e["path"]).parent.is_dir() for e in events_of(tmp_path, "checkpoint"))
+
+
+def test_rarely_they_come_at_the_ends_of_stages_and_legs(tmp_path: Path) -> None:
+    _trainer(tmp_path, _course())[0].run()
+    saved = [(e["leg"], e["step"]) for e in events_of(tmp_path, "checkpoint")]
+    assert saved == [("student", 6), ("student", 15), ("baseline", 6)]
+
+
+def test_events_tell_loss_rate_and_accuracy_of_both_legs(tmp_path: Path) -> None:
+    _trainer(tmp_path, _course())[0].run()
+    values = [(e["step"], set(e["values"])) for e in events_of(tmp_path, "metrics")]
+    assert (3, {"student/loss", "student/loss/fitnet", "student/learning_rate"}) in values
+    assert (3, {"student/validation_loss"}) in values
+    assert (15, {"student/accuracy"}) in values and (6, {"baseline/accuracy"}) in values
+    phases = [e["phase"] for e in events_of(tmp_path, "phase")]
+    assert phases == ["training", "baseline"]
+    assert events_of(tmp_path, "progress")[-1]["fraction"] == 1.0
+
+
+def test_the_first_stage_of_fitnet_leaves_the_rest_of_the_student_alone(tmp_path: Path) -> None:
+    course = _course((stage(FITNET),))
+    course = replace(course, legs=course.legs[:1])
+    outcome = _trainer(tmp_path, course)[0].run()["student"]
+    before = _student().state_dict()
+    changed = {k for k, v in outcome.last.items() if not torch.equal(v, before[k])}
+    assert changed and all(k.startswith(("conv1.", "bn1.")) for k in changed)
+
+
+@pytest.mark.parametrize(("start_from", "epoch"), [("best", 1), ("last", 3)])
+def test_a_stage_starts_from_the_weights_it_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_from: str, epoch: int
+) -> None:
+    """The stage before is best after its first epoch here, by decree."""
+    accuracy = iter([0.9, 0.5, 0.5, 0.4])
+    monkeypatch.setattr(Trainer, "_judge", lambda *_: ("accuracy", next(accuracy)))
+    frozen = {"name": "sgd", "learning_rate": 1e-30, "momentum": 0, "weight_decay": 0}
+    course = _course(
+        (stage(KD, epochs=3), stage(KD, epochs=1, start_from=start_from, optimizer=frozen))
+    )
+    course = replace(course, legs=course.legs[:1])
+    kept: list[torch.Tensor] = []
+    original = Trainer._validate
+
+    def keep(self: Trainer, leg: Leg, student: nn.Module, run: Any) -> None:
+        kept.append(student.state_dict()["conv1.weight"].clone())
+        original(self, leg, student, run)
+
+    monkeypatch.setattr(Trainer, "_validate", keep)
+    outcome = _trainer(tmp_path, course)[0].run()["student"]
+    assert torch.equal(outcome.last["conv1.weight"], kept[epoch - 1])
+    assert not torch.equal(kept[0], kept[2])
+    assert outcome.best is not None and outcome.best.epoch == 4
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path: Path) -> None:
+    wild = {"name": "sgd", "learning_rate": 90, "momentum": 0.99}
+    course = _course((stage(HARD), stage({**HARD, "weight": 1e30}, epochs=2, optimizer=wild)))
+    with pytest.raises(RunError, match="student is not finite in stage 2, epoch 1, step ") as got:
+        _trainer(tmp_path, course)[0].run()
+    assert (got.value.code, got.value.exit) == ("diverged", Exit.DIVERGED)
+    assert got.value.pointer == "/stages/1"
+    snapshot, _ = Checkpoints(tmp_path / "checkpoints").load()
+    assert snapshot is not None and snapshot.facts["position"]["stage"] == 0
+    assert all(v.isfinite().all() for k, v in snapshot.tensors.items() if "student/" in k)
+
+
+def test_resuming_elsewhere_is_allowed_and_marked(tmp_path: Path) -> None:
+    snapshot = _interrupt(tmp_path, 2)
+    for threads, exact in ((snapshot.facts["history"]["machine"]["threads"], True), (64, False)):
+        snapshot.facts["history"]["machine"]["threads"] = threads
+        state = State(History(machine=_course().device.profile()))
+        state.restore(snapshot)
+        assert state.history.bit_exact is exact and state.history.resumes == 1
