@@ -8,7 +8,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.live import Live
 
-from client.board import Board
+from client.board import LEGS, Board
 
 
 class Display:
@@ -48,7 +48,11 @@ class Display:
         """Show the board as it is now; on a plain output only when a step forward was made."""
         if self._live or self._as_json:
             return
-        legs = [f"{leg} epoch {p.epoch}/{p.epochs}" for leg, p in self.board.legs.items()]
+        legs = [
+            f"{word} epoch {self.board.legs[leg].epoch}/{self.board.legs[leg].epochs}"
+            for leg, word in LEGS
+            if leg in self.board.legs
+        ]
         line = "  ".join([f"{self.board.title}: {self.board.headline()}", *legs])
         if line != self._printed:
             self._printed = line

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.table import Table
 
 from kdcore.spec.result import Artifact as RunArtifact
@@ -10,11 +11,11 @@ from kdcore.spec.result import DistillResult, NetworkReport
 
 def result_table(result: DistillResult) -> Table:
     """Teacher, student and scratch side by side; accuracy is the last epoch's, on held-out data."""
-    table = Table(header_style="bold")
-    table.add_column("")
-    table.add_column("network")
-    for column in (f"accuracy ({result.split})", "parameters", "weights file", "latency"):
-        table.add_column(column, justify="right")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    for column in ("", "network"):
+        table.add_column(column, no_wrap=True)
+    for column in (f"accuracy ({result.split})", "parameters", "weights", "latency"):
+        table.add_column(column, justify="right", no_wrap=True)
     for report in result.teachers:
         table.add_row("teacher", *_cells(report))
     word = "student, distilled" if result.teachers else "trained"

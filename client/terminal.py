@@ -41,9 +41,11 @@ class Terminal:
             self.out.print_json(json.dumps(_plain(value)))
         return self.as_json
 
-    def print_line(self, value: object) -> None:
-        """One JSON document on one line."""
-        self.out.out(json.dumps(_plain(value)), highlight=False)
+    def answered_line(self, value: object) -> bool:
+        """As `answered`, on one line: for commands that print several documents."""
+        if self.as_json:
+            self.out.out(json.dumps(_plain(value)), highlight=False)
+        return self.as_json
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
         """A table of plain text; `empty` is said when there are no rows."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.table import Table
 
 from client.commands.common import terminal
@@ -73,7 +74,7 @@ def _report(term: Terminal, outcome: Outcome, took_s: float) -> None:
     results = [job.result for job in outcome.jobs if job.result is not None]
     if not results:
         raise ClientError("The jobs ended without a result.")
-    if term.answered({"results": [result.model_dump(mode="json") for result in results]}):
+    if term.answered_line({"results": [result.model_dump(mode="json") for result in results]}):
         return
     term.say("")
     for result in results[:1]:
@@ -88,7 +89,9 @@ def _report(term: Terminal, outcome: Outcome, took_s: float) -> None:
 
 def _spread_table(outcome: Outcome, results: Sequence[DistillResult]) -> Table:
     """Accuracy on held-out data per seed, then mean and standard deviation."""
-    table = Table("seed", "teacher", "student, distilled", "same, from scratch", "gain")
+    table = Table(
+        "seed", "teacher", "student, distilled", "same, from scratch", "gain", box=box.SIMPLE_HEAD
+    )
     rows: list[tuple[float, ...]] = []
     for job, result in zip(outcome.jobs, results, strict=True):
         assert result.baseline is not None and job.spec is not None

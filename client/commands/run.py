@@ -48,7 +48,7 @@ def run(
 
 
 def _show(term: Terminal, result: RunResult, folder: Path) -> None:
-    if term.answered({"result": result.model_dump(mode="json")}):
+    if term.answered_line({"result": result.model_dump(mode="json")}):
         return
     if isinstance(result, DistillResult):
         term.out.print(result_table(result), highlight=False)

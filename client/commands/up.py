@@ -61,7 +61,7 @@ def up(
 
 
 def _banner(term: Terminal, service: Embedded) -> None:
-    if term.answered({"url": service.url, "home": str(service.home)}):
+    if term.answered_line({"url": service.url, "home": str(service.home)}):
         return
     lines = [
         f"[bold]Distillery is up:[/] {service.url}",

@@ -29,8 +29,7 @@ def watch_to_end(term: Terminal, service: Client, job: Job) -> None:
             highlight=False,
         )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    if term.as_json:
-        term.print_line({"job": job.model_dump(mode="json")})
+    term.answered_line({"job": job.model_dump(mode="json")})
     show_result(term, job)
     if job.state != "succeeded":
         raise _ended(job)

@@ -1,0 +1,71 @@
+"""`kd run`: no service; Ctrl-C checkpoints, the same command resumes, a second time is free."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from client.config import child_environment
+from kdcore.spec.result import DistillResult
+from tests.e2e.pictures import training, write_pictures
+from tests.e2e.service import wait_until
+
+pytestmark = pytest.mark.e2e
+
+
+def _kd(spec: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "client.main", "run", str(spec), "--out", str(out), *more],
+        env=child_environment(OMP_NUM_THREADS="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    write_pictures(tmp_path / "p.npz")
+    body = training("x", epochs=12, checkpoint_every_s=1000)
+    body |= {"task": "distill", "threads": 1, "dataset": {"path": "p.npz", "format": "npz"}}
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(body))
+    return path
+
+
+def test_ctrl_c_and_the_same_command_again(spec: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = _kd(spec, out)
+    events = out / "events.jsonl"
+    wait_until(lambda: events.exists() and '"progress"' in events.read_text(), 60, "steps")
+    first.send_signal(signal.SIGINT)
+    said, _ = first.communicate(timeout=60)
+    assert first.returncode == 130, said
+    assert "the same command takes the run up again" in said and "Traceback" not in said
+
+    said, _ = _kd(spec, out, "--json").communicate(timeout=120)
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert {"phase", "progress", "metrics", "end"} <= {
+        line["event"]["kind"] for line in lines if "event" in line
+    }
+    result = DistillResult.model_validate(lines[-1]["result"])
+    assert result.resumes == 1
+    assert (out / "out" / "student.onnx").exists()
+
+    began_s = time.monotonic()
+    again = _kd(spec, out)
+    said, _ = again.communicate(timeout=60)
+    assert again.returncode == 0 and "resnet8" in said
+    assert time.monotonic() - began_s < 10  # nothing was trained again
+
+
+def test_a_run_that_cannot_be_says_why(spec: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.npz").write_bytes(b"no arrays")
+    run = _kd(spec, tmp_path / "out")
+    said, _ = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert "The run ended (" in said and "Traceback" not in said
