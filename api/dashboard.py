@@ -12,7 +12,7 @@ from api.problems import Refusal
 _NOT_BUILT = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Distillery</title>
 </head><body><h1>Distillery</h1><p>The service runs. Its dashboard is not built: run
 <code>make web</code> (needs Node) and reload.</p><p>The API is under <code>/v1</code>,
-described by <a href="/openapi.json">openapi.json</a>.</p></body></html>"""
+listed at <a href="/docs">/docs</a>.</p></body></html>"""
 
 
 def dashboard(web_dir: Path) -> ASGIApp:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
-from api import openapi, problems
+from api import docs, openapi, problems
 from api.config import ApiSettings
 from api.dashboard import dashboard
 from api.deps import connect
@@ -48,5 +48,6 @@ def create_app(
         v1.include_router(module.router)
     app.include_router(v1)
     openapi.install(app)
+    docs.install(app)
     app.router.default = dashboard(settings.web_dir)
     return app

@@ -152,7 +152,7 @@ def score_teachers(
 def latency_ms(network: nn.Module, x_1CHW: Tensor, device: Device) -> float:
     """Median milliseconds of one image, batch 1, after a warm-up; bounded in time."""
     network.eval()
-    x_1CHW = Layout(network)(x_1CHW)
+    x_1CHW = Layout()(x_1CHW)
     times_s: list[float] = []
     begin_s = time.perf_counter()
     with torch.inference_mode():

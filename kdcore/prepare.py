@@ -11,7 +11,7 @@ from torch import nn
 from kdcore.data.batches import Adapter, Loader, data_statistics, hold_out
 from kdcore.data.images import ImageData
 from kdcore.data.source import load_dataset
-from kdcore.device import Device, Layout, memory_format, open_device
+from kdcore.device import Device, Layout, open_device
 from kdcore.errors import RunError, pointing
 from kdcore.evaluate import Exam
 from kdcore.legs import Leg, plan_legs
@@ -56,7 +56,7 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
     build = _student_builder(spec, network, folder, device)
     with pointing("/student"):
         student = build()
-    adapter = _adapter(network, student, data, device)
+    adapter = _adapter(network, data, device)
     image_1CHW = torch.zeros(1, data.channels, data.height, data.width, device=device.torch)
     probe = Probe("the student", student, network.num_classes, adapter(image_1CHW))
     setting = _setting(spec, labels_N is not None, probe, teachers, image_1CHW)
@@ -87,9 +87,9 @@ def _load_data(spec: DistillRun, folder: Path) -> ImageData:
     )
 
 
-def _adapter(spec: Network, network: nn.Module, data: ImageData, device: Device) -> nn.Module:
-    """From the dataset's images to what this network reads, in its memory format."""
-    return nn.Sequential(Adapter(spec.input, data.channels), Layout(network)).to(device.torch)
+def _adapter(network: Network, data: ImageData, device: Device) -> nn.Module:
+    """From the dataset's images to what this network reads."""
+    return nn.Sequential(Adapter(network.input, data.channels), Layout()).to(device.torch)
 
 
 def _load_teacher(
@@ -98,7 +98,7 @@ def _load_teacher(
     path = folder / teacher.weights
     with pointing(f"/teachers/{index}"):
         network = load_network(teacher.network, path).requires_grad_(False).eval()
-        adapter = _adapter(teacher.network, network, data, device)
+        adapter = _adapter(teacher.network, data, device)
     return Teacher(
         name=teacher.name,
         spec=teacher.network,
@@ -150,7 +150,7 @@ def _student_builder(
 
 
 def _placed(network: nn.Module, device: Device) -> nn.Module:
-    return network.to(device.torch, memory_format=memory_format(network))  # type: ignore[call-overload,no-any-return]
+    return network.to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _setting(

@@ -17,7 +17,7 @@ class ModelCreate(Body):
     format: WeightsFormat = "safetensors"
     architecture: str = Field(min_length=1, max_length=200, examples=["resnet20"])
     options: dict[str, Scalar] = {}
-    num_classes: int = Field(ge=2, examples=[10])
+    num_classes: int = Field(ge=2, le=1_000_000, examples=[10])
     input: Input = Input()
 
 

@@ -14,7 +14,7 @@ class KeyCreate(Body):
 
     name: str = Field(min_length=1, max_length=200)
     scopes: list[Scope] = Field(["read", "write"], min_length=1)
-    expires_in_s: int | None = Field(None, ge=1)
+    expires_in_s: int | None = Field(None, ge=1, le=10 * 365 * 24 * 3600)
 
 
 class Key(View):

@@ -69,9 +69,9 @@ def test_every_route_has_a_row() -> None:
 
 
 def test_the_app_has_no_routes_besides(shared: House) -> None:
-    """What is mounted is /v1, the OpenAPI document, and the dashboard behind them."""
+    """What is mounted is /v1, the OpenAPI document and its page; the dashboard is behind them."""
     paths = [getattr(route, "path", None) for route in shared.app.routes]
-    assert paths == ["/openapi.json", None]
+    assert paths == ["/openapi.json", None, "/docs"]
     listed = shared.app.openapi()["paths"]
     visible = {(m, p) for m, p in ROUTES if m != "HEAD"}
     assert {(m.upper(), p) for p, item in listed.items() for m in item} == visible

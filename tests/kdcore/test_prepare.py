@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from kdcore.errors import RunError
+from kdcore.networks.weights import save_weights
+from kdcore.networks.zoo import build_network
 from kdcore.prepare import prepare
 from kdcore.spec.run import DistillRun
 from kdcore.specfile import read_spec
@@ -79,9 +82,6 @@ def test_a_teacher_of_other_classes_cannot_teach_kd(tmp_path: Path) -> None:
     write_digits(tmp_path / "data.npz")
     spec = parse(make_spec())
     wide = spec.teachers[0].network.model_copy(update={"num_classes": 7})
-    from kdcore.networks.weights import save_weights
-    from kdcore.networks.zoo import build_network
-
     save_weights(build_network(wide), tmp_path / "wide.safetensors")
     teacher = spec.teachers[0].model_copy(
         update={"network": wide, "weights": "wide.safetensors", "name": "wide"}
@@ -118,8 +118,6 @@ def test_the_result_is_measured_on_the_best_split_there_is(
 ) -> None:
     make_folder(tmp_path)
     if not test:
-        import numpy as np
-
         with np.load(tmp_path / "data.npz") as arrays:
             kept = {k: arrays[k] for k in ("x_train", "y_train")}
         np.savez(tmp_path / "data.npz", **kept)

@@ -1,4 +1,4 @@
-/** A person watches a real job in a real browser: KD_URL is a service on which one is running. */
+/** A person watches a real job in a real browser: KD_URL is a service on which one is paused. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -56,8 +56,12 @@ const pointsOf = async (name: string): Promise<number> => {
   return Number(await line.getAttribute("data-points"));
 };
 
-test("a running job is found, watched to its end, and its result taken home", async () => {
+test("a job is resumed, found running, watched to its end, and its result taken home", async () => {
   await page.goto(url);
+  await page.locator("tr[data-job]", { hasText: "Paused" }).getByRole("link").click();
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.getByRole("link", { name: "← Jobs" }).click();
+
   const row = page.locator("tr[data-job]", { hasText: "Running" });
   await row.waitFor(SOON);
   const name = (await row.getByRole("link").textContent()) ?? "";

@@ -57,3 +57,11 @@ def test_an_unknown_architecture_is_told_with_a_pointer(house: House) -> None:
     body = BODY | {"upload": upload, "architecture": "resnet21"}
     problem = refused(house.http.post("/v1/models", json=body), 422, "unknown_architecture")
     assert problem["errors"][0]["pointer"] == "/architecture"
+
+
+def test_numbers_are_bounded_where_they_are_given(house: House) -> None:
+    """What a network or a clock cannot hold is refused before it gets there."""
+    body = BODY | {"upload": house.upload(safetensors({"w": [1]})), "num_classes": 1_000_001}
+    refused(house.http.post("/v1/models", json=body), 422, "less_than_equal")
+    body = {"name": "k", "expires_in_s": 2**53 - 1}
+    refused(house.http.post("/v1/keys", json=body), 422, "less_than_equal")

@@ -10,14 +10,19 @@ import { Copy } from "./Copy";
 
 const KINDS: Record<string, string> = {
   weights: "Student",
-  weights_best: "Student, best epoch",
-  baseline_weights: "From scratch",
   onnx: "Student, ONNX",
   config: "Rebuilds the student",
+  weights_best: "Student, best epoch",
+  baseline_weights: "From scratch",
 };
+
+const ORDER = Object.keys(KINDS);
 
 export function Artifacts({ job }: { job: Job }) {
   const artifacts = useArtifacts(job);
+  const inOrder = (artifacts.data?.data ?? []).toSorted(
+    (a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind),
+  );
   return (
     <section className="card flush" aria-labelledby="artifacts-title">
       <h2 id="artifacts-title" className="card-title">
@@ -43,7 +48,7 @@ export function Artifacts({ job }: { job: Job }) {
             </tr>
           </thead>
           <tbody>
-            {artifacts.data?.data.map((one) => (
+            {inOrder.map((one) => (
               <Row key={one.id} artifact={one} />
             ))}
           </tbody>

@@ -1,4 +1,6 @@
 /** Lines over epochs in plain SVG, with a level and a cursor for mouse, finger and arrow keys. */
+import { useId } from "react";
+
 import type { Points } from "../lib/curves";
 import { linear, widen, type Range } from "../lib/scale";
 import { useWidth } from "../lib/size";
@@ -30,7 +32,8 @@ export interface ChartProps {
   stepsPerEpoch: number;
   /** Steps at which a new stage begins. */
   stages: readonly number[];
-  range: (low: number, high: number) => Range;
+  /** What the axis must show, from the values of each line and of the level. */
+  range: (values: readonly (readonly number[])[]) => Range;
   format: (value: number) => string;
   /** A tick's text, with as many decimals as the ticks need. */
   tick: (value: number, decimals: number) => string;
@@ -62,6 +65,7 @@ export function Chart(props: ChartProps) {
   const [at, cursor] = useCursor(lines, plane, props.steps);
   const isEmpty = lines.every((line) => line.points.steps.length === 0);
   const { x, y } = plane;
+  const clip = useId();
 
   return (
     <figure className="chart">
@@ -81,8 +85,11 @@ export function Chart(props: ChartProps) {
               y2={y(level.value)}
             />
           )}
+          <clipPath id={clip}>
+            <rect width={width} height={plane.bottom} />
+          </clipPath>
           {lines.toReversed().map((line) => (
-            <ChartLine key={line.name} line={line} plane={plane} />
+            <ChartLine key={line.name} line={line} plane={plane} clip={`url(#${clip})`} />
           ))}
           {at !== null && (
             <line className="cursor" x1={x(at)} x2={x(at)} y1={plane.top} y2={plane.bottom} />
@@ -96,8 +103,8 @@ export function Chart(props: ChartProps) {
 }
 
 function lay({ lines, level, steps, range }: ChartProps, width: number): Plane {
-  const values = lines.flatMap((line) => line.points.values).concat(level ? [level.value] : []);
-  const yRange = widen(range(Math.min(...values), Math.max(...values)), 5);
+  const values = [...lines.map((line) => line.points.values), level ? [level.value] : []];
+  const yRange = widen(range(values), 5);
   const sides = {
     left: PAD.left,
     right: width - PAD.right,

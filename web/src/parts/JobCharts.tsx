@@ -3,6 +3,7 @@ import { LOSS, useAccuracies, useLosses } from "../api/queries";
 import type { Job } from "../api/types";
 import { NO_CURVES, NO_POINTS, type Curves } from "../lib/curves";
 import { percent, scalar, words } from "../lib/format";
+import type { Range } from "../lib/scale";
 import { Chart, type Line } from "./Chart";
 
 const TERMS = `${LOSS}/`;
@@ -25,7 +26,7 @@ export function JobCharts({ job }: { job: Job }) {
           lines={accuracyLines(job, accuracies)}
           level={teacherLevel(accuracies)}
           stages={stageStarts(job, axis.stepsPerEpoch)}
-          range={(low, high) => (high >= low ? [low, Math.min(1, high)] : [0, 1])}
+          range={accuracyRange}
           format={(value) => percent(value)}
           tick={(value, decimals) => percent(value, Math.max(0, decimals - 2))}
           best
@@ -38,7 +39,7 @@ export function JobCharts({ job }: { job: Job }) {
           title="Training loss"
           lines={lossLines(losses)}
           stages={stageStarts(job, axis.stepsPerEpoch)}
-          range={(_, high) => [0, high > 0 ? high : 1]}
+          range={(values) => [0, Math.max(...values.flat(), 0) || 1]}
           format={scalar}
           tick={(value, decimals) => value.toFixed(decimals)}
           waiting={isOver ? "No step was reached." : "Waiting for the first step."}
@@ -51,6 +52,15 @@ export function JobCharts({ job }: { job: Job }) {
       )}
     </section>
   );
+}
+
+/**
+ * What matters is the end: whether the student comes near the teacher. So once a curve has a few
+ * points the axis begins at its later half, and the line enters from below.
+ */
+function accuracyRange(values: readonly (readonly number[])[]): Range {
+  const later = values.flatMap((line) => line.slice(line.length > 3 ? line.length >> 1 : 0));
+  return later.length > 0 ? [Math.min(...later), Math.max(...values.flat())] : [0, 1];
 }
 
 function accuracyLines(job: Job, curves: Curves): Line[] {
@@ -78,7 +88,7 @@ function teacherLevel(curves: Curves) {
   return value === undefined ? null : { label: "Teacher", value };
 }
 
-/** The terms of the student's loss; where there are several, their sum as well. */
+/** The terms of the student's loss, unweighted; where there are several, their weighted sum too. */
 function lossLines(curves: Curves): Line[] {
   const terms = [...curves.byName]
     .filter(([name]) => name.startsWith(TERMS))
@@ -88,7 +98,7 @@ function lossLines(curves: Curves): Line[] {
     });
   if (terms.length === 1) return terms;
   const points = curves.byName.get(LOSS) ?? NO_POINTS;
-  return [...terms, { name: "student/loss", label: "Sum", tone: "student", points }];
+  return [...terms, { name: "student/loss", label: "weighted sum", tone: "student", points }];
 }
 
 function stageStarts(job: Job, stepsPerEpoch: number): number[] {

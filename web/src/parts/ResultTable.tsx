@@ -66,7 +66,8 @@ export function ResultTable({ result }: { result: Result }) {
         </table>
       </div>
       <p className="soft card-note">
-        Accuracy of the last epoch on {SPLITS[result.split]} ({count(student.last.samples)} images)
+        Accuracy of the last epoch, and below it of the epoch that was best in validation, on{" "}
+        {SPLITS[result.split]} ({count(student.last.samples)} images)
         {teachers.length > 0 && "; agreement is the share of images with the teacher’s top class"}.
         Latency is the median for one image on {machine.device}, {machine.threads}{" "}
         {machine.threads === 1 ? "thread" : "threads"}, {machine.precision}, torch {machine.torch}.
@@ -110,7 +111,7 @@ function Row({ role, tone, of, teachers }: RowProps) {
       </th>
       <Cell
         value={share(of.last.accuracy, 2)}
-        note={of.best && `best ${share(of.best.accuracy, 2)}, epoch ${of.best_epoch ?? "?"}`}
+        note={of.best && `epoch ${of.best_epoch ?? "?"}: ${share(of.best.accuracy, 2)}`}
       />
       {teachers.length > 0 && <Cell value={share(of.last.agreement)} />}
       <Cell value={count(of.parameters)} note={ratio((one) => one.parameters, "fewer", "more")} />
