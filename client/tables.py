@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.table import Table
 
 from kdcore.spec.result import Artifact as RunArtifact
@@ -11,7 +10,7 @@ from kdcore.spec.result import DistillResult, NetworkReport
 
 def result_table(result: DistillResult) -> Table:
     """Teacher, student and scratch side by side; accuracy is the last epoch's, on held-out data."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("", "network"):
         table.add_column(column, no_wrap=True)
     for column in (f"accuracy ({result.split})", "parameters", "weights", "latency"):

@@ -55,7 +55,7 @@ def demo(
         term.say(f"[green]✓[/] service at {service.url}")
         with Client(service.url) as client:
             outcome = play(term, client, folder / "out", chosen)
-        _report(term, outcome, time.monotonic() - started_s)
+        report(term, outcome, time.monotonic() - started_s)
         if keep:
             term.say(f"\nLook around at {service.url}; Ctrl-C stops it.")
             threading.Event().wait()
@@ -70,7 +70,8 @@ def demo(
         term.say(f"[dim]See it all in the dashboard: kd up --home {_short(folder)}[/]")
 
 
-def _report(term: Terminal, outcome: Outcome, took_s: float) -> None:
+def report(term: Terminal, outcome: Outcome, took_s: float) -> None:
+    """The table of the first seed, and for several seeds their mean and spread."""
     results = [job.result for job in outcome.jobs if job.result is not None]
     if not results:
         raise ClientError("The jobs ended without a result.")

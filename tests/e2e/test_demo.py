@@ -1,0 +1,39 @@
+"""The demo's steps on a tiny budget: teacher out and in again, several seeds, twice in a row."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from client import demo
+from client.commands.demo import report
+from client.config import ClientSettings
+from client.terminal import Terminal
+from tests.e2e.service import Service
+
+pytestmark = pytest.mark.e2e
+
+
+def test_the_demo_works_twice_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "EPOCHS", 1)
+    monkeypatch.setattr(demo, "TEACHER", {"architecture": "resnet8"})
+    monkeypatch.setattr(demo, "DATA", {**demo.DATA, "train_limit": 640})
+    said = io.StringIO()
+    term = Terminal(ClientSettings())
+    term.out = Console(file=said, width=80)
+    with Service(tmp_path / "home") as service:
+        first = demo.play(term, service.client, tmp_path / "out", [0])
+        again = demo.play(term, service.client, tmp_path / "out", [0, 1])
+        teachers = [m for m in service.client.models.list() if m.name == "digits-teacher"]
+    assert len(first.jobs) == 1 and len(again.jobs) == 2
+    assert teachers[0].parameters == 77_754
+    assert teachers[0].sha256 == teachers[1].sha256  # the same bits both times
+    for seed in (0, 1):
+        assert {"student.onnx", "student.safetensors", "config.json"} <= {
+            path.name for path in (tmp_path / "out" / f"student-seed-{seed}").iterdir()
+        }
+    report(term, again, took_s=1.0)
+    lines = said.getvalue().splitlines()
+    assert any("same, from scratch" in line and "5,142" in line for line in lines)
+    assert any(line.split()[0] == "spread" for line in lines if line.strip())
