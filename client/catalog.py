@@ -46,10 +46,12 @@ class Catalog(Generic[T]):
         self._transport.request("DELETE", f"/{self.noun}s/{item_id}")
 
     def resolve(self, reference: str) -> str:
-        """The id that an id or a name, unique among the items, stands for."""
+        """The id that an id or a name stands for. Rejected items have lost their name; of several
+        with the same content the newest counts. Raises UsageMistake when none or many are left."""
         if reference.startswith(self.prefix):
             return reference
-        found = [item.id for item in self.list() if item.name == reference]
+        named = [i for i in self.list() if i.name == reference and i.state != "rejected"]
+        found = list({self._content(item): item.id for item in reversed(named)}.values())
         if len(found) == 1:
             return found[0]
         if not found:
@@ -61,6 +63,12 @@ class Catalog(Generic[T]):
             f"{len(found)} {self.noun}s are named {reference!r}.",
             hint="Use the id of one: " + ", ".join(found[:5]),
         )
+
+    @staticmethod
+    def _content(item: T) -> tuple[str, str]:
+        """What makes two items the same thing; one without a hash yet is only itself."""
+        how = item.network.model_dump_json() if isinstance(item, Model) else item.format
+        return item.sha256 or item.id, how
 
     def wait(self, item_id: str) -> T:
         """The item once it is inspected and ready. Raises Rejected with the reason."""

@@ -49,9 +49,14 @@ class Terminal:
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
         """A table of plain text; `empty` is said when there are no rows."""
-        table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-        for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
+        cells = [tuple(escape(cell) for cell in row) for row in rows]
+        table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(columns))
+        # The first column is what people copy: it is never cut, however narrow the terminal.
+        whole = max((len(row[0]) for row in cells), default=0)
+        for number, column in enumerate(columns):
+            table.add_column(column, no_wrap=not number, min_width=None if number else whole)
+        for row in cells:
+            table.add_row(*row)
         if table.row_count:
             self.out.print(table, highlight=False)
         else:

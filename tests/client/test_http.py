@@ -40,9 +40,11 @@ def test_datasets_are_pushed_listed_resolved_and_removed(client: Client, npz: Pa
     with pytest.raises(UsageMistake, match="no dataset named 'two'"):
         client.datasets.resolve("two")
     second = client.datasets.push(npz, format="npz", name="one")
+    assert [item.id for item in client.datasets.list()] == [second.id, first.id]
+    assert client.datasets.resolve("one") == second.id  # the same content: the newest
+    client.datasets.push(npz, format="folder", name="one")
     with pytest.raises(UsageMistake, match="2 datasets are named 'one'"):
         client.datasets.resolve("one")
-    assert [item.id for item in client.datasets.list()] == [second.id, first.id]
 
 
 def test_lists_are_read_to_the_last_page(
