@@ -34,7 +34,7 @@ def create_app(
 
     app = FastAPI(
         title="Distillery",
-        version=health.program_version(),
+        version="1",  # of the API, as in /v1: the same document from any installation
         lifespan=live,
         docs_url=None,  # Swagger's page loads its scripts from other hosts
         redoc_url=None,

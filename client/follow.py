@@ -26,12 +26,16 @@ def follow(jobs: Jobs, job_id: str, display: Display) -> Job:
             arrivals.put(error)
 
     threading.Thread(target=listen, name="watch", daemon=True).start()
-    looked_s = 0.0
+    looked_s, ended = 0.0, False
     while True:
-        if time.monotonic() - looked_s > LOOK_S:
-            display.board.look(jobs.get(job_id))
+        if ended or time.monotonic() - looked_s > LOOK_S:
+            job = jobs.get(job_id)
+            display.board.look(job)
             display.update()
             looked_s = time.monotonic()
+            # The row is the truth: a stream may end a moment before the job's state says so.
+            if ended and job.terminal:
+                return job
         try:
             arrival = arrivals.get(timeout=TICK_S)
         except queue.Empty:
@@ -39,8 +43,6 @@ def follow(jobs: Jobs, job_id: str, display: Display) -> Job:
         if isinstance(arrival, ClientError):
             raise arrival
         if arrival is None:
-            job = jobs.get(job_id)
-            display.board.look(job)
-            display.update()
-            return job
-        display.event(arrival.kind, arrival.body, arrival.model_dump(mode="json"))
+            ended = True
+        else:
+            display.event(arrival.kind, arrival.body, arrival.model_dump(mode="json"))
