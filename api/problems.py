@@ -136,6 +136,8 @@ def install(app: FastAPI) -> None:
 
 # --- pydantic's errors, told in the terms of the request ---
 
+ABSENT = ("missing", "teacher_needed")  # what they point at need not be there
+
 
 def field_errors(errors: Sequence[Mapping[str, Any]], body: Any) -> list[FieldError]:
     """One error per wrong place; a union's several complaints about one value are joined."""
@@ -167,7 +169,7 @@ def _field_error(error: Mapping[str, Any], body: Any) -> FieldError:
     if place != "body":
         name = ".".join(str(part) for part in path)
         return FieldError(code="bad_parameter", message=f"{place} parameter `{name}`: {message}")
-    parts = _real_path(path, body, keep_last=kind == "missing")
+    parts = _real_path(path, body, keep_last=kind in ABSENT)
     context = error.get("ctx", {})
     if kind == "union_tag_invalid":
         tag_key = str(context["discriminator"]).strip("'")

@@ -130,7 +130,10 @@ class Transport:
     def stream(
         self, path: str, headers: Mapping[str, str], query: Query | None = None
     ) -> Iterator[httpx.Response]:
-        """A GET whose body is read as it comes; not tried again here. Raises httpx.HTTPError."""
+        """A GET whose body is read as it comes; not tried again here. Raises httpx.HTTPError,
+        and Unreachable once another thread has closed the client."""
+        if self._http.is_closed:
+            raise Unreachable("The client was closed.")
         with self._http.stream(
             "GET",
             self.address(path),

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from kdcore.spec.part import Part
-from kdcore.spec.parts import Recipe, Scalar
+from kdcore.spec.parts import Recipe, Scalar, teachers_where_needed
 
 
 class JobTeacher(Part):
@@ -36,12 +36,8 @@ class JobSpec(Recipe):
     """A complete distillation request; without teachers and with `hard_target` alone it is plain
     training."""
 
-    teachers: tuple[JobTeacher, ...] = Field((), max_length=64)
+    teachers: tuple[JobTeacher, ...] = Field((), max_length=64, validate_default=True)
     student: JobStudent
     dataset: str = Field(pattern=r"^ds_", description="A dataset's id.")
 
-    @model_validator(mode="after")
-    def _teachers_where_needed(self) -> "JobSpec":
-        if self.needs_teacher() and not self.teachers:
-            raise ValueError("an objective reads a teacher, but `teachers` is empty")
-        return self
+    _needed = field_validator("teachers")(teachers_where_needed)

@@ -86,5 +86,4 @@ def show_metrics(
         job = jobs.get(s, caller.tenant, job_id)
         found = events.metrics(s, job.id, names, after_step, max_points)
     series = [Series(**vars(one)) for one in found]
-    last = max((one.steps[-1] for one in found), default=after_step)
-    return answer(request, Metrics(series=series, last_step=last))
+    return answer(request, Metrics(series=series))

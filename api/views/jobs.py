@@ -117,10 +117,13 @@ class Series(View):
 
 
 class Metrics(View):
-    """Curves of a job after `after_step`; pass `last_step` as the next `after_step`."""
+    """Curves of a job after `after_step`.
+
+    To follow curves as they grow, ask for those that share their steps together (`keys`: the terms
+    of a loss come every few steps, accuracies once an epoch) and pass the last step you have.
+    """
 
     series: list[Series]
-    last_step: int | None
 
 
 class Artifact(View):

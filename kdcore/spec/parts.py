@@ -1,8 +1,10 @@
 """Parts that a job's spec (ids) and a run's spec (paths) share: stages, data, precision, export."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
 
 from kdcore.spec.methods import NEEDS_TEACHER, Objective
 from kdcore.spec.part import Part
@@ -131,8 +133,25 @@ class Recipe(Part):
 
     def methods(self) -> tuple[str, ...]:
         """Every method named in any stage, in order, with repeats."""
-        return tuple(o.method for stage in self.stages for o in stage.objectives)
+        return methods_of(self.stages)
 
     def needs_teacher(self) -> bool:
         """Whether any objective reads a teacher."""
-        return any(m in NEEDS_TEACHER for m in self.methods())
+        return not NEEDS_TEACHER.isdisjoint(self.methods())
+
+
+def methods_of(stages: Sequence[Stage]) -> tuple[str, ...]:
+    """Every method named in these stages, in order, with repeats."""
+    return tuple(o.method for stage in stages for o in stage.objectives)
+
+
+def teachers_where_needed(teachers: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+    """What a recipe's field `teachers` is validated with, defaults too, so that the error points
+    at it."""
+    methods = methods_of(info.data.get("stages", ()))
+    needing = [m for m in methods if m in NEEDS_TEACHER]
+    if needing and not teachers:
+        raise PydanticCustomError(
+            "teacher_needed", "{method} reads a teacher, but there is none", {"method": needing[0]}
+        )
+    return teachers

@@ -2,10 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from kdcore.spec.part import Part
-from kdcore.spec.parts import DatasetFormat, Recipe, Scalar, WeightsFormat
+from kdcore.spec.parts import (
+    DatasetFormat,
+    Recipe,
+    Scalar,
+    WeightsFormat,
+    teachers_where_needed,
+)
 
 SPEC_FILE = "spec.json"
 EVENTS_FILE = "events.jsonl"
@@ -74,17 +80,13 @@ class DistillRun(Recipe):
     """Train a student (and its baseline), evaluate, report, export."""
 
     task: Literal["distill"] = "distill"
-    teachers: tuple[RunTeacher, ...] = ()
+    teachers: tuple[RunTeacher, ...] = Field((), validate_default=True)
     student: RunStudent
     dataset: RunDataset
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`.")
     threads: int | None = Field(None, ge=1, description="CPU threads; none: torch's choice.")
 
-    @model_validator(mode="after")
-    def _teachers_where_needed(self) -> "DistillRun":
-        if self.needs_teacher() and not self.teachers:
-            raise ValueError("an objective reads a teacher, but `teachers` is empty")
-        return self
+    _needed = field_validator("teachers")(teachers_where_needed)
 
 
 class InspectModelRun(Part):

@@ -51,7 +51,7 @@ SHAPES: list[tuple[dict[str, Any], str, str]] = [
     ({"student": {}}, "missing", "/student/architecture"),
     ({"dataset": "mdl_1"}, "string_pattern_mismatch", "/dataset"),
     ({"colour": 1}, "extra_forbidden", "/colour"),
-    ({"teachers": []}, "value_error", ""),
+    ({"teachers": []}, "teacher_needed", "/teachers"),
     ({"seed": 2**31}, "less_than", "/seed"),
     ({"data": {"augment": ["crop", "spin"]}}, "literal_error", "/data/augment/1"),
     ({"data": {"image_size": [32]}}, "missing", "/data/image_size/1"),

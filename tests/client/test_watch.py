@@ -60,3 +60,13 @@ def test_a_refusal_ends_it() -> None:
     with serve(script) as url, pytest.raises(ApiError, match="no job"):
         next(Client(url).jobs.watch("job_a"))
     assert len(script.requests) == 1
+
+
+def test_closing_the_client_ends_a_watch_in_another_thread() -> None:
+    with serve(Scripted(cut(200, _event(1), 5000, **STREAM))) as url:
+        client = Client(url)
+        events = client.jobs.watch("job_a")
+        assert next(events).id == 1
+        client.close()
+        with pytest.raises(Unreachable, match="closed"):
+            next(events)

@@ -32,9 +32,14 @@ def test_a_model_in_use_stays(house: House) -> None:
 
 
 def test_bad_weights_are_refused_at_once(house: House) -> None:
-    for content in (b"PK\3\4 torch.save", safetensors({"w": [4]})[:-1], b"\xff" * 20):
+    cut = safetensors({"w": [4]})[:-1]
+    for content, code in (
+        (b"PK\3\4 torch.save", "bad_weights"),
+        (b"\xff" * 20, "bad_weights"),
+        (cut, "truncated"),
+    ):
         body = BODY | {"upload": house.upload(content)}
-        problem = refused(house.http.post("/v1/models", json=body), 422, "bad_safetensors")
+        problem = refused(house.http.post("/v1/models", json=body), 422, code)
         assert problem["errors"][0]["pointer"] == "/upload"
     assert ok(house.http.get("/v1/models"))["data"] == []
     as_pickle = BODY | {"upload": house.upload(b"PK\3\4 torch.save"), "format": "state_dict"}

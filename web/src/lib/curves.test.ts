@@ -5,7 +5,6 @@ import { lastStep, merge, NO_CURVES } from "./curves";
 
 const answer = (steps: number[], values = steps, downsampled = false): Metrics => ({
   series: [{ name: "student/loss", steps, values, downsampled }],
-  last_step: steps.at(-1) ?? null,
 });
 
 test("an incremental answer goes on where the curve ended", () => {

@@ -4,11 +4,8 @@ import json
 import math
 from typing import Any
 
-from api.deps import Services
-from api.problems import Refusal
-from api.views.common import FieldError
 from store.blobs import Blobs
-from store.tables import Upload
+from store.errors import Invalid
 
 MAX_HEADER_BYTES = 16 << 20
 LENGTH_BYTES = 8
@@ -21,58 +18,53 @@ _ITEM_BITS = {
 _PICKLE_OR_ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
-class BadFile(ValueError):
-    """The file is not safetensors; the message says why."""
-
-
-def refuse_bad(deps: Services, tenant: str, upload_id: str) -> None:
-    """Refusal 422 `bad_safetensors` unless the upload, where it is complete, is sound."""
-    with deps.database.read() as s:
-        row = s.get(Upload, upload_id)
-        blob = None if row is None or row.tenant != tenant else row.blob
-    if blob is None:
-        return  # the store says what is wrong with it
-    size = deps.blobs.size(blob)
-    try:
-        length = header_length(_read(deps.blobs, blob, 0, LENGTH_BYTES), size)
-        check_header(_read(deps.blobs, blob, LENGTH_BYTES, LENGTH_BYTES + length), size)
-    except BadFile as error:
-        fault = FieldError(code="bad_safetensors", message=str(error), pointer="/upload")
-        raise Refusal(422, "bad_safetensors", str(error), errors=[fault]) from None
+def check(blobs: Blobs, sha256: str) -> None:
+    """Raises Invalid (`truncated`, `bad_weights`; pointer /upload) unless the blob is sound."""
+    size = blobs.size(sha256)
+    length = header_length(_read(blobs, sha256, 0, LENGTH_BYTES), size)
+    check_header(_read(blobs, sha256, LENGTH_BYTES, LENGTH_BYTES + length), size)
 
 
 def _read(blobs: Blobs, sha256: str, start: int, end: int) -> bytes:
     return b"".join(blobs.open(sha256, start, end))
 
 
+def _bad(message: str) -> Invalid:
+    return Invalid(message, code="bad_weights", pointer="/upload")
+
+
+def _cut_off(message: str) -> Invalid:
+    return Invalid(f"the file is cut off{message}", code="truncated", pointer="/upload")
+
+
 def header_length(start: bytes, size: int) -> int:
-    """Bytes of the header, from the file's first eight; BadFile where there can be none."""
+    """Bytes of the header, from the file's first eight; Invalid where there can be none."""
     if start.startswith(_PICKLE_OR_ZIP):
-        raise BadFile(
+        raise _bad(
             "this is a pickle or zip archive (torch.save?), not safetensors: register it with "
             'format "state_dict", or convert it with safetensors.torch.save_file'
         )
     if size < LENGTH_BYTES + 2:
-        raise BadFile("the file is too short to be safetensors")
+        raise _bad("the file is too short to be safetensors")
     length = int.from_bytes(start, "little")
     if length > MAX_HEADER_BYTES:
-        raise BadFile("this is not a safetensors file: its header would be too long")
+        raise _bad("this is not a safetensors file: its header would be too long")
     if LENGTH_BYTES + length > size:
-        raise BadFile("the file is cut off within its header")
+        raise _cut_off(" within its header")
     return length
 
 
 def check_header(text: bytes, size: int) -> None:
-    """BadFile unless the header is JSON that describes exactly the bytes of a file of `size`."""
+    """Invalid unless the header is JSON that describes exactly the bytes of a file of `size`."""
     try:
         header = json.loads(text)
     except (ValueError, RecursionError):
-        raise BadFile("this is not a safetensors file: its header is not JSON") from None
+        raise _bad("this is not a safetensors file: its header is not JSON") from None
     if not isinstance(header, dict):
-        raise BadFile("the header is not a JSON object")
+        raise _bad("the header is not a JSON object")
     header.pop("__metadata__", None)
     if not header:
-        raise BadFile("the file holds no tensors")
+        raise _bad("the file holds no tensors")
     spans = [_span(name, entry) for name, entry in header.items()]
     _check_layout(spans, room=size - LENGTH_BYTES - len(text))
 
@@ -81,28 +73,28 @@ def _check_layout(spans: list[tuple[int, int, str]], room: int) -> None:
     position = 0
     for start, end, name in sorted(spans):
         if start != position:
-            raise BadFile(f"tensor `{name[:200]}` does not follow the one before")
+            raise _bad(f"tensor `{name[:200]}` does not follow the one before")
         position = end
     if position > room:
-        raise BadFile(f"the file is cut off: {position} bytes of tensors announced, {room} there")
+        raise _cut_off(f": {position} bytes of tensors announced, {room} there")
     if position < room:
-        raise BadFile(f"{room - position} bytes follow the last tensor")
+        raise _bad(f"{room - position} bytes follow the last tensor")
 
 
 def _span(name: str, entry: Any) -> tuple[int, int, str]:
     """Start, end and name of one tensor; its shape must fill exactly that."""
     shown = f"tensor `{name[:200]}`"
     if not isinstance(entry, dict):
-        raise BadFile(f"{shown} has no description")
+        raise _bad(f"{shown} has no description")
     bits = _ITEM_BITS.get(str(entry.get("dtype")))
     if bits is None:
-        raise BadFile(f"{shown} has the unknown dtype {str(entry.get('dtype'))[:40]!r}")
+        raise _bad(f"{shown} has the unknown dtype {str(entry.get('dtype'))[:40]!r}")
     shape, offsets = _sizes(entry.get("shape")), _sizes(entry.get("data_offsets"))
     if shape is None or offsets is None or len(offsets) != 2:
-        raise BadFile(f"{shown} has a broken shape or offsets")
+        raise _bad(f"{shown} has a broken shape or offsets")
     items = math.prod(shape)
     if offsets[1] - offsets[0] != items * bits // 8:
-        raise BadFile(f"{shown} does not fill its bytes")
+        raise _bad(f"{shown} does not fill its bytes")
     return offsets[0], offsets[1], name
 
 

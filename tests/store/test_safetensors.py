@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from api.safetensors import LENGTH_BYTES, MAX_HEADER_BYTES, BadFile, check_header, header_length
+from store.errors import Invalid
+from store.safetensors import LENGTH_BYTES, MAX_HEADER_BYTES, check_header, header_length
 from tests.api.makers import safetensors
 
 
 def check(content: bytes) -> None:
-    """As the API does with an upload."""
+    """As the store does with an upload."""
     length = header_length(content[:LENGTH_BYTES], len(content))
     check_header(content[LENGTH_BYTES : LENGTH_BYTES + length], len(content))
 
@@ -58,5 +59,5 @@ def test_good_files_pass() -> None:
     ],
 )
 def test_bad_files(content: bytes, word: str) -> None:
-    with pytest.raises(BadFile, match=word):
+    with pytest.raises(Invalid, match=word):
         check(content)
