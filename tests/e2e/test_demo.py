@@ -16,9 +16,11 @@ pytestmark = pytest.mark.e2e
 
 
 def test_the_demo_works_twice_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "EPOCHS", 1)
     monkeypatch.setattr(demo, "TEACHER", {"architecture": "resnet8"})
-    monkeypatch.setattr(demo, "DATA", {**demo.DATA, "train_limit": 640})
+    for part in ("TEACHER", "STUDENT"):
+        stage, data = f"{part}_STAGE", f"{part}_DATA"
+        monkeypatch.setattr(demo, stage, {**getattr(demo, stage), "epochs": 1})
+        monkeypatch.setattr(demo, data, {**getattr(demo, data), "train_limit": 320})
     said = io.StringIO()
     term = Terminal(ClientSettings())
     term.out = Console(file=said, width=80)
