@@ -37,6 +37,10 @@ check: $(STAMP) ## Format, lint, types, arrows, sizes (under a minute)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest tests/contracts
 
+types: $(STAMP) ## Write the dashboard's types anew from the OpenAPI document (needs Node)
+	@test -d web/node_modules || npm --prefix web ci --silent --no-audit --no-fund
+	npm --prefix web run --silent types
+
 format: $(STAMP) ## Rewrite the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
