@@ -32,9 +32,9 @@ TEACHER_STAGE = {
     "schedule": SCHEDULE,
 }
 STUDENT_STAGE = {
-    "epochs": 30,
+    "epochs": 60,
     "objectives": [{"method": "kd", "temperature": 4.0}],
-    "optimizer": {"name": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4},
+    "optimizer": {"name": "sgd", "learning_rate": 0.05, "weight_decay": 1e-4},
     "schedule": SCHEDULE,
 }
 

@@ -39,8 +39,8 @@ def distill(spec: DistillRun, folder: Path, events: EventLog, stop: Stop) -> Dis
     Raises RunError, and Interrupted after a checkpoint.
     """
     prepared = prepare(spec, folder)
-    if prepared.warning:
-        events.log("warning", prepared.warning)
+    for warning in prepared.warnings:
+        events.log("warning", warning)
     history = History(machine=prepared.course.device.profile(), identity=identity_of(spec))
     trainer = Trainer(
         prepared.course,

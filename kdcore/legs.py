@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from kdcore.events import LegName
-from kdcore.spec.methods import HardTargetKnobs
+from kdcore.spec.knobs.logits import HardTargetKnobs
 from kdcore.spec.parts import Stage
 from kdcore.spec.run import DistillRun
 

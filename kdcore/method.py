@@ -7,8 +7,10 @@ from typing import ClassVar, Generic, Literal, TypeVar
 from torch import Tensor, nn
 
 from kdcore.data.batches import Batch
+from kdcore.errors import RunError
 from kdcore.probe import Probe
-from kdcore.spec.methods import Knobs, Tap
+from kdcore.spec.knobs.base import Knobs, Tap
+from kdcore.spec.methods import LEAST_BATCH
 from kdcore.spec.parts import Ensemble
 from kdcore.taps import Outputs
 
@@ -18,12 +20,19 @@ M = TypeVar("M", bound="type[Method[Knobs]]")
 
 @dataclass(frozen=True)
 class Setting:
-    """Whom a method works between. `weights`: of the teachers, above 0, in any scale."""
+    """Whom a method works between, and on what data.
+
+    `weights`: of the teachers, above 0, in any scale. `training_N`: positions of the training
+    samples in their split, whose class numbers, if there are any, are `labels_N`.
+    """
 
     student: Probe
     teachers: tuple[Probe, ...] = ()
     weights: tuple[float, ...] = ()
     ensemble: Ensemble = "arithmetic"
+    batch_size: int = 64
+    training_N: Tensor | None = None
+    labels_N: Tensor | None = None
     labelled: bool = True
 
 
@@ -48,6 +57,9 @@ class Method(nn.Module, Generic[K]):
         self.student_taps: tuple[Tap, ...] = ()
         self.teacher_taps: tuple[tuple[Tap, ...], ...] = tuple(() for _ in setting.teachers)
 
+    def inherit(self, earlier: "Sequence[Method[Knobs]]") -> None:
+        """Take over what methods of the stage before have learnt; most have nothing to take."""
+
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
     ) -> dict[str, Tensor]:
@@ -67,3 +79,32 @@ def implements(knobs: type[Knobs]) -> Callable[[type[Method[K]]], type[Method[K]
         return method
 
     return register
+
+
+def check_classes(method: str, setting: Setting) -> None:
+    """Raises RunError `class_count_mismatch` unless all teachers know the student's classes."""
+    classes = setting.student.num_classes
+    for teacher in setting.teachers:
+        if teacher.num_classes != classes:
+            raise RunError(
+                "class_count_mismatch",
+                f"{method} compares class probabilities, but {teacher.name} knows "
+                f"{teacher.num_classes} classes and {setting.student.name} {classes}; methods that "
+                "read features (reviewkd, at, sp, ...) need no equal classes",
+            )
+
+
+def check_batch(method: str, setting: Setting) -> None:
+    """Raises RunError `batch_too_small` where a batch has too few samples to compare."""
+    least = LEAST_BATCH[method]
+    if setting.batch_size < least:
+        raise RunError(
+            "batch_too_small",
+            f"{method} compares the samples of a batch: it needs {least} at least, not "
+            f"{setting.batch_size}",
+        )
+
+
+def logits_of(teachers: Sequence[Outputs]) -> list[Tensor]:
+    """Every teacher's logits_BK."""
+    return [t.logits_BK for t in teachers if t.logits_BK is not None]

@@ -9,13 +9,37 @@ from torch import Tensor, nn
 from kdcore.data.batches import Batch
 from kdcore.errors import pointing
 from kdcore.method import METHODS, Method, Setting
-from kdcore.methods import fitnet, hard_target, kd
-from kdcore.spec.methods import Knobs, Tap
+from kdcore.methods import (
+    ab,
+    at,
+    cc,
+    crd,
+    dist,
+    dkd,
+    fitnet,
+    fsp,
+    ft,
+    hard_target,
+    kd,
+    nst,
+    overhaul,
+    pkt,
+    reviewkd,
+    rkd,
+    sp,
+    standardized_kd,
+    vid,
+)
+from kdcore.spec.knobs.base import Knobs, Tap
 from kdcore.spec.parts import Stage
 from kdcore.taps import Outputs
 
 # Importing a method's module registers it; a new method is added here.
-MODULES = (fitnet, hard_target, kd)
+MODULES = (
+    *(hard_target, kd, dkd, dist, standardized_kd),
+    *(fitnet, at, fsp, overhaul, reviewkd, ab, ft, nst, vid),
+    *(sp, pkt, cc, rkd, crd),
+)
 
 
 @dataclass(frozen=True)
@@ -26,11 +50,16 @@ class Loss:
     terms: dict[str, Tensor]
 
 
-def weight_at(knobs: Knobs, progress: float) -> float:
-    """The objective's weight at `progress` (0: the stage's first step, 1: its last)."""
-    if knobs.weight_end is None:
-        return knobs.weight
-    return knobs.weight + (knobs.weight_end - knobs.weight) * progress
+def weight_at(knobs: Knobs, progress: float, epochs: int) -> float:
+    """The objective's weight at `progress` (0: the stage's first step, 1: its last) of `epochs`.
+
+    From `weight` linearly to `weight_end`, times a warm-up that rises linearly from 0.
+    """
+    end = knobs.weight if knobs.weight_end is None else knobs.weight_end
+    weight = knobs.weight + (end - knobs.weight) * progress
+    if knobs.warmup_epochs:
+        weight *= min(1.0, progress * epochs / knobs.warmup_epochs)
+    return weight
 
 
 class Objectives(nn.Module):
@@ -41,6 +70,7 @@ class Objectives(nn.Module):
 
     def __init__(self, stage: Stage, setting: Setting, pointer: str) -> None:
         super().__init__()
+        self.stage = stage
         self.methods = nn.ModuleList()
         for index, knobs in enumerate(stage.objectives):
             with pointing(f"{pointer}/objectives/{index}"):
@@ -49,6 +79,7 @@ class Objectives(nn.Module):
         taps_of_teacher = zip(*(m.teacher_taps for m in methods), strict=True)
         self.student_taps: tuple[Tap, ...] = tuple(t for m in methods for t in m.student_taps)
         self.teacher_taps = tuple(tuple(t for taps in of for t in taps) for of in taps_of_teacher)
+        self.student_read = any(m.student_logits or m.student_taps for m in methods)
         self.student_logits = any(m.student_logits for m in methods)
         self.teacher_logits = any(m.teacher_logits for m in methods)
 
@@ -59,11 +90,17 @@ class Objectives(nn.Module):
         terms: dict[str, Tensor] = {}
         parts: list[Tensor] = []
         for method in self._methods():
-            weight = weight_at(method.knobs, progress)
+            weight = weight_at(method.knobs, progress, self.stage.epochs)
             for name, value in method(student, teachers, batch).items():
                 terms[_unused(name, terms)] = value.detach()
                 parts.append(weight * value)
         return Loss(sum(parts[1:], parts[0]), terms)
+
+    def inherit(self, earlier: "Sequence[Objectives]") -> None:
+        """Let every method take over what methods of earlier stages have learnt."""
+        taught = [m for objectives in earlier for m in objectives._methods()]
+        for method in self._methods():
+            method.inherit(taught)
 
     def batch_norm(self, asked: Literal["eval", "train"]) -> Literal["eval", "train"]:
         """Mode of a teacher's batch norms: what a method demands goes before what is asked."""

@@ -15,7 +15,7 @@ from kdcore.device import Device, Layout, open_device
 from kdcore.errors import RunError, pointing
 from kdcore.evaluate import Exam
 from kdcore.legs import Leg, plan_legs
-from kdcore.method import Setting
+from kdcore.method import METHODS, Setting
 from kdcore.networks.weights import load_network
 from kdcore.networks.zoo import build_network
 from kdcore.objectives import Objectives
@@ -36,7 +36,7 @@ class Prepared:
     network: Network
     exam: Exam | None
     split: SplitName
-    warning: str | None
+    warnings: tuple[str, ...]
 
 
 def prepare(spec: DistillRun, folder: Path) -> Prepared:
@@ -59,8 +59,8 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
     adapter = _adapter(network, data, device)
     image_1CHW = torch.zeros(1, data.channels, data.height, data.width, device=device.torch)
     probe = Probe("the student", student, network.num_classes, adapter(image_1CHW))
-    setting = _setting(spec, labels_N is not None, probe, teachers, image_1CHW)
-    legs, warning = plan_legs(spec, setting.labelled)
+    setting = _setting(spec, labels_N, training, probe, teachers, image_1CHW)
+    legs, no_baseline = plan_legs(spec, setting.labelled)
     _check(legs, setting)
     batch_size = spec.data.batch_size
     validation = Exam(data.train, held_out, batch_size, device.torch) if len(held_out) else None
@@ -76,8 +76,9 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
         device=device,
         seed=spec.seed,
     )
+    warnings = [w for w in (no_baseline, _missing_classes(data), _untrained(legs[0])) if w]
     split: SplitName = "test" if test else "validation" if validation else "none"
-    return Prepared(course, network, test or validation, split, warning)
+    return Prepared(course, network, test or validation, split, tuple(warnings))
 
 
 def _load_data(spec: DistillRun, folder: Path) -> ImageData:
@@ -155,7 +156,8 @@ def _placed(network: nn.Module, device: Device) -> nn.Module:
 
 def _setting(
     spec: DistillRun,
-    labelled: bool,
+    labels_N: torch.Tensor | None,
+    training_N: torch.Tensor,
     student: Probe,
     teachers: Sequence[Teacher],
     image_1CHW: torch.Tensor,
@@ -167,7 +169,10 @@ def _setting(
         ),
         weights=tuple(t.weight for t in teachers),
         ensemble=spec.ensemble,
-        labelled=labelled,
+        batch_size=min(spec.data.batch_size, len(training_N)),
+        training_N=training_N,
+        labels_N=labels_N,
+        labelled=labels_N is not None,
     )
 
 
@@ -176,3 +181,20 @@ def _check(legs: Sequence[Leg], setting: Setting) -> None:
     for leg in legs:
         for index, stage in enumerate(leg.stages):
             Objectives(stage, setting, f"/stages/{index}")
+
+
+def _missing_classes(data: ImageData) -> str | None:
+    """A warning where classes have no training image, as the first so many of a sorted set do."""
+    if data.train.labels_N is None or data.num_classes is None:
+        return None
+    missing = data.num_classes - len(torch.unique(data.train.labels_N))
+    if not missing:
+        return None
+    return f"{missing} of {data.num_classes} classes have no image among those trained on"
+
+
+def _untrained(leg: Leg) -> str | None:
+    """A warning where no stage reads the student's logits: its classifier learns nothing."""
+    if any(METHODS[type(o)].student_logits for stage in leg.stages for o in stage.objectives):
+        return None
+    return "no objective reads the logits: the classifier stays as it began; add hard_target or kd"

@@ -19,7 +19,7 @@ from kdcore.optim import (
     set_learning_rate,
 )
 from kdcore.spec.parts import Stage
-from kdcore.taps import Tapped
+from kdcore.taps import Outputs, Tapped
 from kdcore.teachers import Lesson, Teacher
 
 
@@ -39,6 +39,7 @@ class StageRun:
         device: Device,
         steps_per_epoch: int,
         pointer: str = "",
+        earlier: Sequence[Objectives] = (),
     ) -> None:
         self.stage = stage
         self.steps = stage.epochs * steps_per_epoch
@@ -47,13 +48,14 @@ class StageRun:
         self._device = device
         self._adapter = adapter
         self._student = student
-        self._objectives = Objectives(stage, setting, pointer).to(device.torch)
-        self.reads_logits = self._objectives.student_logits
+        self.objectives = Objectives(stage, setting, pointer).to(device.torch)
+        self.objectives.inherit(earlier)
+        self.reads_logits = self.objectives.student_logits
         self._tapped = Tapped(
-            student, self._objectives.student_taps, logits=self.reads_logits, name="the student"
+            student, self.objectives.student_taps, logits=self.reads_logits, name="the student"
         )
-        self._lesson = Lesson(teachers, self._objectives)
-        named = {"student": student, "method": self._objectives}
+        self._lesson = Lesson(teachers, self.objectives)
+        named = {"student": student, "method": self.objectives}
         self._parameters = {
             f"{owner}.{name}": parameter
             for owner, module in named.items()
@@ -72,7 +74,7 @@ class StageRun:
     def train_mode(self) -> None:
         """Student and methods in training mode."""
         self._student.train()
-        self._objectives.train()
+        self.objectives.train()
 
     def rate(self, step: int) -> float:
         """The learning rate of the stage's step `step`, from 0."""
@@ -98,7 +100,7 @@ class StageRun:
     def validation_loss(self, batches: Iterable[Batch]) -> float:
         """Mean loss in evaluation mode, with the weights of the stage's end."""
         self._student.eval()
-        self._objectives.eval()
+        self.objectives.eval()
         total, count = torch.zeros((), dtype=torch.float64), 0
         with torch.no_grad():
             for batch in batches:
@@ -109,7 +111,7 @@ class StageRun:
 
     def tensors(self) -> dict[str, Tensor]:
         """State of methods and optimizer, for a checkpoint."""
-        methods = {f"method/{k}": v for k, v in self._objectives.state_dict().items()}
+        methods = {f"method/{k}": v for k, v in self.objectives.state_dict().items()}
         optimizer = optimizer_tensors(self._optimizer, self._parameters)
         return {**methods, **{f"optimizer/{k}": v for k, v in optimizer.items()}}
 
@@ -119,7 +121,7 @@ class StageRun:
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Put back what `tensors` and `facts` gave."""
-        self._objectives.load_state_dict(within(tensors, "method/"))
+        self.objectives.load_state_dict(within(tensors, "method/"))
         restore_optimizer(self._optimizer, self._parameters, within(tensors, "optimizer/"))
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(dict(facts))
@@ -127,8 +129,10 @@ class StageRun:
     def _loss(self, batch: Batch, progress: float) -> Loss:
         with self._device.autocast():
             lesson = self._lesson(batch.images_BCHW)
-            student = self._tapped(self._adapter(batch.images_BCHW))
-            loss: Loss = self._objectives(student, lesson, batch, progress)
+            student = Outputs(None)
+            if self.objectives.student_read:
+                student = self._tapped(self._adapter(batch.images_BCHW))
+            loss: Loss = self.objectives(student, lesson, batch, progress)
         return loss
 
 

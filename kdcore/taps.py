@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from kdcore.errors import RunError
-from kdcore.spec.methods import Tap
+from kdcore.spec.knobs.base import Tap
 
 _GATES = (nn.MultiheadAttention, nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin)
 

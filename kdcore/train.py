@@ -15,6 +15,7 @@ from kdcore.events import EventLog, LegName
 from kdcore.legs import Leg
 from kdcore.meter import Meter, Pace
 from kdcore.method import Setting
+from kdcore.objectives import Objectives
 from kdcore.seeds import derive_seed, seed_everything
 from kdcore.spec.events import Exit, Phase
 from kdcore.stage import StageRun
@@ -61,6 +62,7 @@ class Trainer:
         self._stop = stop
         self._saved_s = time.monotonic()
         self._waiting: Snapshot | None = None
+        self._taught: list[Objectives] = []
         steps = sum(leg.epochs for leg in course.legs) * course.loader.steps_per_epoch
         self._pace = Pace(steps, course.loader.batch_size)
 
@@ -83,6 +85,7 @@ class Trainer:
 
     def _run_leg(self, leg: Leg) -> None:
         state, student = self._state, self._course.student()
+        self._taught = []
         if self._waiting is None:
             state.position, state.best = Position(leg.name), None
         while True:
@@ -100,6 +103,10 @@ class Trainer:
 
     def _run_stage(self, leg: Leg, student: nn.Module) -> None:
         course, index = self._course, self._state.position.stage
+        # After a resume, earlier stages' methods stand in untrained: the checkpoint has what was
+        # taken over from them.
+        for missed in range(len(self._taught), index):
+            self._taught.append(Objectives(leg.stages[missed], course.setting, ""))
         seed_everything(derive_seed(course.seed, "stage", index))
         with StageRun(
             leg.stages[index],
@@ -110,12 +117,14 @@ class Trainer:
             course.device,
             course.loader.steps_per_epoch,
             f"/stages/{index}",
+            self._taught,
         ) as run:
             if self._waiting is not None:
                 restore_stage(self._waiting, student, run)
                 self._waiting = None
             while self._state.position.epoch < run.stage.epochs:
                 self._run_epoch(leg, student, run)
+            self._taught.append(run.objectives)
 
     def _run_epoch(self, leg: Leg, student: nn.Module, run: StageRun) -> None:
         position, loader = self._state.position, self._course.loader

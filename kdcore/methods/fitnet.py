@@ -24,10 +24,12 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.errors import RunError, pointing
+from kdcore.levels import Level
 from kdcore.method import Method, Setting, implements
 from kdcore.numerics import in_float32
 from kdcore.probe import Probe
-from kdcore.spec.methods import FitnetKnobs, Tap
+from kdcore.spec.knobs.base import Tap
+from kdcore.spec.knobs.maps import FitnetKnobs
 from kdcore.taps import Outputs
 
 
@@ -79,29 +81,28 @@ class Fitnet(Method[FitnetKnobs]):
     def __init__(self, knobs: FitnetKnobs, setting: Setting) -> None:
         super().__init__(knobs, setting)
         with pointing("/guided"):
-            self.guided = knobs.guided or setting.student.middle_activation()
-            guided_CHW = setting.student.shape(self.guided)
-        self.hints: list[Tap] = []
+            self.guided = _choose(knobs.guided, setting.student)
+        self.hints: list[Level] = []
         self.regressors = nn.ModuleList()
         for teacher in setting.teachers:
             with pointing("/hint"):
-                hint = knobs.hint or teacher.middle_activation()
-                hint_CHW = teacher.shape(hint)
-                _check_maps(setting.student, self.guided, guided_CHW, teacher, hint, hint_CHW)
-                act = teacher.nonlinearity(hint) or nn.Identity()
+                hint = _choose(knobs.hint, teacher)
+                _check_maps(setting.student, self.guided, teacher, hint)
+                act = teacher.nonlinearity(hint.tap) or nn.Identity()
             self.hints.append(hint)
-            self.regressors.append(nn.Sequential(make_regressor(guided_CHW, hint_CHW), act))
-        self.student_taps = (self.guided,)
-        self.teacher_taps = tuple((hint,) for hint in self.hints)
+            regressor = make_regressor(self.guided.shape, hint.shape)
+            self.regressors.append(nn.Sequential(regressor, act))
+        self.student_taps = (self.guided.tap,)
+        self.teacher_taps = tuple((hint.tap,) for hint in self.hints)
         self._shares = [w / sum(setting.weights) for w in setting.weights]
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
     ) -> dict[str, Tensor]:
         """The term `fitnet`."""
-        guided_BCHW = student.features[self.guided]
+        guided_BCHW = self.guided.read(student)
         losses = [
-            share * hint_loss(regressor(guided_BCHW), teacher.features[hint])
+            share * hint_loss(regressor(guided_BCHW), hint.read(teacher))
             for share, regressor, teacher, hint in zip(
                 self._shares, self.regressors, teachers, self.hints, strict=True
             )
@@ -109,19 +110,19 @@ class Fitnet(Method[FitnetKnobs]):
         return {"fitnet": torch.stack(losses).sum()}
 
 
-def _check_maps(
-    student: Probe,
-    guided: Tap,
-    guided_shape: tuple[int, ...],
-    teacher: Probe,
-    hint: Tap,
-    hint_shape: tuple[int, ...],
-) -> None:
-    if len(guided_shape) == len(hint_shape) == 3:
+def _choose(tap: Tap | None, probe: Probe) -> Level:
+    """The tap, or the level in the middle, where FitNets put hint and guided layer."""
+    if tap is not None:
+        return probe.level(tap)
+    levels = probe.levels()
+    return levels[(len(levels) - 1) // 2]
+
+
+def _check_maps(student: Probe, guided: Level, teacher: Probe, hint: Level) -> None:
+    if "vector" not in (guided.grid.layout, hint.grid.layout):
         return
     raise RunError(
         "feature_mismatch",
-        f"fitnet needs maps of channels, height and width, but {guided.module!r} of "
-        f"{student.name} has shape {guided_shape} and {hint.module!r} of {teacher.name} has "
-        f"{hint_shape} (without the batch)",
+        f"fitnet needs maps of channels, height and width, but {guided} of {student.name} or "
+        f"{hint} of {teacher.name} is a vector",
     )

@@ -18,7 +18,7 @@ from kdcore.data.batches import Batch
 from kdcore.errors import RunError
 from kdcore.method import Method, Setting, implements
 from kdcore.numerics import in_float32
-from kdcore.spec.methods import HardTargetKnobs
+from kdcore.spec.knobs.logits import HardTargetKnobs
 from kdcore.taps import Outputs
 
 

@@ -17,10 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from kdcore.data.batches import Batch
-from kdcore.errors import RunError
-from kdcore.method import Method, Setting, implements
+from kdcore.method import Method, Setting, check_classes, implements, logits_of
 from kdcore.numerics import ensemble_log_probs, in_float32
-from kdcore.spec.methods import KdKnobs
+from kdcore.spec.knobs.logits import KdKnobs
 from kdcore.taps import Outputs
 
 
@@ -45,21 +44,13 @@ class Kd(Method[KdKnobs]):
         super().__init__(knobs, setting)
         self._weights = setting.weights
         self._mean = setting.ensemble
-        classes = setting.student.num_classes
-        for teacher in setting.teachers:
-            if teacher.num_classes != classes:
-                raise RunError(
-                    "class_count_mismatch",
-                    f"kd compares class probabilities, but {teacher.name} knows "
-                    f"{teacher.num_classes} classes and {setting.student.name} {classes}",
-                )
+        check_classes(knobs.method, setting)
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
     ) -> dict[str, Tensor]:
         """The term `kd`."""
         assert student.logits_BK is not None
-        logits_BK = [t.logits_BK for t in teachers if t.logits_BK is not None]
         temperature = self.knobs.temperature
-        target_BK = ensemble_log_probs(logits_BK, self._weights, temperature, self._mean)
+        target_BK = ensemble_log_probs(logits_of(teachers), self._weights, temperature, self._mean)
         return {"kd": kd_loss(student.logits_BK, target_BK, temperature)}

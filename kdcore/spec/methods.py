@@ -1,68 +1,50 @@
-"""Every method's knobs, with defaults, ranges and descriptions; their union is an objective."""
+"""Every method's knobs in one table; their union is an objective, and what each one needs."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from kdcore.spec.part import Part
-
-Position = Literal["before_relu", "after"]
-
-
-class Tap(Part):
-    """A named place in a network whose activation a method reads."""
-
-    module: str = Field(min_length=1, description="Dotted module path, as in named_modules().")
-    position: Position = Field(
-        "after",
-        description="`after`: the module's output. `before_relu`: what enters this module, "
-        "which must be an activation, taken before it acts (in place or not).",
-    )
-    call: int = Field(
-        0, ge=0, description="Which call within one forward pass, for a module used several times."
-    )
-
-
-class Knobs(Part):
-    """What every objective has: a method and a weight, constant or linear over the stage."""
-
-    method: str
-    weight: float = Field(1.0, ge=0, description="Weight of this loss term at the stage's start.")
-    weight_end: float | None = Field(
-        None,
-        ge=0,
-        description="Weight at the stage's end, reached linearly over its steps; none: constant.",
-    )
-
-
-class HardTargetKnobs(Knobs):
-    """Cross-entropy on the labels, mean over the batch."""
-
-    method: Literal["hard_target"] = "hard_target"
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Mass moved to the other classes.")
-
-
-class KdKnobs(Knobs):
-    """Soft-label distillation (Hinton, Vinyals & Dean 2015): T^2 KL(teacher || student)."""
-
-    method: Literal["kd"] = "kd"
-    temperature: float = Field(4.0, gt=0, le=1000, description="Softmax temperature T.")
-
-
-class FitnetKnobs(Knobs):
-    """FitNets hints (Romero et al. 2014): regress the teacher's hint from the guided layer."""
-
-    method: Literal["fitnet"] = "fitnet"
-    guided: Tap | None = Field(
-        None, description="Student tap; none: the last activation of the middle resolution."
-    )
-    hint: Tap | None = Field(
-        None, description="Teacher tap; none: the last activation of the middle resolution."
-    )
-
+from kdcore.spec.knobs.base import Knobs
+from kdcore.spec.knobs.logits import (
+    DistKnobs,
+    DkdKnobs,
+    HardTargetKnobs,
+    KdKnobs,
+    StandardizedKdKnobs,
+)
+from kdcore.spec.knobs.maps import (
+    AbKnobs,
+    AtKnobs,
+    FitnetKnobs,
+    FspKnobs,
+    FtKnobs,
+    NstKnobs,
+    OverhaulKnobs,
+    ReviewkdKnobs,
+    VidKnobs,
+)
+from kdcore.spec.knobs.relations import CcKnobs, CrdKnobs, PktKnobs, RkdKnobs, SpKnobs
 
 Objective = Annotated[
-    HardTargetKnobs | KdKnobs | FitnetKnobs,
+    HardTargetKnobs
+    | KdKnobs
+    | FitnetKnobs
+    | AtKnobs
+    | FspKnobs
+    | OverhaulKnobs
+    | ReviewkdKnobs
+    | DkdKnobs
+    | DistKnobs
+    | StandardizedKdKnobs
+    | AbKnobs
+    | FtKnobs
+    | NstKnobs
+    | VidKnobs
+    | PktKnobs
+    | SpKnobs
+    | CcKnobs
+    | RkdKnobs
+    | CrdKnobs,
     Field(discriminator="method"),
 ]
 
@@ -70,8 +52,26 @@ KNOBS: dict[str, type[Knobs]] = {
     "hard_target": HardTargetKnobs,
     "kd": KdKnobs,
     "fitnet": FitnetKnobs,
+    "at": AtKnobs,
+    "fsp": FspKnobs,
+    "overhaul": OverhaulKnobs,
+    "reviewkd": ReviewkdKnobs,
+    "dkd": DkdKnobs,
+    "dist": DistKnobs,
+    "standardized_kd": StandardizedKdKnobs,
+    "ab": AbKnobs,
+    "ft": FtKnobs,
+    "nst": NstKnobs,
+    "vid": VidKnobs,
+    "pkt": PktKnobs,
+    "sp": SpKnobs,
+    "cc": CcKnobs,
+    "rkd": RkdKnobs,
+    "crd": CrdKnobs,
 }
 
-NEEDS_LABELS = frozenset({"hard_target"})
-NEEDS_TEACHER = frozenset({"kd", "fitnet"})
-NEEDS_SAME_CLASSES = frozenset({"kd"})
+NEEDS_LABELS = frozenset({"hard_target", "dkd"})
+NEEDS_TEACHER = frozenset(KNOBS) - {"hard_target"}
+NEEDS_SAME_CLASSES = frozenset({"kd", "dkd", "dist", "standardized_kd"})
+LEAST_CLASSES = {"dkd": 3}  # with two there is but one other class: nothing among the others
+LEAST_BATCH = {"dist": 2, "sp": 2, "pkt": 2, "cc": 2, "rkd": 3, "crd": 2}  # relations need others

@@ -9,7 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from kdcore.spec.architectures import ARCHITECTURES
-from kdcore.spec.methods import NEEDS_LABELS, NEEDS_SAME_CLASSES, FitnetKnobs, Knobs, Tap
+from kdcore.spec.knobs.base import Knobs, Tap
+from kdcore.spec.knobs.maps import FitnetKnobs
+from kdcore.spec.methods import NEEDS_LABELS, NEEDS_SAME_CLASSES
 from kdcore.spec.result import InspectDatasetResult
 from kdcore.spec.run import Network
 from store.errors import Invalid, NotReady

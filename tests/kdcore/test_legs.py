@@ -21,7 +21,8 @@ def test_the_baseline_trains_all_epochs_on_labels_with_the_last_optimizer() -> N
     assert only.schedule == student.stages[1].schedule
     (knobs,) = only.objectives
     assert knobs.model_dump() == {
-        "method": "hard_target", "weight": 1.0, "weight_end": None, "label_smoothing": 0.1
+        "method": "hard_target", "weight": 1.0, "weight_end": None, "warmup_epochs": 0.0,
+            "label_smoothing": 0.1,
     }  # fmt: skip
 
 

@@ -10,7 +10,9 @@ from kdcore.data.batches import Batch
 from kdcore.errors import RunError
 from kdcore.method import METHODS, Setting
 from kdcore.objectives import Objectives, weight_at
-from kdcore.spec.methods import KNOBS, KdKnobs, Knobs
+from kdcore.spec.knobs.base import Knobs
+from kdcore.spec.knobs.logits import KdKnobs
+from kdcore.spec.methods import KNOBS
 from kdcore.taps import Outputs
 from tests.kdcore.tiny import FITNET, HARD, KD, Traps, make_spec, parse, probe, stage
 
@@ -27,9 +29,14 @@ def test_every_knob_class_has_its_method() -> None:
 
 
 def test_weight_is_constant_or_linear_over_the_stage() -> None:
-    assert weight_at(Knobs(method="x", weight=2.0), 0.7) == 2.0
+    assert weight_at(Knobs(method="x", weight=2.0), 0.7, 5) == 2.0
     falling = Knobs(method="x", weight=4.0, weight_end=1.0)
-    assert [weight_at(falling, p) for p in (0.0, 0.5, 1.0)] == [4.0, 2.5, 1.0]
+    assert [weight_at(falling, p, 5) for p in (0.0, 0.5, 1.0)] == [4.0, 2.5, 1.0]
+
+
+def test_weight_warms_up_over_epochs_from_zero() -> None:
+    rising = Knobs(method="x", weight=3.0, warmup_epochs=2.0)
+    assert [weight_at(rising, p, 8) for p in (0.0, 0.125, 0.25, 1.0)] == [0.0, 1.5, 3.0, 3.0]
 
 
 def test_the_total_is_the_weighted_sum_and_the_terms_are_not_weighted() -> None:

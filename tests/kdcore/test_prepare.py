@@ -73,7 +73,7 @@ def test_labels_are_needed_for_hard_target_alone(tmp_path: Path) -> None:
     assert caught.value.code == "dataset_without_labels"
     assert caught.value.pointer == "/stages/0/objectives/0"
     prepared = prepare(parse(make_spec(stages=[stage(KD)])), tmp_path)
-    assert len(prepared.course.legs) == 1 and prepared.warning
+    assert len(prepared.course.legs) == 1 and prepared.warnings
     assert prepared.network.num_classes == TEACHER.num_classes
 
 

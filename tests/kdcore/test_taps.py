@@ -6,7 +6,7 @@ from torch import nn
 
 from kdcore.errors import RunError
 from kdcore.networks.zoo import build_network
-from kdcore.spec.methods import Tap
+from kdcore.spec.knobs.base import Tap
 from kdcore.spec.run import Input, Network
 from kdcore.taps import Tapped, find_module, is_activation
 from tests.kdcore.tiny import Traps

@@ -8,7 +8,8 @@ from kdcore.data.batches import Batch
 from kdcore.errors import RunError
 from kdcore.method import Setting
 from kdcore.methods.fitnet import Fitnet, hint_loss, make_regressor
-from kdcore.spec.methods import FitnetKnobs, Tap
+from kdcore.spec.knobs.base import Tap
+from kdcore.spec.knobs.maps import FitnetKnobs
 from kdcore.taps import Outputs
 from tests.kdcore.tiny import Traps, golden, probe
 
@@ -71,7 +72,7 @@ def test_a_hint_before_its_relu_is_regressed_without_one() -> None:
 def test_several_teachers_have_a_regressor_each_and_count_by_weight() -> None:
     teachers = (probe(Traps(), "a"), probe(Traps(6), "b"))
     method = Fitnet(FitnetKnobs(), Setting(probe(Traps()), teachers, (3.0, 1.0)))
-    guided, (hint_a,), (hint_b,) = method.guided, *method.teacher_taps
+    (guided,), (hint_a,), (hint_b,) = method.student_taps, *method.teacher_taps
     student = Outputs(None, {guided: torch.rand(2, 4, 8, 8)})
     a, b = torch.rand(2, 4, 8, 8), torch.rand(2, 6, 8, 8)
     loss = method(student, [Outputs(None, {hint_a: a}), Outputs(None, {hint_b: b})], BATCH)
@@ -87,7 +88,7 @@ def test_what_is_no_map_is_refused_with_both_taps_and_shapes() -> None:
     with pytest.raises(RunError) as caught:
         Fitnet(knobs, Setting(probe(Traps()), (probe(Traps(), "t"),), (1.0,)))
     assert (caught.value.code, caught.value.pointer) == ("feature_mismatch", "/hint")
-    for named in ("'bn1' of the student", "(4, 8, 8)", "'head' of t", "(3,)"):
+    for named in ("'bn1' (4x8x8) of the student", "'head' (3x1x1) of t"):
         assert named in caught.value.message
 
 

@@ -9,7 +9,7 @@ from kdcore.data.batches import Batch
 from kdcore.errors import RunError
 from kdcore.method import Setting
 from kdcore.methods.hard_target import HardTarget, hard_target_loss
-from kdcore.spec.methods import HardTargetKnobs
+from kdcore.spec.knobs.logits import HardTargetKnobs
 from kdcore.taps import Outputs
 from tests.kdcore.tiny import Traps, probe
 

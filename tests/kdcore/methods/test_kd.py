@@ -8,7 +8,7 @@ from kdcore.data.batches import Batch
 from kdcore.errors import RunError
 from kdcore.method import Setting
 from kdcore.methods.kd import Kd, kd_loss
-from kdcore.spec.methods import KdKnobs
+from kdcore.spec.knobs.logits import KdKnobs
 from kdcore.taps import Outputs
 from tests.kdcore.tiny import Traps, golden, probe
 

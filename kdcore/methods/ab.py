@@ -1,0 +1,75 @@
+"""Activation boundaries (Heo et al. 2018, "Knowledge Transfer via Distillation of Activation
+Boundaries", eq. 4 and 5).
+
+    loss = 3/(1000 B) sum over levels i of n of 2^-(n-1-i) sum of
+           (x_s + m)^2 where teacher <= 0 and x_s > -m;  (x_s - m)^2 where teacher > 0 and x_s <= m
+
+x_s is the student's map before its ReLU behind a connector (1x1 convolution and batch norm), m the
+margin. What counts is on which side of zero a neuron is, not how far. The paper trains this alone
+in a first stage, then the labels (or kd) in a second.
+Departures from the paper: the constant 3/1000, of a widely used re-implementation, only scales; a
+student's map of another size is average-pooled to the smaller of both.
+
+B: batch, C: channels, H, W: height and width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kdcore.data.batches import Batch
+from kdcore.map_method import MapMethod, Pair, same_size
+from kdcore.method import Setting, implements
+from kdcore.numerics import in_float32
+from kdcore.probe import Probe
+from kdcore.spec.knobs.maps import AbKnobs
+
+SCALE = 3 / 1000
+
+
+@in_float32
+def boundary_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, margin: float) -> Tensor:
+    """Summed squared distance to the margin of what lies on the teacher's other side of it."""
+    below_BCHW = (student_BCHW + margin).square() * ((student_BCHW > -margin) & (teacher_BCHW <= 0))
+    above_BCHW = (student_BCHW - margin).square() * ((student_BCHW <= margin) & (teacher_BCHW > 0))
+    return (below_BCHW + above_BCHW).sum()
+
+
+@in_float32
+def boundaries_loss(
+    students: Sequence[Tensor], teachers: Sequence[Tensor], margin: float
+) -> list[Tensor]:
+    """Each level's weighted term, divided by the batch size; to be summed."""
+    scale = SCALE / len(students[0])
+    return [
+        boundary_loss(s, t, margin) * scale * 2.0 ** -(len(students) - 1 - index)
+        for index, (s, t) in enumerate(zip(students, teachers, strict=True))
+    ]
+
+
+@implements(AbKnobs)
+class Ab(MapMethod[AbKnobs]):
+    """Matches on which side of zero every neuron is, the deepest level counting most."""
+
+    position = "before_relu"
+
+    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+        return nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(own.grid.channels, theirs.grid.channels, 1, bias=False),
+                nn.BatchNorm2d(theirs.grid.channels),
+            )
+            for own, theirs in pairs
+        )
+
+    def compare(
+        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+    ) -> Tensor:
+        assert isinstance(part, nn.ModuleList)
+        sized = [
+            same_size(connector(s), t)
+            for connector, s, t in zip(part, students, teachers, strict=True)
+        ]
+        own, theirs = [s for s, _ in sized], [t for _, t in sized]
+        return torch.stack(boundaries_loss(own, theirs, self.knobs.margin)).sum()

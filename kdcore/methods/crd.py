@@ -1,0 +1,161 @@
+"""Contrastive representation distillation (Tian et al. 2020, eq. 10 to 18).
+
+    h(s, t) = g / (g + K/N),  g = exp(e_s^T e_t / T) / Z
+    loss = -mean over samples of (log h(own) + sum over negatives log(1 - h(negative)))
+
+with the student against the memory of the teacher's embeddings and the other way round, summed.
+e: linear embeddings of the maps' means, at length 1, both learnt; the memories hold every training
+sample's embedding as it last was (with momentum); Z is estimated once, from the first batch.
+Negatives are samples of other classes, or any others where there are no labels.
+Departures from the paper: one draw of K negatives serves a whole batch, so that the contrast is one
+matrix product; where K is not below the number of samples, all of them are the negatives.
+
+B: batch, C: channels, E: width of the embedding, K: negatives, N: training samples.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdcore.data.batches import Batch
+from kdcore.errors import RunError
+from kdcore.map_method import Pair, RelationMethod, embedding
+from kdcore.method import Setting, implements
+from kdcore.numerics import in_float32
+from kdcore.probe import Probe
+from kdcore.spec.knobs.relations import CrdKnobs
+
+EPSILON = 1e-7
+
+
+@in_float32
+def contrast_loss(own_B: Tensor, others_BK: Tensor, is_negative_BK: Tensor, samples: int) -> Tensor:
+    """Noise-contrastive loss of normalised scores g: own pairs against negatives, mean over B.
+
+    `samples`: N, the size of the noise's uniform distribution.
+    """
+    count_B = is_negative_BK.sum(1).clamp(min=1)
+    noise_B = count_B / samples
+    own_B = (own_B / (own_B + noise_B + EPSILON)).log()
+    others_BK = (noise_B[:, None] / (others_BK + noise_B[:, None] + EPSILON)).log()
+    return -(own_B + (others_BK * is_negative_BK).sum(1)).mean()
+
+
+class Contrast(nn.Module):
+    """Embeddings of both networks and the memory of each, for one teacher."""
+
+    memory_student_NE: Tensor
+    memory_teacher_NE: Tensor
+    scale_2: Tensor
+    row_S: Tensor
+    labels_N: Tensor | None
+
+    def __init__(self, student: int, teacher: int, knobs: CrdKnobs, setting: Setting) -> None:
+        super().__init__()
+        assert setting.training_N is not None
+        self.knobs = knobs
+        self.student = nn.Linear(student, knobs.embedding)
+        self.teacher = nn.Linear(teacher, knobs.embedding)
+        self.samples = len(setting.training_N)
+        for name in ("memory_student_NE", "memory_teacher_NE"):
+            start_NE = torch.randn(self.samples, knobs.embedding)
+            self.register_buffer(name, functional.normalize(start_NE, dim=1))
+        self.register_buffer("scale_2", torch.zeros(2))
+        row_S = torch.full((int(setting.training_N.max()) + 1,), -1)
+        row_S[setting.training_N] = torch.arange(self.samples)
+        self.register_buffer("row_S", row_S, persistent=False)
+        labels_N = None if setting.labels_N is None else setting.labels_N[setting.training_N]
+        self.register_buffer("labels_N", labels_N, persistent=False)
+
+    def forward(self, student_BC: Tensor, teacher_BC: Tensor, batch: Batch) -> Tensor:
+        """Both contrasts summed; while training, the memories take the batch in."""
+        student_BE = functional.normalize(self.student(student_BC).float(), dim=1)
+        teacher_BE = functional.normalize(self.teacher(teacher_BC).float(), dim=1)
+        if not self.training:  # held-out samples are in no memory: each is its own
+            return self._both(student_BE, teacher_BE, teacher_BE, student_BE, batch.labels_B, None)
+        row_B = self.row_S[batch.index_B]
+        own_teacher_BE = self.memory_teacher_NE[row_B]
+        own_student_BE = self.memory_student_NE[row_B]
+        labels_B = None if self.labels_N is None else self.labels_N[row_B]
+        loss = self._both(student_BE, teacher_BE, own_teacher_BE, own_student_BE, labels_B, row_B)
+        self._remember(row_B, student_BE.detach(), teacher_BE.detach())
+        return loss
+
+    def _both(
+        self,
+        student_BE: Tensor,
+        teacher_BE: Tensor,
+        own_teacher_BE: Tensor,
+        own_student_BE: Tensor,
+        labels_B: Tensor | None,
+        row_B: Tensor | None,
+    ) -> Tensor:
+        drawn_K = self._draw(student_BE.device)
+        is_negative_BK = self._negatives(drawn_K, labels_B, row_B, len(student_BE))
+        sides = (
+            (student_BE, own_teacher_BE, self.memory_teacher_NE),
+            (teacher_BE, own_student_BE, self.memory_student_NE),
+        )
+        losses = []
+        for side, (anchor_BE, own_BE, memory_NE) in enumerate(sides):
+            own_B = torch.exp((anchor_BE * own_BE).sum(1) / self.knobs.temperature)
+            negatives_KE = memory_NE[drawn_K]
+            others_BK = torch.exp(anchor_BE @ negatives_KE.T / self.knobs.temperature)
+            scale = self._scale(side, own_B, others_BK)
+            loss = contrast_loss(own_B / scale, others_BK / scale, is_negative_BK, self.samples)
+            losses.append(loss)
+        return losses[0] + losses[1]
+
+    def _draw(self, device: torch.device) -> Tensor:
+        if self.knobs.negatives >= self.samples:
+            return torch.arange(self.samples, device=device)
+        return torch.randint(self.samples, (self.knobs.negatives,)).to(device)
+
+    def _negatives(
+        self, drawn_K: Tensor, labels_B: Tensor | None, row_B: Tensor | None, count: int
+    ) -> Tensor:
+        """Which of the drawn samples count against which of the batch."""
+        if labels_B is not None and self.labels_N is not None:
+            return self.labels_N[drawn_K][None] != labels_B[:, None]
+        if row_B is not None:
+            return drawn_K[None] != row_B[:, None]
+        return torch.ones(count, len(drawn_K), dtype=torch.bool, device=drawn_K.device)
+
+    def _scale(self, side: int, own_B: Tensor, others_BK: Tensor) -> Tensor:
+        """Z, set once: the mean score times N."""
+        if self.training:
+            scores = torch.cat((own_B.detach(), others_BK.detach().flatten()))
+            first = scores.mean() * self.samples
+            self.scale_2[side] = torch.where(self.scale_2[side] == 0, first, self.scale_2[side])
+        return torch.where(self.scale_2[side] == 0, float(self.samples), self.scale_2[side])
+
+    def _remember(self, row_B: Tensor, student_BE: Tensor, teacher_BE: Tensor) -> None:
+        momentum = self.knobs.momentum
+        for memory_NE, fresh_BE in (
+            (self.memory_student_NE, student_BE),
+            (self.memory_teacher_NE, teacher_BE),
+        ):
+            mixed_BE = momentum * memory_NE[row_B] + (1 - momentum) * fresh_BE
+            memory_NE[row_B] = functional.normalize(mixed_BE, dim=1)
+
+
+@implements(CrdKnobs)
+class Crd(RelationMethod[CrdKnobs]):
+    """Tells every sample's pair of embeddings from pairs of different samples.
+
+    Raises RunError `batch_too_small`, `too_few_samples`.
+    """
+
+    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+        if setting.training_N is None or len(setting.training_N) < 2:
+            raise RunError("too_few_samples", "crd tells training samples apart: it needs several")
+        (own, theirs) = pairs[-1]
+        return Contrast(own.grid.channels, theirs.grid.channels, self.knobs, setting)
+
+    def compare(
+        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+    ) -> Tensor:
+        loss: Tensor = part(embedding(students[-1]), embedding(teachers[-1]), batch)
+        return loss

@@ -1,0 +1,74 @@
+"""DIST, knowledge distillation from a stronger teacher (Huang et al. 2022, eq. 8 to 10).
+
+    loss = T^2 (beta mean over samples (1 - rho(p_s, p_t)) + gamma mean over classes (1 - rho))
+
+rho is Pearson's correlation: between the class probabilities of one sample (relations between
+classes) and, for one class, along the batch (relations within the class), at temperature T.
+Several teachers: the mean of their class probabilities at temperature T.
+Departures from the paper: none.
+
+B: batch, K: classes.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional
+
+from kdcore.data.batches import Batch
+from kdcore.method import Method, Setting, check_batch, check_classes, implements, logits_of
+from kdcore.numerics import ensemble_log_probs, in_float32
+from kdcore.spec.knobs.logits import DistKnobs
+from kdcore.taps import Outputs
+
+EPSILON = 1e-8
+
+
+@in_float32
+def dist_loss(
+    student_BK: Tensor,
+    teacher_log_probs_BK: Tensor,
+    temperature: float,
+    beta: float,
+    gamma: float,
+) -> Tensor:
+    """T^2 (beta (1 - correlation between classes) + gamma (1 - correlation within a class)).
+
+    `student_BK` are logits, `teacher_log_probs_BK` log-probabilities at the same temperature.
+    """
+    student_BK = functional.softmax(student_BK / temperature, dim=1)
+    teacher_BK = teacher_log_probs_BK.exp()
+    between = _unlike(student_BK, teacher_BK)
+    within = _unlike(student_BK.T, teacher_BK.T)
+    return (beta * between + gamma * within) * temperature**2
+
+
+def _unlike(a: Tensor, b: Tensor) -> Tensor:
+    """1 - Pearson's correlation along the second dimension, mean over the first."""
+    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
+    return 1 - functional.cosine_similarity(a, b, dim=1, eps=EPSILON).mean()
+
+
+@implements(DistKnobs)
+class Dist(Method[DistKnobs]):
+    """Keeps correlations in place of probabilities.
+
+    Raises RunError `class_count_mismatch`, `batch_too_small`.
+    """
+
+    def __init__(self, knobs: DistKnobs, setting: Setting) -> None:
+        super().__init__(knobs, setting)
+        self._weights, self._mean = setting.weights, setting.ensemble
+        check_classes(knobs.method, setting)
+        check_batch(knobs.method, setting)
+
+    def forward(
+        self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
+    ) -> dict[str, Tensor]:
+        """The term `dist`."""
+        assert student.logits_BK is not None
+        k = self.knobs
+        target_BK = ensemble_log_probs(
+            logits_of(teachers), self._weights, k.temperature, self._mean
+        )
+        return {"dist": dist_loss(student.logits_BK, target_BK, k.temperature, k.beta, k.gamma)}

@@ -1,0 +1,97 @@
+"""Decoupled knowledge distillation (Zhao et al. 2022, eq. 7).
+
+    loss = T^2 (alpha KL(b_t || b_s) + beta KL(q_t || q_s))
+
+b: the binary distribution of the label's class against all others; q: the softmax among the others
+alone; both at temperature T, summed over classes, mean over the batch. Several teachers: the mean
+of their class probabilities at temperature T. Published weights: beta 2 to 8 by pair, with a linear
+warm-up over 20 of 240 epochs (`warmup_epochs`).
+Departures from the paper: all in log space: codes that take log(softmax) go to infinity.
+
+B: batch, K: classes.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kdcore.data.batches import Batch
+from kdcore.errors import RunError
+from kdcore.method import Method, Setting, check_classes, implements, logits_of
+from kdcore.numerics import ensemble_log_probs, in_float32
+from kdcore.spec.knobs.logits import DkdKnobs
+from kdcore.spec.methods import LEAST_CLASSES
+from kdcore.taps import Outputs
+
+
+@in_float32
+def dkd_loss(
+    student_BK: Tensor,
+    teacher_log_probs_BK: Tensor,
+    labels_B: Tensor,
+    temperature: float,
+    alpha: float,
+    beta: float,
+) -> Tensor:
+    """T^2 (alpha target-class part + beta other-classes part), mean over the batch.
+
+    `student_BK` are logits, `teacher_log_probs_BK` log-probabilities at the same temperature.
+    """
+    log_probs_BK = functional.log_softmax(student_BK / temperature, dim=1)
+    is_label_BK = functional.one_hot(labels_B, student_BK.shape[1]).bool()
+    student, teacher = (
+        _split(log_BK, is_label_BK) for log_BK in (log_probs_BK, teacher_log_probs_BK)
+    )
+    target = functional.kl_div(student[0], teacher[0], reduction="batchmean", log_target=True)
+    others = functional.kl_div(student[1], teacher[1], reduction="none", log_target=True)
+    others = others.masked_fill(is_label_BK, 0).sum() / len(labels_B)
+    return (alpha * target + beta * others) * temperature**2
+
+
+def _split(log_probs_BK: Tensor, is_label_BK: Tensor) -> tuple[Tensor, Tensor]:
+    """Log of (label's class, all others), binary_B2; log among the others, 0 at the label."""
+    label_B = log_probs_BK.masked_fill(~is_label_BK, 0).sum(1)
+    rest_BK = log_probs_BK.masked_fill(is_label_BK, -torch.inf)
+    others_B = torch.logsumexp(rest_BK, dim=1)
+    among_BK = (log_probs_BK - others_B[:, None]).masked_fill(is_label_BK, 0)
+    return torch.stack([label_B, others_B], dim=1), among_BK
+
+
+@implements(DkdKnobs)
+class Dkd(Method[DkdKnobs]):
+    """Learns the teachers' class probabilities, the label's class apart from the others.
+
+    Raises RunError `dataset_without_labels`, `class_count_mismatch`, `too_few_classes`.
+    """
+
+    def __init__(self, knobs: DkdKnobs, setting: Setting) -> None:
+        super().__init__(knobs, setting)
+        self._weights, self._mean = setting.weights, setting.ensemble
+        check_classes(knobs.method, setting)
+        if not setting.labelled:
+            raise RunError(
+                "dataset_without_labels",
+                "dkd splits the classes at the label, but the dataset has none; kd needs none",
+            )
+        if setting.student.num_classes < LEAST_CLASSES[knobs.method]:
+            raise RunError(
+                "too_few_classes",
+                f"dkd compares the classes besides the label's: {setting.student.num_classes} "
+                "classes leave nothing to compare; use kd",
+            )
+
+    def forward(
+        self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
+    ) -> dict[str, Tensor]:
+        """The term `dkd`."""
+        assert student.logits_BK is not None and batch.labels_B is not None
+        k = self.knobs
+        target_BK = ensemble_log_probs(
+            logits_of(teachers), self._weights, k.temperature, self._mean
+        )
+        loss = dkd_loss(
+            student.logits_BK, target_BK, batch.labels_B, k.temperature, k.alpha, k.beta
+        )
+        return {"dkd": loss}

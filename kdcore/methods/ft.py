@@ -1,0 +1,164 @@
+"""Factor transfer (Kim et al. 2018, "Paraphrasing Complex Network", eq. 1 to 4).
+
+    paraphraser: reconstruction = mean (t - decode(encode(t)))^2
+    transfer:    loss = sum over levels of mean | f_t/|f_t|_2 - f_s/|f_s|_2 |
+
+f_t = encode(t) is the teacher's factor, f_s = translate(s) the student's, flattened. The paper
+trains the paraphraser first, without labels and without the student: a stage of `part:
+paraphraser` does. A later stage's `ft` with the same teacher taps takes it over and leaves it as it
+is; without such a stage the paraphraser learns beside the translator, from the reconstruction
+alone, and the term `ft_reconstruction` is added.
+Departures from the paper: a mean in place of a sum of the differences; of two sizes the larger is
+average-pooled. `power`: with one, factors are first reduced to the channels' mean of powers, as a
+widely used re-implementation has it; the method does not use it.
+
+B: batch, C: channels, H, W: height and width.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdcore.data.batches import Batch
+from kdcore.map_method import MapMethod, Pair, same_size
+from kdcore.method import Method, Setting, implements
+from kdcore.numerics import in_float32
+from kdcore.probe import Probe
+from kdcore.spec.knobs.base import Knobs
+from kdcore.spec.knobs.maps import FtKnobs
+from kdcore.taps import Outputs
+
+SLOPE = 0.1
+
+
+@in_float32
+def factor_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, power: float | None = None) -> Tensor:
+    """Mean absolute difference of the factors at length 1, over batch and entries."""
+    student_BCHW, teacher_BCHW = same_size(student_BCHW, teacher_BCHW)
+    difference_BX = _factor(student_BCHW, power) - _factor(teacher_BCHW, power)
+    return difference_BX.abs().mean()
+
+
+def _factor(x_BCHW: Tensor, power: float | None) -> Tensor:
+    if power is not None:
+        x_BCHW = x_BCHW.abs().pow(power).mean(1, keepdim=True)
+    return functional.normalize(x_BCHW.flatten(1), dim=1)
+
+
+@in_float32
+def reconstruction_loss(rebuilt_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
+    """Mean squared error over batch, channels and positions."""
+    return functional.mse_loss(rebuilt_BCHW, teacher_BCHW)
+
+
+def _convolutions(*channels: int) -> nn.Sequential:
+    """3x3 convolutions with batch norm and leaky ReLU."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(channels):
+        convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(outputs), nn.LeakyReLU(SLOPE)]
+    return nn.Sequential(*layers)
+
+
+class Paraphraser(nn.Module):
+    """An autoencoder of one teacher map whose middle is the factor."""
+
+    def __init__(self, teacher: int, factor: int) -> None:
+        super().__init__()
+        self.encoder = _convolutions(teacher, teacher, factor, factor)
+        self.decoder = _convolutions(factor, factor, teacher, teacher)[:-1]
+
+    def reconstruction(self, teacher_BCHW: Tensor) -> Tensor:
+        """The loss it learns from."""
+        return reconstruction_loss(self.decoder(self.encoder(teacher_BCHW)), teacher_BCHW)
+
+
+class Factors(nn.Module):
+    """One level's paraphraser and, for the transfer, the student's translator."""
+
+    def __init__(self, student: int, teacher: int, rate: float, translates: bool) -> None:
+        super().__init__()
+        factor = max(1, round(teacher * rate))
+        self.paraphraser = Paraphraser(teacher, factor)
+        self.translator = _convolutions(student, student, factor, factor) if translates else None
+
+
+@implements(FtKnobs)
+class Ft(MapMethod[FtKnobs]):
+    """Matches the student's factors with the paraphrased teacher's, or trains the paraphraser."""
+
+    def __init__(self, knobs: FtKnobs, setting: Setting) -> None:
+        super().__init__(knobs, setting)
+        self._alone = knobs.part == "paraphraser"
+        self._taught = False
+        if self._alone:
+            self.student_taps = ()
+
+    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+        translates = self.knobs.part == "transfer"
+        return nn.ModuleList(
+            Factors(own.grid.channels, theirs.grid.channels, self.knobs.rate, translates)
+            for own, theirs in pairs
+        )
+
+    def inherit(self, earlier: Sequence[Method[Knobs]]) -> None:
+        """Take over the paraphrasers of a stage that trained them on the same taps."""
+        taught = [
+            m
+            for m in earlier
+            if isinstance(m, Ft)
+            and m.knobs.part == "paraphraser"
+            and m.teacher_taps == self.teacher_taps
+            and m.knobs.rate == self.knobs.rate
+        ]
+        if self._alone or not taught:
+            return
+        self._taught = True
+        for mine, theirs in zip(self._factors(), taught[-1]._factors(), strict=True):
+            mine.paraphraser.load_state_dict(theirs.paraphraser.state_dict())
+            mine.paraphraser.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Ft":
+        """As any module, but a paraphraser that was taken over stays in evaluation mode."""
+        super().train(mode)
+        for factors in self._factors() if self._taught else ():
+            factors.paraphraser.eval()
+        return self
+
+    def forward(
+        self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
+    ) -> dict[str, Tensor]:
+        """The term `ft`, and `ft_reconstruction` while the paraphraser learns."""
+        terms: dict[str, Tensor] = {}
+        if not self._taught:
+            terms["ft_reconstruction"] = self._weighted(
+                [self._reconstruct(n, teacher) for n, teacher in enumerate(teachers)]
+            )
+        return terms if self._alone else super().forward(student, teachers, batch) | terms
+
+    def compare(
+        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+    ) -> Tensor:
+        losses = []
+        for level, s, t in zip(_levels(part), students, teachers, strict=True):
+            assert level.translator is not None
+            s, t = same_size(s, t)
+            # The reconstruction alone shapes the paraphraser.
+            losses.append(factor_loss(level.translator(s), level.paraphraser.encoder(t).detach()))
+        return torch.stack(losses).sum()
+
+    def _reconstruct(self, number: int, teacher: Outputs) -> Tensor:
+        maps = [level.read(teacher) for _, level in self.pairs[number]]
+        levels = _levels(self.parts[number])
+        losses = [x.paraphraser.reconstruction(t) for x, t in zip(levels, maps, strict=True)]
+        return torch.stack(losses).sum()
+
+    def _factors(self) -> list[Factors]:
+        return _levels(self.parts)
+
+
+def _levels(part: nn.Module) -> list[Factors]:
+    return [m for m in part.modules() if isinstance(m, Factors)]

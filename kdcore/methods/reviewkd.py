@@ -1,0 +1,113 @@
+"""Knowledge Review (Chen et al. 2021, "Distilling Knowledge via Knowledge Review").
+
+From the deepest student level to the shallowest, each is fused with what the deeper ones gave
+(ABF, section 3.3: a 1x1 convolution to a middle width, the deeper result upsampled, two attention
+maps that mix both, a 3x3 convolution to the teacher's channels) and compared with the teacher's
+level by the hierarchical context loss (HCL, section 3.4: mean squared errors at full size and
+pooled to 4, 2 and 1, weighing 1, 1/2, 1/4, 1/8, divided by the weights' sum). Summed over levels;
+the pooled embedding is one more, the deepest. Default taps are read before the ReLU, untouched.
+Departures from the paper: maps need not be square: a pooled size is dropped where the shorter side
+is not above it; a level's output has its teacher level's own size.
+
+B: batch, C: channels, M: middle width, H, W: height and width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdcore.data.batches import Batch
+from kdcore.map_method import MapMethod, Pair, embedding
+from kdcore.method import Setting, implements
+from kdcore.numerics import in_float32
+from kdcore.probe import Probe
+from kdcore.spec.knobs.maps import ReviewkdKnobs
+
+POOLED_SIZES = (4, 2, 1)
+WIDEST_MIDDLE = 512
+
+
+@in_float32
+def hierarchical_context_loss(student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
+    """HCL of one level: weighted mean of mean squared errors at full and at pooled sizes."""
+    loss = functional.mse_loss(student_BCHW, teacher_BCHW)
+    total, weight = 1.0, 1.0
+    for size in POOLED_SIZES:
+        if size >= min(student_BCHW.shape[2:]):
+            continue
+        weight /= 2
+        loss = loss + weight * functional.mse_loss(
+            functional.adaptive_avg_pool2d(student_BCHW, size),
+            functional.adaptive_avg_pool2d(teacher_BCHW, size),
+        )
+        total += weight
+    return loss / total
+
+
+class Fusion(nn.Module):
+    """Attention-based fusion of a student level with the result of the deeper levels.
+
+    `forward` gives the map for the teacher, output_BCHW, and the one for the next shallower level,
+    fused_BMHW. The deepest level has nothing to fuse, and no attention.
+    """
+
+    def __init__(self, student: int, middle: int, teacher: int, deepest: bool) -> None:
+        super().__init__()
+        self.reduce = nn.Sequential(
+            nn.Conv2d(student, middle, 1, bias=False), nn.BatchNorm2d(middle)
+        )
+        self.attention = (
+            None if deepest else nn.Sequential(nn.Conv2d(2 * middle, 2, 1), nn.Sigmoid())
+        )
+        self.expand = nn.Sequential(
+            nn.Conv2d(middle, teacher, 3, padding=1, bias=False), nn.BatchNorm2d(teacher)
+        )
+        for module in (*self.reduce, *self.expand):
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, a=1)
+
+    def forward(
+        self, student_BCHW: Tensor, deeper_BMHW: Tensor | None, size: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """`size`: height and width of the teacher's level, which the output gets."""
+        own_BMHW: Tensor = self.reduce(student_BCHW)
+        if self.attention is not None:
+            assert deeper_BMHW is not None
+            deeper_BMHW = functional.interpolate(deeper_BMHW, own_BMHW.shape[2:], mode="nearest")
+            mix_B2HW = self.attention(torch.cat((own_BMHW, deeper_BMHW), 1))
+            own_BMHW = own_BMHW * mix_B2HW[:, :1] + deeper_BMHW * mix_B2HW[:, 1:]
+        if own_BMHW.shape[2:] != torch.Size(size):
+            own_BMHW = functional.interpolate(own_BMHW, tuple(size), mode="nearest")
+        return self.expand(own_BMHW), own_BMHW
+
+
+@implements(ReviewkdKnobs)
+class Reviewkd(MapMethod[ReviewkdKnobs]):
+    """Every student level, with all deeper ones, learns the teacher's level."""
+
+    position = "before_relu"
+
+    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+        deepest_own, deepest_theirs = (level.grid.channels for level in pairs[-1])
+        middle = self.knobs.middle_width or min(WIDEST_MIDDLE, deepest_own)
+        channels = [(own.grid.channels, theirs.grid.channels) for own, theirs in pairs]
+        channels.append((deepest_own, deepest_theirs))  # the pooled level
+        return nn.ModuleList(
+            Fusion(own, middle, theirs, deepest=index == len(channels) - 1)
+            for index, (own, theirs) in enumerate(channels)
+        )
+
+    def compare(
+        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+    ) -> Tensor:
+        assert isinstance(part, nn.ModuleList)
+        own = [*students, embedding(functional.relu(students[-1]))[:, :, None, None]]
+        theirs = [*teachers, embedding(functional.relu(teachers[-1]))[:, :, None, None]]
+        loss = torch.zeros((), device=own[0].device)
+        fused: Tensor | None = None
+        for fusion, s, t in reversed(list(zip(part, own, theirs, strict=True))):
+            output, fused = fusion(s, fused, t.shape[2:])
+            loss = loss + hierarchical_context_loss(output, t)
+        return loss

@@ -1,0 +1,65 @@
+"""What all knobs share: taps, weights and their course over a stage."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from kdcore.spec.part import Part
+
+Position = Literal["before_relu", "after"]
+
+
+class Tap(Part):
+    """A named place in a network whose activation a method reads."""
+
+    module: str = Field(min_length=1, description="Dotted module path, as in named_modules().")
+    position: Position = Field(
+        "after",
+        description="`after`: the module's output. `before_relu`: what enters this module, "
+        "which must be an activation, taken before it acts (in place or not).",
+    )
+    call: int = Field(
+        0, ge=0, description="Which call within one forward pass, for a module used several times."
+    )
+
+
+class Knobs(Part):
+    """What every objective has: a method and a weight, constant or along the stage."""
+
+    method: str
+    weight: float = Field(1.0, ge=0, description="Weight of this loss term.")
+    weight_end: float | None = Field(
+        None,
+        ge=0,
+        description="Weight at the stage's end, reached linearly over its steps; none: constant.",
+    )
+    warmup_epochs: float = Field(
+        0.0, ge=0, description="The weight rises linearly from 0 over so many epochs."
+    )
+
+
+class MapKnobs(Knobs):
+    """What every method has that reads maps of both networks, level by level."""
+
+    levels: int = Field(
+        4,
+        ge=1,
+        le=16,
+        description="Without taps: how many levels at most, counted from the deepest; a level is "
+        "the last activation of one resolution.",
+    )
+    student_taps: tuple[Tap, ...] | None = Field(
+        None, min_length=1, description="Places in the student, shallow to deep; none: its levels."
+    )
+    teacher_taps: tuple[Tap, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Places in each teacher, one for each of the student's; none: its levels.",
+    )
+
+    @model_validator(mode="after")
+    def _as_many(self) -> "MapKnobs":
+        given = (self.student_taps, self.teacher_taps)
+        if given[0] is not None and given[1] is not None and len(given[0]) != len(given[1]):
+            raise ValueError(f"{len(given[0])} student_taps, but {len(given[1])} teacher_taps")
+        return self

@@ -1,0 +1,62 @@
+"""Knobs of the methods that compare relations between the samples of a batch."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from kdcore.spec.knobs.base import MapKnobs
+
+_WEIGHT = "Weight of this loss term."
+_LEVELS = "Without taps: how many levels at most, counted from the deepest."
+
+
+class SpKnobs(MapKnobs):
+    """Similarity preserving (Tung & Mori 2019): which samples look alike."""
+
+    method: Literal["sp"] = "sp"
+    weight: float = Field(3000.0, ge=0, description=_WEIGHT)
+    levels: int = Field(1, ge=1, le=16, description=_LEVELS)
+
+
+class PktKnobs(MapKnobs):
+    """Probabilistic knowledge transfer (Passalis & Tefas 2018): who is whose neighbour."""
+
+    method: Literal["pkt"] = "pkt"
+    weight: float = Field(30_000.0, ge=0, description=_WEIGHT)
+    levels: int = Field(1, ge=1, le=16, description=_LEVELS)
+
+
+class CcKnobs(MapKnobs):
+    """Correlation congruence (Peng et al. 2019): kernel correlations between samples.
+
+    `gaussian`: the paper's kernel matrix; `adjacent`: the product of neighbours' differences, as a
+    widely used re-implementation has it.
+    """
+
+    method: Literal["cc"] = "cc"
+    weight: float = Field(100.0, ge=0, description=_WEIGHT)
+    levels: int = Field(1, ge=1, le=16, description=_LEVELS)
+    kernel: Literal["gaussian", "adjacent"] = Field("gaussian", description="What is compared.")
+    gamma: float = Field(0.4, gt=0, description="Width of the Gaussian kernel.")
+    embedding: int = Field(128, ge=1, le=4096, description="Width both are projected to.")
+
+
+class RkdKnobs(MapKnobs):
+    """Relational KD (Park et al. 2019): distances and angles between samples."""
+
+    method: Literal["rkd"] = "rkd"
+    levels: int = Field(1, ge=1, le=16, description=_LEVELS)
+    distance: float = Field(25.0, ge=0, description="Weight of the distances.")
+    angle: float = Field(50.0, ge=0, description="Weight of the angles.")
+
+
+class CrdKnobs(MapKnobs):
+    """Contrastive representation distillation (Tian et al. 2020): tell samples apart together."""
+
+    method: Literal["crd"] = "crd"
+    weight: float = Field(0.8, ge=0, description=_WEIGHT)
+    levels: int = Field(1, ge=1, le=1, description="The deepest level only.")
+    embedding: int = Field(128, ge=1, le=4096, description="Width of the embedding.")
+    negatives: int = Field(16_384, ge=1, le=1_000_000, description="Negatives per sample.")
+    temperature: float = Field(0.07, gt=0, description="Softmax temperature of the contrast.")
+    momentum: float = Field(0.5, ge=0, lt=1, description="Of the memory of embeddings.")
