@@ -1,0 +1,152 @@
+"""What every method is worth: a student's accuracy after each, against the same from scratch.
+
+    python -m bench.quality --data FOLDER [--protocol few] [--student resnet8] [--jobs 2]
+
+FOLDER holds Fashion-MNIST as IDX files (Debian's package dataset-fashion-mnist has them, and
+torchvision.datasets.FashionMNIST downloads them). Every run is a `python -m kdcore run` with one
+CPU thread (or the GPU); what has already run in --work is not run again. Writes a table and its
+numbers to bench/results.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.quality_table import Cell, write_tables
+from bench.recipes import RECIPES, SCRATCH, Spec, stage_lists
+
+ROOT = Path(__file__).resolve().parents[1]
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How much data and time. `few`: the teacher sees 20,000 images, the student 2,000."""
+
+    teacher_images: int | None
+    teacher_epochs: int
+    student_images: int | None
+    student_epochs: int
+
+    @property
+    def validation(self) -> float:
+        """Part of the student's images held out to choose its best epoch; the rest are learnt."""
+        return 0.1
+
+
+PROTOCOLS = {
+    "few": Protocol(20_000, 8, 2_222, 24),  # 222 of them are held out
+    "full": Protocol(None, 30, None, 30),
+}
+
+
+def student_spec(
+    protocol: Protocol, student: str, method: str, seed: int, teacher: Spec | None
+) -> Spec:
+    """The spec of one run; `teacher`: its network, as its run exported it."""
+    spec: Spec = {
+        "task": "distill",
+        "student": {"architecture": student},
+        "dataset": {"path": "data", "format": "idx"},
+        "stages": stage_lists(method, protocol.student_epochs),
+        "data": {
+            "batch_size": 64,
+            "pad_to": [32, 32],
+            "validation": protocol.validation,
+            "train_limit": protocol.student_images,
+        },
+        "baseline": False,
+        "export": ["safetensors"],
+        "precision": "fp32",
+        "threads": 1,
+        "seed": seed,
+    }
+    if teacher is not None and method != SCRATCH:
+        spec["teachers"] = [{"network": teacher, "weights": "teacher.safetensors"}]
+    return spec
+
+
+def teacher_spec(protocol: Protocol, architecture: str) -> Spec:
+    """The teacher: the same recipe from scratch, more images, nothing held out."""
+    spec = student_spec(protocol, architecture, SCRATCH, 0, None)
+    spec["stages"] = stage_lists(SCRATCH, protocol.teacher_epochs)
+    spec["data"] |= {"validation": 0.0, "train_limit": protocol.teacher_images}
+    return spec
+
+
+def carry_out(folder: Path, spec: Spec, data: Path, weights: Path | None = None) -> dict[str, Any]:
+    """The run's result; from an earlier call if it has the same spec."""
+    result, said = folder / "out" / "result.json", folder / "spec.json"
+    text = json.dumps(spec, indent=1, sort_keys=True)
+    if not (result.exists() and said.exists() and said.read_text() == text):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, target in (("data", data), ("teacher.safetensors", weights)):
+            link = folder / name
+            link.unlink(missing_ok=True)
+            if target is not None:
+                link.symlink_to(target.resolve())
+        said.write_text(text)
+        command = [sys.executable, "-m", "kdcore", "run", str(folder)]
+        with (folder / "run.log").open("wb") as log:
+            code = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False).returncode
+        if code:
+            last = (folder / "events.jsonl").read_text().splitlines()[-1]
+            raise RuntimeError(f"{folder.name} ended with {code}: {last}")
+    found: dict[str, Any] = json.loads(result.read_text())
+    return found
+
+
+def measure(args: argparse.Namespace) -> tuple[dict[str, list[Cell]], dict[str, Any]]:
+    """Every method's cells, one a seed, and the teacher's result."""
+    protocol = PROTOCOLS[args.protocol]
+    base = args.work / args.protocol
+    home = base / f"teacher-{args.teacher}"
+    teacher = carry_out(home, teacher_spec(protocol, args.teacher), args.data)
+    top = teacher["student"]["last"]["accuracy"]
+    print(f"teacher {args.teacher}: {top:.4f}", flush=True)
+    network = json.loads((home / "out" / "config.json").read_text())
+    weights = home / "out" / "student.safetensors"
+    todo = [(method, seed) for method in args.methods for seed in args.seeds]
+
+    def one(job: tuple[str, int]) -> tuple[str, Cell]:
+        method, seed = job
+        spec = student_spec(protocol, args.student, method, seed, network)
+        name = f"{args.teacher}-{args.student}-{method.replace(' ', '-')}-{seed}"
+        return method, Cell.of(seed, carry_out(base / name, spec, args.data, weights))
+
+    cells: dict[str, list[Cell]] = {}
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for method, cell in pool.map(one, todo):
+            cells.setdefault(method, []).append(cell)
+            print(
+                f"{method:28} seed {cell.seed}  {cell.last:.4f}  {cell.seconds:.0f} s", flush=True
+            )
+    return cells, teacher
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print the table and write it down."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of Fashion-MNIST's files")
+    parser.add_argument("--work", type=Path, default=ROOT / ".bench", help="where runs are kept")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="few")
+    parser.add_argument("--teacher", default="resnet20")
+    parser.add_argument("--student", default="resnet8")
+    parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once")
+    args = parser.parse_args(arguments)
+    args.work = args.work.resolve()
+    cells, teacher = measure(args)
+    print(write_tables(ROOT / "bench" / "results", args, cells, teacher))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The quality bench's table: mean and spread over seeds, retention, gap closed, the reference."""
+
+import argparse
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.recipes import SCRATCH
+
+# mdistiller's own distillers under the protocol `few`, resnet20 to resnet8: mean of seeds 0, 1, 2,
+# last epoch, in percent.
+REFERENCE = {
+    SCRATCH: 80.6,
+    "kd": 85.5,
+    "fitnet, joint": 85.2,
+    "at": 83.7,
+    "sp": 85.1,
+    "overhaul": 87.0,
+    "reviewkd": 85.7,
+    "dkd": 85.6,
+    "rkd": 83.1,
+}
+SECONDS = ("training", "teacher", "evaluating")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: accuracy on the test images of the last epoch and of the best on validation."""
+
+    seed: int
+    last: float
+    best: float
+    seconds: float
+
+    @classmethod
+    def of(cls, seed: int, result: Mapping[str, Any]) -> "Cell":
+        """From a run's result.json."""
+        student = result["student"]
+        best = student["best"] or student["last"]
+        seconds = sum(result["seconds"].get(phase, 0.0) for phase in SECONDS)
+        return cls(seed, student["last"]["accuracy"], best["accuracy"], seconds)
+
+
+def write_tables(
+    folder: Path,
+    args: argparse.Namespace,
+    cells: Mapping[str, Sequence[Cell]],
+    teacher: Mapping[str, Any],
+) -> str:
+    """Write a .md and a .json file named for day, pair and hardware; returns the table."""
+    machine = teacher["machine"]
+    where = "".join(c if c.isalnum() else "-" for c in machine["device"].lower()).strip("-")
+    stem = f"{datetime.now(UTC):%Y-%m-%d}-quality-{args.protocol}-{args.teacher}-{args.student}-{where}"
+    text = "\n".join(_lines(args, cells, teacher)) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{stem}.md").write_text(text)
+    numbers = {
+        "teacher": teacher["student"]["last"],
+        "machine": machine,
+        "methods": {method: [asdict(cell) for cell in row] for method, row in cells.items()},
+    }
+    (folder / f"{stem}.json").write_text(json.dumps(numbers, indent=1) + "\n")
+    return text
+
+
+def _lines(
+    args: argparse.Namespace, cells: Mapping[str, Sequence[Cell]], teacher: Mapping[str, Any]
+) -> list[str]:
+    top = teacher["student"]["last"]["accuracy"]
+    scratch = statistics.mean(c.last for c in cells[SCRATCH]) if SCRATCH in cells else None
+    machine = teacher["machine"]
+    comparable = (args.protocol, args.teacher, args.student) == ("few", "resnet20", "resnet8")
+    rows = [
+        f"# Fashion-MNIST, protocol `{args.protocol}`: {args.teacher} to {args.student}",
+        "",
+        f"Teacher {top:.2%} on the 10,000 test images. {machine['device']}, torch "
+        f"{machine['torch']}, {machine['precision']}, {machine['threads']} thread per run, "
+        f"{args.jobs} runs at once.",
+        "Accuracy in percent on the test images; last epoch and best on validation (222 images).",
+        "",
+        "| method | seeds | last: mean | spread | best: mean | retention | gap closed | reference "
+        "| s a run |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for method, row in cells.items():
+        last = [cell.last for cell in row]
+        mean = statistics.mean(last)
+        spread = statistics.stdev(last) if len(last) > 1 else 0.0
+        best = statistics.mean(cell.best for cell in row)
+        closed = (
+            "" if scratch is None or top == scratch else _percent(mean - scratch, top - scratch)
+        )
+        reference = f"{REFERENCE[method]:.1f}" if comparable and method in REFERENCE else ""
+        each = " ".join(f"{100 * value:.1f}" for value in last)
+        rows.append(
+            f"| {method} | {each} | {100 * mean:.1f} | {100 * spread:.1f} | {100 * best:.1f} "
+            f"| {_percent(mean, top)} | {closed} | {reference} "
+            f"| {statistics.mean(c.seconds for c in row):.0f} |"
+        )
+    return rows
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.0f} %"

@@ -1,0 +1,57 @@
+"""The objectives that the quality bench gives every method, with the reference library's weights
+where it has the method; our own defaults elsewhere."""
+
+from typing import Any
+
+Spec = dict[str, Any]
+SCRATCH = "from scratch"
+HARD: Spec = {"method": "hard_target"}
+OPTIMIZER = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
+SCHEDULE = {"name": "multistep", "milestones": [0.625, 0.75, 0.875], "gamma": 0.1}
+WARMUP = {"warmup_epochs": 3}
+
+# A list of stages; each a share of the epochs and its objectives.
+RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
+    SCRATCH: [(1, [HARD])],
+    "kd": [(1, [{"method": "kd", "weight": 0.9}, {**HARD, "weight": 0.1}])],
+    "fitnet, joint": [(1, [{"method": "fitnet", "weight": 100}, HARD])],
+    "fitnet, two stages": [
+        (0.25, [{"method": "fitnet"}]),
+        (0.75, [{"method": "kd", "weight": 4, "weight_end": 1}, HARD]),
+    ],
+    "at": [(1, [{"method": "at"}, HARD])],
+    "fsp, joint": [(1, [{"method": "fsp"}, HARD])],
+    "fsp, two stages": [(0.25, [{"method": "fsp"}]), (0.75, [HARD])],
+    "overhaul": [(1, [{"method": "overhaul"}, HARD])],
+    "reviewkd": [(1, [{"method": "reviewkd", **WARMUP}, HARD])],
+    "reviewkd + dkd": [
+        (1, [{"method": "reviewkd", **WARMUP}, {"method": "dkd", "beta": 2.0, **WARMUP}, HARD])
+    ],
+    "dkd": [(1, [{"method": "dkd", "beta": 2.0, **WARMUP}, HARD])],
+    "dist": [(1, [{"method": "dist"}, HARD])],
+    "standardized_kd": [(1, [{"method": "standardized_kd"}, {**HARD, "weight": 0.1}])],
+    "ab, two stages": [(0.25, [{"method": "ab"}]), (0.75, [HARD])],
+    "ft": [(1, [{"method": "ft"}, HARD])],
+    "nst": [(1, [{"method": "nst"}, HARD])],
+    "vid": [(1, [{"method": "vid"}, HARD])],
+    "sp": [(1, [{"method": "sp"}, HARD])],
+    "pkt": [(1, [{"method": "pkt"}, HARD])],
+    "cc": [(1, [{"method": "cc"}, HARD])],
+    "rkd": [(1, [{"method": "rkd"}, HARD])],
+    "crd": [(1, [{"method": "crd"}, HARD])],
+}
+
+
+def stage_lists(method: str, epochs: int) -> list[Spec]:
+    """The stages of a method's recipe, of so many epochs together."""
+    stages = [
+        {
+            "epochs": round(epochs * share),
+            "objectives": objectives,
+            "optimizer": OPTIMIZER,
+            "schedule": SCHEDULE,
+        }
+        for share, objectives in RECIPES[method]
+    ]
+    assert sum(stage["epochs"] for stage in stages) == epochs, method
+    return stages
