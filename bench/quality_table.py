@@ -54,7 +54,8 @@ def write_tables(
     """Write a .md and a .json file named for day, pair and hardware; returns the table."""
     machine = teacher["machine"]
     where = "".join(c if c.isalnum() else "-" for c in machine["device"].lower()).strip("-")
-    stem = f"{datetime.now(UTC):%Y-%m-%d}-quality-{args.protocol}-{args.teacher}-{args.student}-{where}"
+    pair = f"{args.protocol}-{args.teacher}-{args.student}"
+    stem = f"{datetime.now(UTC):%Y-%m-%d}-quality-{pair}-{where}"
     text = "\n".join(_lines(args, cells, teacher)) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stem}.md").write_text(text)

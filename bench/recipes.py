@@ -44,7 +44,7 @@ RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
 
 def stage_lists(method: str, epochs: int) -> list[Spec]:
     """The stages of a method's recipe, of so many epochs together."""
-    stages = [
+    stages: list[Spec] = [
         {
             "epochs": round(epochs * share),
             "objectives": objectives,
