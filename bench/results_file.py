@@ -1,4 +1,4 @@
-"""Where measurements lie: JSON files in bench/results, named for what, on what hardware and when."""
+"""Measurements as JSON files in bench/results, named for what, on what hardware and when."""
 
 import os
 import platform
