@@ -70,9 +70,9 @@ def needs(method: str) -> list[str]:
     if method in NEEDS_SAME_CLASSES:
         found.append("same classes")
     if method in LEAST_CLASSES:
-        found.append(f"{LEAST_CLASSES[method]} classes")
+        found.append(f"{LEAST_CLASSES[method]} classes or more")
     if method in LEAST_BATCH:
-        found.append(f"batch of {LEAST_BATCH[method]}")
+        found.append(f"batch of {LEAST_BATCH[method]} or more")
     if method in SAME_CHANNELS:
         found.append("same channels")
     return found

@@ -69,9 +69,10 @@ def _measured(costs: MethodCosts | None) -> str:
     )
     if "kd" in ratios:
         text += (
-            " The teacher's forward pass is nearly all of what `kd` adds "
-            f"({ratios['kd'] - 1:.1f} x), and every method below it pays for that too. On a GPU, "
-            "and for other pairs of networks, the ratios differ."
+            " Of that, the teacher's forward pass is nearly all that `kd` adds "
+            f"({ratios['kd'] - 1:.1f} x); a teacher of whom nothing reads the logits runs only as "
+            "far as its deepest tap. Other work ran on the machine: differences below 0.2 say "
+            "nothing. On a GPU and for other pairs the ratios differ."
         )
     return text
 
