@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web demo test check format types clean
+.PHONY: help setup web demo test check docs format types clean
 
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ check: $(STAMP) ## Format, lint, types, arrows, sizes (under a minute)
 types: $(STAMP) ## Write the dashboard's types anew from the OpenAPI document (needs Node)
 	@test -d web/node_modules || npm --prefix web ci --silent --no-audit --no-fund
 	npm --prefix web run --silent types
+
+docs: $(STAMP) ## Write docs/methods.md anew from the methods' docstrings and knobs
+	$(BIN)/python -m scripts.methods_docs
 
 format: $(STAMP) ## Rewrite the code in the house format
 	$(BIN)/ruff format .

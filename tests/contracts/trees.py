@@ -4,7 +4,10 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("api", "bell", "client", "kdcore", "migrations", "store", "tests", "worker")
+PACKAGES = (
+    *("api", "bell", "bench", "client", "kdcore", "migrations", "scripts", "store", "tests"),
+    "worker",
+)
 
 
 def python_files(*packages: str) -> list[Path]:

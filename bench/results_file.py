@@ -1,0 +1,81 @@
+"""Measurements as JSON files in bench/results, named for what, on what hardware and when."""
+
+import os
+import platform
+import re
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class Hardware(BaseModel):
+    """What a measurement ran on, without the machine's name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu: str
+    cores: int
+    threads: int
+    torch: str
+
+
+class MethodCost(BaseModel):
+    """Median milliseconds of one step of a method with hard_target, beside those of hard_target
+    alone measured right before each, and the median of the ratios of both."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ms: float
+    hard_target_ms: float
+    ratio: float
+
+
+class MethodCosts(BaseModel):
+    """One run of `python -m bench.method_cost`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["method-cost"] = "method-cost"
+    date: date
+    hardware: Hardware
+    teacher: str
+    student: str
+    batch_size: int
+    image_size: tuple[int, int]
+    training_images: int
+    repeats: int
+    methods: dict[str, MethodCost]
+
+
+def this_hardware() -> Hardware:
+    """CPU model, cores and torch of this process."""
+    name = str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
+    return Hardware(
+        cpu=name,
+        cores=os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+    )
+
+
+def write(costs: MethodCosts, folder: Path = RESULTS) -> Path:
+    """Write the file and return where it is."""
+    cpu = re.sub(r"[^a-z0-9]+", "-", costs.hardware.cpu.lower()).strip("-")
+    path = folder / f"method-cost_{cpu}_{costs.hardware.cores}-cores_{costs.date}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(costs.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def newest(folder: Path = RESULTS) -> MethodCosts | None:
+    """The latest measurement of the methods' cost, if there is any."""
+    found = [
+        MethodCosts.model_validate_json(path.read_bytes())
+        for path in sorted(folder.glob("method-cost_*.json"))
+    ]
+    return max(found, key=lambda costs: costs.date, default=None)

@@ -1,0 +1,1 @@
+"""Writes docs/methods.md from the methods' own words and their knobs: `make docs`."""

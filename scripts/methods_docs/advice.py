@@ -1,0 +1,134 @@
+"""What the code cannot say of a method: when to use it, and with what."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Advice:
+    """`example`: a stage, or a spec's stages, in JSON; lines as they are printed."""
+
+    when: str
+    beside: str
+    example: str
+
+
+def _beside_labels(objective: str, labels: str = "") -> str:
+    return (
+        f'{{"epochs": 240, "objectives": [{{"method": {objective}}}, '
+        f'{{"method": "hard_target"{labels}}}]}}'
+    )
+
+
+def _first(objective: str, *then: str) -> str:
+    last = ", ".join(f'{{"method": {o}}}' for o in (*then, '"hard_target"'))
+    return (
+        f'{{"stages": [{{"epochs": 30, "objectives": [{{"method": {objective}}}]}},\n'
+        f'            {{"epochs": 240, "objectives": [{last}]}}]}}'
+    )
+
+
+SAME_CHANNELS = frozenset({"fsp"})
+
+ADVICE: dict[str, Advice] = {
+    "hard_target": Advice(
+        "there are labels: it is the task itself",
+        "any method below, in the same stage or in one before. Alone it is plain training.",
+        '{"epochs": 240, "objectives": [{"method": "hard_target"}]}',
+    ),
+    "kd": Advice(
+        "the teacher knows the student's classes: try this first",
+        "`hard_target` at a small weight; any method that reads maps or relations.",
+        _beside_labels('"kd", "weight": 0.9', ', "weight": 0.1'),
+    ),
+    "dkd": Advice(
+        "the teacher is so sure of the right class that `kd` says little about the others",
+        "`hard_target`, with a warm-up where beta is large; in place of `kd`, not beside it.",
+        _beside_labels('"dkd", "beta": 8, "warmup_epochs": 20'),
+    ),
+    "dist": Advice(
+        "the teacher is much stronger than the student can become",
+        "`hard_target`; in place of `kd`. Give it large batches: it correlates along them.",
+        _beside_labels('"dist", "temperature": 4'),
+    ),
+    "standardized_kd": Advice(
+        "the logits of teacher and student differ much in range",
+        "`hard_target` at a small weight; in place of `kd`.",
+        _beside_labels('"standardized_kd"', ', "weight": 0.1'),
+    ),
+    "fitnet": Advice(
+        "a thin, deep student is hard to train: give it a good start",
+        "alone in a first stage, then `kd` and `hard_target` (the paper's soft term, 4 falling to "
+        "1 at T 3, lacks the factor T^2 of `kd`: 4/9 and 1/9 here); or beside `hard_target`, with "
+        "a weight of 100 or so.",
+        _first(
+            '"fitnet"',
+            '"kd", "weight": 0.444, "weight_end": 0.111, "temperature": 3',
+        ),
+    ),
+    "at": Advice(
+        "both networks are of one family, and a step must stay cheap",
+        "`hard_target`, and `kd` where the classes are the same. On unlike networks it can hurt.",
+        _beside_labels('"at"'),
+    ),
+    "fsp": Advice(
+        "both networks have the same widths and differ in depth",
+        "alone in a first stage, then `hard_target`.",
+        _first('"fsp"'),
+    ),
+    "overhaul": Advice(
+        "the networks are alike and end their stages with a ReLU",
+        "`hard_target`. A small or unlike student may collapse: lower the weight.",
+        _beside_labels('"overhaul"'),
+    ),
+    "reviewkd": Advice(
+        "accuracy counts most, and a dearer step is fine",
+        "`hard_target`, with a warm-up on small images.",
+        _beside_labels('"reviewkd", "weight": 5, "warmup_epochs": 20'),
+    ),
+    "ab": Advice(
+        "the student needs a good start and both networks have ReLUs",
+        "alone in a first stage, then `hard_target`, with `kd` or without.",
+        _first('"ab"'),
+    ),
+    "ft": Advice(
+        "the teacher's last map is wide and should be condensed before it is taught",
+        "a stage that trains the paraphraser, then `hard_target` beside it.",
+        _first('"ft", "weight": 1, "part": "paraphraser"', '"ft"'),
+    ),
+    "nst": Advice(
+        "maps are to be matched without parts that must learn first",
+        "`hard_target`. Its time grows with the product of both channel counts.",
+        _beside_labels('"nst"'),
+    ),
+    "vid": Advice(
+        "the networks are unlike, so that some channels cannot be matched",
+        "`hard_target`, and `kd` where the classes are the same.",
+        _beside_labels('"vid"'),
+    ),
+    "sp": Advice(
+        "widths, sizes or classes differ",
+        "`hard_target`, and `kd` where the classes are the same.",
+        _beside_labels('"sp"'),
+    ),
+    "pkt": Advice(
+        "the student's features will be searched: who is near whom counts",
+        "`hard_target`. Alone it trains the features only, which takes no labels.",
+        _beside_labels('"pkt"'),
+    ),
+    "cc": Advice(
+        "relations are to be added to `kd` at little cost",
+        "`hard_target` and `kd`.",
+        '{"epochs": 240, "objectives": [{"method": "cc"}, {"method": "kd"},\n'
+        '                               {"method": "hard_target"}]}',
+    ),
+    "rkd": Advice(
+        "distances between features count, as in metric learning",
+        "`hard_target`. Alone it trains the features only, which takes no labels.",
+        _beside_labels('"rkd"'),
+    ),
+    "crd": Advice(
+        "features are to transfer to other tasks, and two memories of all samples fit",
+        "`hard_target`, and `kd` where the classes are the same.",
+        _beside_labels('"crd"'),
+    ),
+}
