@@ -3,11 +3,6 @@
 from torch import nn
 
 
-def scaled(channels: int, width: float, multiple: int = 1) -> int:
-    """`channels` times `width`, rounded to the nearest multiple (ties up), never below one."""
-    return max(1, int(channels * width / multiple + 0.5)) * multiple
-
-
 def conv3x3(inputs: int, outputs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     """A 3x3 convolution, padded by 1, without bias."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, groups=groups, bias=False)

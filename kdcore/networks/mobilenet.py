@@ -7,7 +7,8 @@ The distillation literature uses half the paper's width, which is the default wi
 
 from torch import Tensor, nn
 
-from kdcore.networks.layers import Classifier, conv1x1, conv3x3, initialise, scaled
+from kdcore.networks.layers import Classifier, conv1x1, conv3x3, initialise
+from kdcore.spec.architectures import scaled
 
 # expansion, channels, blocks, stride of the first (the paper's table 2, two strides made 1)
 PLAN = (

@@ -8,7 +8,8 @@ in the networks whose parameter counts the distillation literature reports.
 
 from torch import Tensor, nn
 
-from kdcore.networks.layers import Classifier, conv1x1, conv3x3, initialise, scaled
+from kdcore.networks.layers import Classifier, conv1x1, conv3x3, initialise
+from kdcore.spec.architectures import scaled
 
 
 class BasicBlock(nn.Module):

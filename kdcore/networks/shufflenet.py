@@ -8,7 +8,8 @@ Against the papers' ImageNet form the stem is a 1x1 convolution that keeps the r
 import torch
 from torch import Tensor, nn
 
-from kdcore.networks.layers import Classifier, conv1x1, conv3x3, initialise, scaled
+from kdcore.networks.layers import Classifier, conv1x1, conv3x3, initialise
+from kdcore.spec.architectures import scaled
 
 STEM_CHANNELS = 24
 V1_GROUPS = 3

@@ -7,7 +7,8 @@ One linear layer after global pooling instead of three; VGG-8 has one convolutio
 
 from torch import nn
 
-from kdcore.networks.layers import Classifier, initialise, scaled
+from kdcore.networks.layers import Classifier, initialise
+from kdcore.spec.architectures import scaled
 
 CHANNELS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = {

@@ -4,7 +4,8 @@
 
 from torch import Tensor, nn
 
-from kdcore.networks.layers import Classifier, conv1x1, conv3x3, initialise, scaled
+from kdcore.networks.layers import Classifier, conv1x1, conv3x3, initialise
+from kdcore.spec.architectures import scaled
 
 
 class PreActivationBlock(nn.Module):

@@ -3,6 +3,9 @@
 Every one takes the option `width`, a multiplier of its channels (1.0; MobileNetV2: 0.5).
 """
 
+import re
+from collections.abc import Mapping
+
 _RESNET = "ResNet (He et al. 2015) for small images"
 _WIDE = "wide residual network (Zagoruyko & Komodakis 2016), pre-activation"
 _VGG = "VGG with batch norm (Simonyan & Zisserman 2014) for small images"
@@ -23,3 +26,23 @@ ARCHITECTURES: dict[str, str] = {
     "shufflenetv1": "ShuffleNet V1 (Zhang et al. 2017) for small images, 3 groups",
     "shufflenetv2": "ShuffleNet V2 (Ma et al. 2018) for small images",
 }
+
+_RESIDUAL = re.compile(r"resnet\d+(?P<x4>x4)?|wrn_\d+_(?P<widen>\d+)")
+
+
+def scaled(channels: int, width: float, multiple: int = 1) -> int:
+    """`channels` times `width`, rounded to the nearest multiple (ties up), never below one."""
+    return max(1, int(channels * width / multiple + 0.5)) * multiple
+
+
+def level_channels(architecture: str, options: Mapping[str, object]) -> tuple[int, ...] | None:
+    """Channels of the levels that methods read by default, shallow to deep.
+
+    Known for the residual networks of ours; None where only the built network can tell.
+    """
+    found = _RESIDUAL.fullmatch(architecture) if architecture in ARCHITECTURES else None
+    width = options.get("width", 1.0)
+    if found is None or isinstance(width, bool | str) or not isinstance(width, int | float):
+        return None
+    wide = 4 if found["x4"] else int(found["widen"] or 1)
+    return tuple(scaled(channels * wide, width) for channels in (16, 32, 64))

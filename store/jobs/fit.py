@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from kdcore.spec.architectures import ARCHITECTURES
-from kdcore.spec.knobs.base import Knobs, Tap
-from kdcore.spec.knobs.maps import FitnetKnobs
-from kdcore.spec.methods import NEEDS_LABELS, NEEDS_SAME_CLASSES
+from kdcore.spec.architectures import ARCHITECTURES, level_channels
+from kdcore.spec.knobs.base import Knobs, MapKnobs, Tap
+from kdcore.spec.knobs.maps import FitnetKnobs, FspKnobs
+from kdcore.spec.methods import LEAST_BATCH, LEAST_CLASSES, NEEDS_LABELS, NEEDS_SAME_CLASSES
 from kdcore.spec.result import InspectDatasetResult
 from kdcore.spec.run import Network
 from store.errors import Invalid, NotReady
@@ -56,6 +56,8 @@ def check(s: Session, tenant: str, spec: JobSpec, *, lock: bool) -> Named:
     _check_channels(named)
     _check_padding(spec, named)
     _check_initial(spec, named)
+    _check_least(spec, named)
+    _check_fsp(spec, named)
     _check_taps(spec, named)
     return named
 
@@ -177,18 +179,71 @@ def _check_initial(spec: JobSpec, named: Named) -> None:
             )
 
 
+def _check_least(spec: JobSpec, named: Named) -> None:
+    """Classes and samples that a method needs to have anything to compare."""
+    batch = min(spec.data.batch_size, spec.data.train_limit or named.dataset.train)
+    for pointer, objective in _objectives(spec):
+        method = objective.method
+        classes = LEAST_CLASSES.get(method, 0)
+        if named.num_classes is not None and named.num_classes < classes:
+            raise Invalid(
+                f"{method} compares the classes besides the label's: it needs {classes} classes at "
+                f"least, not {named.num_classes}; use kd",
+                code="too_few_classes",
+                pointer=pointer,
+            )
+        if batch < LEAST_BATCH.get(method, 0):
+            raise Invalid(
+                f"{method} compares the samples of a batch: it needs {LEAST_BATCH[method]} at "
+                f"least, not {batch}",
+                code="batch_too_small",
+                pointer=pointer,
+            )
+
+
+def _check_fsp(spec: JobSpec, named: Named) -> None:
+    """FSP pairs maps channel by channel. What cannot be known here is checked as the run starts."""
+    own = level_channels(spec.student.architecture, spec.student.options)
+    for pointer, objective in _objectives(spec):
+        if not isinstance(objective, FspKnobs) or objective.student_taps or objective.teacher_taps:
+            continue
+        for teacher in named.teachers:
+            network = network_of(teacher)
+            theirs = level_channels(network.architecture, network.options)
+            count = min(len(own or ()), len(theirs or ()), objective.levels)
+            if own and theirs and own[-count:] != theirs[-count:]:
+                raise Invalid(
+                    f"fsp needs equal channels, but the levels of {spec.student.architecture} have "
+                    f"{own[-count:]} and those of {teacher.id} ({network.architecture}) "
+                    f"{theirs[-count:]}; take networks of one width, or use at, sp or reviewkd",
+                    code="fsp_channels",
+                    pointer=pointer,
+                )
+
+
 def _check_taps(spec: JobSpec, named: Named) -> None:
     for pointer, objective in _objectives(spec):
+        own: dict[str, Tap] = {}
+        theirs: dict[str, Tap] = {}
         if isinstance(objective, FitnetKnobs):
+            own |= {"guided": objective.guided} if objective.guided else {}
+            theirs |= {"hint": objective.hint} if objective.hint else {}
+        if isinstance(objective, MapKnobs):
+            own |= {f"student_taps/{i}": tap for i, tap in enumerate(objective.student_taps or ())}
+            theirs |= {
+                f"teacher_taps/{i}": tap for i, tap in enumerate(objective.teacher_taps or ())
+            }
+        for knob, tap in theirs.items():
             for teacher in named.teachers:
-                _check_tap(objective.hint, teacher, f"{pointer}/hint/module")
+                _check_tap(tap, teacher, f"{pointer}/{knob}/module")
+        for knob, tap in own.items():
             if named.initial is not None:
-                _check_tap(objective.guided, named.initial, f"{pointer}/guided/module")
+                _check_tap(tap, named.initial, f"{pointer}/{knob}/module")
 
 
-def _check_tap(tap: Tap | None, model: Model, pointer: str) -> None:
+def _check_tap(tap: Tap, model: Model, pointer: str) -> None:
     """A student made here has no list of modules; its taps are checked when the run starts."""
-    if tap is None or model.modules is None or tap.module in model.modules:
+    if model.modules is None or tap.module in model.modules:
         return
     raise Invalid(
         f"{model.id} has no module {tap.module!r}{_suggest(tap.module, model.modules)}",

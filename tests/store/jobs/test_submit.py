@@ -108,6 +108,53 @@ def test_taps_must_exist_in_every_teacher(database: Database) -> None:
         jobs.submit(s, TENANT, spec_of(here, deep, unknown, stages=stages))
 
 
+@pytest.mark.parametrize("side", ["student", "teacher"])
+def test_taps_of_map_methods_point_at_their_place(database: Database, side: str) -> None:
+    taps = {f"{side}_taps": [{"module": "layer1"}, {"module": "layer9"}]}
+    with database.write() as s:
+        here, teacher = add_dataset(s, channels=3), add_model(s)
+    spec = spec_of(
+        here,
+        teacher,
+        student={"architecture": "resnet20", "initial_model": teacher.id},
+        stages=[{"epochs": 1, "objectives": [{"method": "at", **taps}]}],
+    )
+    pointer = f"/stages/0/objectives/0/{side}_taps/1/module"
+    assert refused(database, spec) == ("unknown_tap", pointer)
+
+
+def test_a_method_needs_enough_classes_and_samples(database: Database) -> None:
+    def stages(method: str) -> list[dict[str, Any]]:
+        return [{"epochs": 1, "objectives": [{"method": "hard_target"}, {"method": method}]}]
+
+    with database.write() as s:
+        binary, here = add_dataset(s, num_classes=2), add_dataset(s)
+        two, ten = add_model(s, num_classes=2), add_model(s)
+    place = "/stages/0/objectives/1"
+    spec = spec_of(binary, two, stages=stages("dkd"))
+    assert refused(database, spec) == ("too_few_classes", place)
+    for method, batch in (("dist", 1), ("sp", 1), ("pkt", 1), ("cc", 1), ("rkd", 2), ("crd", 1)):
+        spec = spec_of(here, ten, stages=stages(method), data={"batch_size": batch})
+        assert refused(database, spec) == ("batch_too_small", place)
+    few = spec_of(here, ten, stages=stages("rkd"), data={"train_limit": 2})
+    assert refused(database, few) == ("batch_too_small", place)
+
+
+def test_fsp_needs_networks_of_one_width(database: Database) -> None:
+    stages = [{"epochs": 1, "objectives": [{"method": "fsp"}, {"method": "hard_target"}]}]
+    with database.write() as s:
+        here, teacher = add_dataset(s), add_model(s)  # a resnet20
+    wide = spec_of(here, teacher, student={"architecture": "resnet8x4"}, stages=stages)
+    both = r"64, 128, 256.*16, 32, 64.*use at, sp or reviewkd"
+    with pytest.raises(Invalid, match=both), database.write() as s:
+        jobs.submit(s, TENANT, wide)
+    assert refused(database, wide) == ("fsp_channels", "/stages/0/objectives/0")
+    for architecture in ("resnet8", "timm/resnet10t"):  # the other is looked at as the run starts
+        with database.write() as s:
+            student = {"architecture": architecture}
+            jobs.submit(s, TENANT, spec_of(here, teacher, student=student, stages=stages))
+
+
 def test_initial_weights_must_fit_the_student(database: Database) -> None:
     with database.write() as s:
         here = add_dataset(s, channels=3)
