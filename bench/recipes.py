@@ -14,7 +14,9 @@ WARMUP = {"warmup_epochs": 3}
 RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
     SCRATCH: [(1, [HARD])],
     "kd": [(1, [{"method": "kd", "weight": 0.9}, {**HARD, "weight": 0.1}])],
-    "fitnet, joint": [(1, [{"method": "fitnet", "weight": 100}, HARD])],
+    "fitnet, joint": [
+        (1, [{"method": "fitnet", "weight": 100, "regressor_batch_norm": True}, HARD])
+    ],
     "fitnet, two stages": [
         (0.25, [{"method": "fitnet"}]),
         (0.75, [{"method": "kd", "weight": 4, "weight_end": 1}, HARD]),
@@ -38,6 +40,7 @@ RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
     "pkt": [(1, [{"method": "pkt"}, HARD])],
     "cc": [(1, [{"method": "cc"}, HARD])],
     "rkd": [(1, [{"method": "rkd"}, HARD])],
+    "simkd": [(1, [{"method": "simkd"}])],
     "crd": [(1, [{"method": "crd"}, HARD])],
 }
 

@@ -62,7 +62,8 @@ def export_network(
     stem: str,
     kind: WeightsKind = "weights",
 ) -> tuple[Artifact, ...]:
-    """Write `{stem}.safetensors`, `{stem}.onnx` (as asked) and `config.json` into `out`.
+    """Write `{stem}.safetensors` and `{stem}.onnx` (as asked) into `out`, and `config.json` beside
+    the `weights` that it describes.
 
     `module` is left as it is; paths of artifacts are relative to `out`. Raises RunError:
     `export_mismatch` where a loaded file's logits differ, `export_failed`.
@@ -74,7 +75,8 @@ def export_network(
             artifacts.append(_write_weights(reference, network, out / f"{stem}.safetensors", kind))
         if "onnx" in formats:
             artifacts.append(_write_onnx(reference, network, out / f"{stem}.onnx"))
-    artifacts.append(_write_config(network, out / CONFIG_FILE))
+    if kind == "weights":
+        artifacts.append(_write_config(network, out / CONFIG_FILE))
     return tuple(artifacts)
 
 

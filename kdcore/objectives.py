@@ -26,6 +26,7 @@ from kdcore.methods import (
     pkt,
     reviewkd,
     rkd,
+    simkd,
     sp,
     standardized_kd,
     vid,
@@ -37,7 +38,7 @@ from kdcore.taps import Outputs
 # Importing a method's module registers it; a new method is added here.
 MODULES = (
     *(hard_target, kd, dkd, dist, standardized_kd),
-    *(fitnet, at, fsp, overhaul, reviewkd, ab, ft, nst, vid),
+    *(fitnet, at, fsp, overhaul, reviewkd, ab, ft, nst, vid, simkd),
     *(sp, pkt, cc, rkd, crd),
 )
 

@@ -14,8 +14,10 @@ from kdcore.data.source import load_dataset
 from kdcore.device import Device, Layout, open_device
 from kdcore.errors import RunError, pointing
 from kdcore.evaluate import Exam
+from kdcore.events import LegName
 from kdcore.legs import Leg, plan_legs
 from kdcore.method import METHODS, Setting
+from kdcore.networks.classifier import Borrowed, find_classifier
 from kdcore.networks.weights import load_network
 from kdcore.networks.zoo import build_network
 from kdcore.objectives import Objectives
@@ -52,10 +54,10 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
         _load_teacher(index, teacher, folder, data, device)
         for index, teacher in enumerate(spec.teachers)
     )
-    network = _student_network(spec, data, training)
-    build = _student_builder(spec, network, folder, device)
+    network = _student_network(spec, data, training, teachers)
+    build = _student_builder(spec, network, folder, device, teachers)
     with pointing("/student"):
-        student = build()
+        student = build("student")
     adapter = _adapter(network, data, device)
     image_1CHW = torch.zeros(1, data.channels, data.height, data.width, device=device.torch)
     probe = Probe("the student", student, network.num_classes, adapter(image_1CHW))
@@ -111,7 +113,14 @@ def _load_teacher(
     )
 
 
-def _student_network(spec: DistillRun, data: ImageData, training: torch.Tensor) -> Network:
+def plain(network: Network) -> Network:
+    """The network with a classifier of its own, as the baseline has it."""
+    return network.model_copy(update={"classifier_width": None})
+
+
+def _student_network(
+    spec: DistillRun, data: ImageData, training: torch.Tensor, teachers: Sequence[Teacher]
+) -> Network:
     """The student's description: class count and input follow the data, else the teachers."""
     num_classes = data.num_classes or next((t.network.num_classes for t in spec.teachers), None)
     if num_classes is None:
@@ -127,25 +136,54 @@ def _student_network(spec: DistillRun, data: ImageData, training: torch.Tensor) 
         options=spec.student.options,
         num_classes=num_classes,
         input=Input(**shape, mean=mean, std=std),
+        classifier_width=_borrowed_width(spec, teachers),
     )
 
 
+def _borrowed_width(spec: DistillRun, teachers: Sequence[Teacher]) -> int | None:
+    """Features that the first teacher's classifier reads, where a method reuses it."""
+    if "simkd" not in spec.methods() or not teachers:
+        return None
+    with pointing("/teachers/0"):
+        _, classifier = find_classifier(teachers[0].network, teachers[0].spec.num_classes)
+    return classifier.in_features
+
+
+def _lend(student: nn.Module, teacher: Teacher) -> None:
+    """Give the student the teacher's classifier."""
+    _, classifier = find_classifier(teacher.network, teacher.spec.num_classes)
+    borrowed = [m for m in student.modules() if isinstance(m, Borrowed)][-1]
+    if borrowed.classifier.weight.shape == classifier.weight.shape:  # else a method says why not
+        borrowed.classifier.load_state_dict(
+            {"bias": torch.zeros(classifier.out_features), **classifier.state_dict()}
+        )
+
+
 def _student_builder(
-    spec: DistillRun, network: Network, folder: Path, device: Device
-) -> Callable[[], nn.Module]:
-    """A function that makes the student with the same initial weights every time."""
+    spec: DistillRun,
+    network: Network,
+    folder: Path,
+    device: Device,
+    teachers: Sequence[Teacher],
+) -> Callable[[LegName], nn.Module]:
+    """A function that makes a leg's network with the same initial weights every time."""
     initial = spec.student.initial_weights
 
-    def build() -> nn.Module:
+    def build(leg: LegName) -> nn.Module:
         seed_everything(derive_seed(spec.seed, "student"))
+        own = network if leg == "student" else plain(network)
         if initial is None:
-            return _placed(build_network(network), device)
-        try:
-            return _placed(load_network(network, folder / initial), device)
-        except RunError as error:
-            raise RunError(
-                error.code, error.message, pointer="/initial_weights", exit=error.exit
-            ) from error
+            student = build_network(own)
+        else:
+            try:
+                student = load_network(own, folder / initial)
+            except RunError as error:
+                raise RunError(
+                    error.code, error.message, pointer="/initial_weights", exit=error.exit
+                ) from error
+        if own.classifier_width is not None:
+            _lend(student, teachers[0])
+        return _placed(student, device)
 
     return build
 
@@ -195,6 +233,8 @@ def _missing_classes(data: ImageData) -> str | None:
 
 def _untrained(leg: Leg) -> str | None:
     """A warning where no stage reads the student's logits: its classifier learns nothing."""
+    if "simkd" in {o.method for stage in leg.stages for o in stage.objectives}:
+        return None  # it has the teacher's
     if any(METHODS[type(o)].student_logits for stage in leg.stages for o in stage.objectives):
         return None
     return "no objective reads the logits: the classifier stays as it began; add hard_target or kd"

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from kdcore.errors import RunError
 from kdcore.levels import Grid, Level, grid_of
+from kdcore.networks.classifier import find_classifier
 from kdcore.spec.knobs.base import Position, Tap
 from kdcore.taps import Tapped, find_module, is_activation
 
@@ -52,6 +53,15 @@ class Probe:
         """Shape at a tap, without the batch. Raises the RunErrors of `kdcore.taps`."""
         with self._still(), Tapped(self._network, (tap,), logits=False, name=self.name) as tapped:
             return tuple(tapped(self._x_1CHW).features[tap].shape[1:])
+
+    def find(self, kind: type[nn.Module]) -> str | None:
+        """Path of the last module of a kind."""
+        paths = [path for path, m in self._network.named_modules() if isinstance(m, kind)]
+        return paths[-1] if paths else None
+
+    def classifier(self) -> str:
+        """Path of the linear layer at the end. Raises RunError `no_linear_classifier`."""
+        return find_classifier(self._network, self.num_classes)[0]
 
     def level(self, tap: Tap) -> Level:
         """The tap as a map. Raises RunError `not_a_map`, and those of `kdcore.taps`."""
@@ -113,7 +123,7 @@ class Probe:
 
         A container counts as its last module does: a residual stage's output is its last ReLU's.
         """
-        if tap.position == "before_relu":
+        if tap.position != "after":
             return None
         find_module(self._network, tap, self.name)
         whole = next((a for a in self._acts if is_same(a.tap, tap)), None)

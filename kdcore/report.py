@@ -11,7 +11,7 @@ from kdcore.device import Device
 from kdcore.evaluate import TeacherScores, latency_ms, score, scorer_of
 from kdcore.events import LegName
 from kdcore.export import export_network
-from kdcore.prepare import Prepared
+from kdcore.prepare import Prepared, plain
 from kdcore.spec.parts import ExportFormat
 from kdcore.spec.result import Artifact, DistillResult, NetworkReport, Score
 from kdcore.spec.run import Input
@@ -33,9 +33,9 @@ def report_teacher(teacher: Teacher, scored: Score, device: Device) -> NetworkRe
     )
 
 
-def report_student(name: str, outcome: Outcome, prepared: Prepared) -> NetworkReport:
+def report_student(name: LegName, outcome: Outcome, prepared: Prepared) -> NetworkReport:
     """A finished leg's cost and worth: its last epoch's and its best epoch's weights."""
-    course, network = prepared.course, prepared.course.student()
+    course, network = prepared.course, prepared.course.student(name)
     network.load_state_dict(outcome.last)
     last = _score(network, prepared, name)
     cost = _latency(network, prepared.network.input, course.device)
@@ -68,22 +68,21 @@ def export_all(
 
     Nothing of the methods is in them. Every file is loaded back and compared.
     """
-    network, student = prepared.network, prepared.course.student()
+    network, student = prepared.network, prepared.course.student("student")
     outcome = outcomes["student"]
     student.load_state_dict(outcome.last)
     artifacts = list(export_network(student, network, out, formats, "student"))
     if outcome.best is not None and outcome.best.epoch != epochs:
         student.load_state_dict(outcome.best.weights)
-        more = export_network(
+        artifacts += export_network(
             student, network, out, ("safetensors",), "student-best", "weights_best"
         )
-        artifacts += [a for a in more if a.kind == "weights_best"]
     if "baseline" in outcomes:
-        student.load_state_dict(outcomes["baseline"].last)
-        more = export_network(
-            student, network, out, ("safetensors",), "baseline", "baseline_weights"
+        scratch = prepared.course.student("baseline")
+        scratch.load_state_dict(outcomes["baseline"].last)
+        artifacts += export_network(
+            scratch, plain(network), out, ("safetensors",), "baseline", "baseline_weights"
         )
-        artifacts += [a for a in more if a.kind == "baseline_weights"]
     return tuple(artifacts)
 
 

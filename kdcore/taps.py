@@ -119,7 +119,7 @@ class Tapped:
         wanted = {t.call: t for t in self.taps if (t.module, t.position) == (path, position)}
         module = find_module(self.network, next(iter(wanted.values())), self.name)
         read = self._reader((path, position), wanted)
-        if position == "before_relu":
+        if position != "after":
             handle = module.register_forward_pre_hook(lambda _module, args: read(args[0]))
         else:
             handle = module.register_forward_hook(lambda _module, _args, out: read(out))

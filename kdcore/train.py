@@ -29,10 +29,11 @@ PHASES: dict[LegName, Phase] = {"student": "training", "baseline": "baseline"}
 
 @dataclass(frozen=True)
 class Course:
-    """What a run trains, and with what. `student()` builds it with the same weights every time."""
+    """What a run trains, and with what. `student(leg)` builds a leg's network with the same weights
+    every time."""
 
     legs: tuple[Leg, ...]
-    student: Callable[[], nn.Module]
+    student: Callable[[LegName], nn.Module]
     adapter: nn.Module
     teachers: tuple[Teacher, ...]
     setting: Setting
@@ -84,7 +85,7 @@ class Trainer:
         return self._state.finished
 
     def _run_leg(self, leg: Leg) -> None:
-        state, student = self._state, self._course.student()
+        state, student = self._state, self._course.student(leg.name)
         self._taught = []
         if self._waiting is None:
             state.position, state.best = Position(leg.name), None

@@ -8,7 +8,8 @@ and size to the hint's, without batch norm; a is the hint layer's own nonlineari
 Alone in a stage this is the paper's first stage: both passes end at the deepest tap, so only the
 student up to its guided layer and r learn; the second stage (`kd` and `hard_target`, the paper's
 soft weight falling linearly from 4 to 1) starts from there. Beside an objective that reads logits
-it is the joint form that many codes call FitNets; the paper does not have it.
+it is the joint form that many codes call FitNets; the paper does not have it. At the weights in use
+there (100) a regressor without batch norm runs away: set `regressor_batch_norm`.
 Departures from the paper: mean instead of half the sum of squares (weights do not depend on
 sizes); where the sizes are no multiples of each other the map is resized, then convolved 1x1;
 several teachers have a regressor each, and their losses are averaged by the teachers' weights.
@@ -91,7 +92,8 @@ class Fitnet(Method[FitnetKnobs]):
                 act = teacher.nonlinearity(hint.tap) or nn.Identity()
             self.hints.append(hint)
             regressor = make_regressor(self.guided.shape, hint.shape)
-            self.regressors.append(nn.Sequential(regressor, act))
+            norm = nn.BatchNorm2d(hint.shape[0]) if knobs.regressor_batch_norm else nn.Identity()
+            self.regressors.append(nn.Sequential(regressor, norm, act))
         self.student_taps = (self.guided.tap,)
         self.teacher_taps = tuple((hint.tap,) for hint in self.hints)
         self._shares = [w / sum(setting.weights) for w in setting.weights]

@@ -8,6 +8,7 @@ from torch import nn
 
 from kdcore.errors import RunError
 from kdcore.networks import foreign
+from kdcore.networks.classifier import borrow
 from kdcore.networks.mobilenet import MobileNetV2
 from kdcore.networks.pointwise import replace_affected
 from kdcore.networks.resnet import ResNet
@@ -70,6 +71,8 @@ def build_network(network: Network) -> nn.Module:
     Raises RunError: `unknown_architecture` with the closest names, `bad_option`, `bad_input_size`.
     """
     module = _build(network)
+    if network.classifier_width is not None:
+        borrow(module, network.num_classes, network.classifier_width)
     replace_affected(module)
     return module
 

@@ -21,6 +21,7 @@ from kdcore.spec.knobs.maps import (
     NstKnobs,
     OverhaulKnobs,
     ReviewkdKnobs,
+    SimkdKnobs,
     VidKnobs,
 )
 from kdcore.spec.knobs.relations import CcKnobs, CrdKnobs, PktKnobs, RkdKnobs, SpKnobs
@@ -44,7 +45,8 @@ Objective = Annotated[
     | SpKnobs
     | CcKnobs
     | RkdKnobs
-    | CrdKnobs,
+    | CrdKnobs
+    | SimkdKnobs,
     Field(discriminator="method"),
 ]
 
@@ -68,10 +70,19 @@ KNOBS: dict[str, type[Knobs]] = {
     "cc": CcKnobs,
     "rkd": RkdKnobs,
     "crd": CrdKnobs,
+    "simkd": SimkdKnobs,
 }
 
 NEEDS_LABELS = frozenset({"hard_target", "dkd"})
 NEEDS_TEACHER = frozenset(KNOBS) - {"hard_target"}
-NEEDS_SAME_CLASSES = frozenset({"kd", "dkd", "dist", "standardized_kd"})
+NEEDS_SAME_CLASSES = frozenset({"kd", "dkd", "dist", "standardized_kd", "simkd"})
 LEAST_CLASSES = {"dkd": 3}  # with two there is but one other class: nothing among the others
-LEAST_BATCH = {"dist": 2, "sp": 2, "pkt": 2, "cc": 2, "rkd": 3, "crd": 2}  # relations need others
+LEAST_BATCH = {
+    "dist": 2,
+    "sp": 2,
+    "pkt": 2,
+    "cc": 2,
+    "rkd": 3,
+    "crd": 2,
+    "simkd": 2,
+}  # relations need others

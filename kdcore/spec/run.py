@@ -49,6 +49,12 @@ class Network(Part):
     options: dict[str, Scalar] = Field({}, description="Further arguments of the architecture.")
     num_classes: int = Field(ge=2, le=1_000_000)
     input: Input = Input()
+    classifier_width: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="The classifier is another network's, reused (simkd): features it reads.",
+    )
 
 
 class RunTeacher(Part):

@@ -131,4 +131,10 @@ ADVICE: dict[str, Advice] = {
         "`hard_target`, and `kd` where the classes are the same.",
         _beside_labels('"crd"'),
     ),
+    "simkd": Advice(
+        "the teacher's classifier is good, and a projector of a few layers more is no matter",
+        "nothing: alone it needs no labels. The exported student ends with the teacher's "
+        "classifier.",
+        '{"epochs": 240, "objectives": [{"method": "simkd"}]}',
+    ),
 }

@@ -57,6 +57,7 @@ def check(s: Session, tenant: str, spec: JobSpec, *, lock: bool) -> Named:
     _check_padding(spec, named)
     _check_initial(spec, named)
     _check_least(spec, named)
+    _check_one_teacher(spec)
     _check_fsp(spec, named)
     _check_taps(spec, named)
     return named
@@ -199,6 +200,15 @@ def _check_least(spec: JobSpec, named: Named) -> None:
                 code="batch_too_small",
                 pointer=pointer,
             )
+
+
+def _check_one_teacher(spec: JobSpec) -> None:
+    if "simkd" in spec.methods() and len(spec.teachers) != 1:
+        raise Invalid(
+            f"simkd borrows one teacher's classifier: name one, not {len(spec.teachers)}",
+            code="one_teacher",
+            pointer="/teachers",
+        )
 
 
 def _check_fsp(spec: JobSpec, named: Named) -> None:

@@ -101,11 +101,15 @@ def test_the_student_follows_the_data_and_starts_the_same_every_time(tmp_path: P
     input = prepared.network.input
     assert (input.channels, input.height, input.width) == (1, SIDE, SIDE)
     assert 0.2 < input.mean[0] < 0.5 and 0.1 < input.std[0] < 0.4
-    first, torch_draw, second = prepared.course.student(), torch.rand(1), prepared.course.student()
+    first, torch_draw, second = (
+        prepared.course.student("student"),
+        torch.rand(1),
+        prepared.course.student("student"),
+    )
     assert torch_draw is not None
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
-    other = prepare(spec.model_copy(update={"seed": 1}), tmp_path).course.student()
+    other = prepare(spec.model_copy(update={"seed": 1}), tmp_path).course.student("student")
     assert not torch.equal(next(first.parameters()), next(other.parameters()))
 
 

@@ -16,7 +16,7 @@ from kdcore.data.images import Split
 from kdcore.device import open_device
 from kdcore.errors import RunError
 from kdcore.evaluate import Exam
-from kdcore.events import EventLog
+from kdcore.events import EventLog, LegName
 from kdcore.legs import Leg
 from kdcore.method import Setting
 from kdcore.spec.events import Exit
@@ -66,7 +66,7 @@ class Interrupter:
             yield batch
 
 
-def _student() -> nn.Module:
+def _student(leg: LegName = "student") -> nn.Module:
     torch.manual_seed(7)
     return Traps(chance=True)
 

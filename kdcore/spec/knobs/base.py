@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from kdcore.spec.part import Part
 
-Position = Literal["before_relu", "after"]
+Position = Literal["before_relu", "before", "after"]
 
 
 class Tap(Part):
@@ -16,7 +16,8 @@ class Tap(Part):
     position: Position = Field(
         "after",
         description="`after`: the module's output. `before_relu`: what enters this module, "
-        "which must be an activation, taken before it acts (in place or not).",
+        "which must be an activation, taken before it acts (in place or not). `before`: what "
+        "enters any module.",
     )
     call: int = Field(
         0, ge=0, description="Which call within one forward pass, for a module used several times."

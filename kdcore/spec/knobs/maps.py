@@ -19,6 +19,11 @@ class FitnetKnobs(Knobs):
     hint: Tap | None = Field(
         None, description="Teacher tap; none: the last activation of the middle resolution."
     )
+    regressor_batch_norm: bool = Field(
+        False,
+        description="A batch norm behind the regressor, which the joint form needs to bear large "
+        "weights; the paper has none.",
+    )
 
 
 class AtKnobs(MapKnobs):
@@ -93,3 +98,9 @@ class VidKnobs(MapKnobs):
 
     method: Literal["vid"] = "vid"
     initial_variance: float = Field(5.0, gt=0, description="Variance that every channel starts at.")
+
+
+class SimkdKnobs(Knobs):
+    """SimKD (Chen et al. 2022): learn to feed the teacher's own classifier, which is reused."""
+
+    method: Literal["simkd"] = "simkd"

@@ -59,14 +59,23 @@ def test_by_default_the_middle_layers_and_the_hints_own_nonlinearity() -> None:
     assert method.teacher_taps == ((Tap(module="relu"),),)
     regressor = method.regressors[0]
     assert isinstance(regressor, nn.Sequential)
-    assert isinstance(regressor[0], nn.Conv2d) and isinstance(regressor[1], nn.ReLU)
+    assert isinstance(regressor[0], nn.Conv2d) and isinstance(regressor[-1], nn.ReLU)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in regressor)
 
 
 def test_a_hint_before_its_relu_is_regressed_without_one() -> None:
     knobs = FitnetKnobs(hint=Tap(module="relu", position="before_relu"))
     method = Fitnet(knobs, Setting(probe(Traps()), (probe(Traps(), "t"),), (1.0,)))
     regressor = method.regressors[0]
-    assert isinstance(regressor, nn.Sequential) and isinstance(regressor[1], nn.Identity)
+    assert isinstance(regressor, nn.Sequential) and isinstance(regressor[-1], nn.Identity)
+
+
+def test_the_joint_forms_regressor_has_a_batch_norm_where_asked() -> None:
+    knobs = FitnetKnobs(regressor_batch_norm=True)
+    method = Fitnet(knobs, Setting(probe(Traps()), (probe(Traps(6), "t"),), (1.0,)))
+    regressor = method.regressors[0]
+    assert isinstance(regressor, nn.Sequential) and isinstance(regressor[1], nn.BatchNorm2d)
+    assert regressor[1].num_features == 6
 
 
 def test_several_teachers_have_a_regressor_each_and_count_by_weight() -> None:

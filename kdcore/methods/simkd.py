@@ -1,0 +1,68 @@
+"""SimKD (Chen et al. 2022, "Knowledge Distillation with the Reused Teacher Classifier", eq. 3).
+
+    loss = mean (P(f_s) - f_t)^2
+
+f_s, f_t: what enters the classifiers; mean over batch and features. The student's classifier is
+replaced by a projector P and the teacher's own classifier, which does not learn; both belong to the
+exported student (its config says `classifier_width`), and count among its parameters. Alone in a
+stage it is the paper's way: nothing reads the labels. The baseline keeps its own classifier.
+Departures from the paper: P works on the pooled features, not on the maps before pooling, and ends
+without a ReLU, so that it fits any network whose last layer is linear, transformers too.
+
+B: batch, F: features.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional
+
+from kdcore.data.batches import Batch
+from kdcore.errors import RunError
+from kdcore.method import Method, Setting, check_batch, check_classes, implements
+from kdcore.networks.classifier import Borrowed
+from kdcore.numerics import in_float32
+from kdcore.spec.knobs.base import Tap
+from kdcore.spec.knobs.maps import SimkdKnobs
+from kdcore.taps import Outputs
+
+
+@in_float32
+def feature_loss(projected_BF: Tensor, teacher_BF: Tensor) -> Tensor:
+    """Mean squared error over batch and features."""
+    return functional.mse_loss(projected_BF, teacher_BF)
+
+
+@implements(SimkdKnobs)
+class Simkd(Method[SimkdKnobs]):
+    """Learns what the teacher's classifier reads.
+
+    Raises RunError `one_teacher`, `class_count_mismatch`, `batch_too_small`,
+    `no_linear_classifier`.
+    """
+
+    student_logits = False
+    teacher_logits = False
+
+    def __init__(self, knobs: SimkdKnobs, setting: Setting) -> None:
+        super().__init__(knobs, setting)
+        if len(setting.teachers) != 1:
+            raise RunError(
+                "one_teacher",
+                f"simkd borrows one teacher's classifier: name one, not {len(setting.teachers)}",
+            )
+        check_classes(knobs.method, setting)
+        check_batch(knobs.method, setting)
+        path = setting.student.find(Borrowed)
+        assert path is not None, "a student for simkd is built with the teacher's classifier"
+        self._projected = Tap(module=f"{path}.projector")
+        self._features = Tap(module=setting.teachers[0].classifier(), position="before")
+        self.student_taps = (self._projected,)
+        self.teacher_taps = ((self._features,),)
+
+    def forward(
+        self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
+    ) -> dict[str, Tensor]:
+        """The term `simkd`."""
+        projected_BF = student.features[self._projected]
+        return {"simkd": feature_loss(projected_BF, teachers[0].features[self._features])}
