@@ -74,4 +74,5 @@ NEEDS_LABELS = frozenset({"hard_target", "dkd"})
 NEEDS_TEACHER = frozenset(KNOBS) - {"hard_target"}
 NEEDS_SAME_CLASSES = frozenset({"kd", "dkd", "dist", "standardized_kd"})
 LEAST_CLASSES = {"dkd": 3}  # with two there is but one other class: nothing among the others
-LEAST_BATCH = {"dist": 2, "sp": 2, "pkt": 2, "cc": 2, "rkd": 3, "crd": 2}  # relations need others
+# Relations need others, and so does the batch norm behind reviewkd's pooled level.
+LEAST_BATCH = {"dist": 2, "reviewkd": 2, "sp": 2, "pkt": 2, "cc": 2, "rkd": 3, "crd": 2}

@@ -30,7 +30,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 def rotated(x_BC: Tensor) -> Tensor:
     """The vectors turned around the origin, all alike."""
     turn_CC, _ = torch.linalg.qr(random(x_BC.shape[1], x_BC.shape[1], seed=99))
-    return x_BC @ turn_CC
+    return torch.matmul(x_BC, turn_CC)
 
 
 def between(
