@@ -25,10 +25,10 @@ LABELS = torch.arange(COUNT) % CLASSES
 SLOW = {"name": "sgd", "learning_rate": 1e-4}
 
 
-def images(side: int = SIDE, channels: int = 1) -> Tensor:
+def images(side: int = SIDE) -> Tensor:
     """Random images, the same at every call."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(COUNT, channels, side, side, generator=generator)
+    return torch.randn(COUNT, 1, side, side, generator=generator)
 
 
 def batch_of(side: int = SIDE) -> Batch:
