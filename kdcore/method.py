@@ -100,7 +100,7 @@ def check_batch(method: str, setting: Setting) -> None:
     if setting.batch_size < least:
         raise RunError(
             "batch_too_small",
-            f"{method} compares the samples of a batch: it needs {least} at least, not "
+            f"{method} takes the samples of a batch together: it needs {least} at least, not "
             f"{setting.batch_size}",
         )
 

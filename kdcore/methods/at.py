@@ -17,6 +17,8 @@ from kdcore.method import implements
 from kdcore.numerics import in_float32
 from kdcore.spec.knobs.maps import AtKnobs
 
+EPSILON = 1e-12
+
 
 @in_float32
 def attention_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, power: float = 2.0) -> Tensor:
@@ -27,7 +29,12 @@ def attention_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, power: float = 2.
 
 
 def _attention(x_BCHW: Tensor, power: float) -> Tensor:
-    return functional.normalize(x_BCHW.abs().pow(power).mean(1).flatten(1), dim=1)
+    # Scale does not count, but high powers of large values overflow; powers below 1 have no finite
+    # slope at 0, which is what a ReLU gives.
+    x_BCHW = x_BCHW.abs()
+    x_BCHW = x_BCHW / x_BCHW.detach().amax((1, 2, 3), keepdim=True).clamp(min=EPSILON)
+    x_BCHW = x_BCHW.clamp(min=EPSILON)
+    return functional.normalize(x_BCHW.pow(power).mean(1).flatten(1), dim=1)
 
 
 @implements(AtKnobs)

@@ -111,7 +111,10 @@ class Contrast(nn.Module):
     def _draw(self, device: torch.device) -> Tensor:
         if self.knobs.negatives >= self.samples:
             return torch.arange(self.samples, device=device)
-        return torch.randint(self.samples, (self.knobs.negatives,)).to(device)
+        # In validation the same ones every time: epochs compare, and no generator moves.
+        generator = None if self.training else torch.Generator().manual_seed(0)
+        shape = (self.knobs.negatives,)
+        return torch.randint(self.samples, shape, generator=generator).to(device)
 
     def _negatives(
         self, drawn_K: Tensor, labels_B: Tensor | None, row_B: Tensor | None, count: int

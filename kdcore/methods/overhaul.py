@@ -90,7 +90,9 @@ class Connector(nn.Module):
         count_C = (negative_BCHW < 0).sum((0, 2, 3))
         mean_C = negative_BCHW.sum((0, 2, 3)) / count_C.clamp(min=1)
         mixed_C = torch.lerp(self.margin_C, mean_C, MEASURE_MOMENTUM)
-        self.margin_C.copy_(torch.where(self.margin_C.isnan(), mean_C, mixed_C))
+        mixed_C = torch.where(self.margin_C.isnan(), mean_C, mixed_C)
+        # A batch without negative responses says nothing of their mean.
+        self.margin_C.copy_(torch.where(count_C > 0, mixed_C, self.margin_C))
 
 
 def _sized(x_BCHW: Tensor, size: Sequence[int]) -> Tensor:

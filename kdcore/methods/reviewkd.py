@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.map_method import MapMethod, Pair, embedding
-from kdcore.method import Setting, implements
+from kdcore.method import Setting, check_batch, implements
 from kdcore.numerics import in_float32
 from kdcore.probe import Probe
 from kdcore.spec.knobs.maps import ReviewkdKnobs
@@ -85,11 +85,15 @@ class Fusion(nn.Module):
 
 @implements(ReviewkdKnobs)
 class Reviewkd(MapMethod[ReviewkdKnobs]):
-    """Every student level, with all deeper ones, learns the teacher's level."""
+    """Every student level, with all deeper ones, learns the teacher's level.
+
+    Raises RunError `batch_too_small` too.
+    """
 
     position = "before_relu"
 
     def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+        check_batch(self.knobs.method, setting)
         deepest_own, deepest_theirs = (level.grid.channels for level in pairs[-1])
         middle = self.knobs.middle_width or min(WIDEST_MIDDLE, deepest_own)
         channels = [(own.grid.channels, theirs.grid.channels) for own, theirs in pairs]

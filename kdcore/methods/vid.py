@@ -47,7 +47,8 @@ class Regression(nn.Module):
             nn.ReLU(),
             nn.Conv2d(teacher, teacher, 1, bias=False),
         )
-        start = math.log(math.expm1(max(variance - LEAST_VARIANCE, LEAST_VARIANCE)))
+        spread = max(variance - LEAST_VARIANCE, LEAST_VARIANCE)
+        start = spread + math.log(-math.expm1(-spread))  # softplus backwards, without overflow
         self.log_scale = nn.Parameter(torch.full((teacher,), start))
 
     def forward(self, student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
