@@ -17,7 +17,7 @@ from kdcore.spec.knobs.base import Tap
 from kdcore.taps import Outputs
 
 Layout = Literal["map", "channels_last", "tokens", "vector"]
-MOST_PREFIX_TOKENS = 16
+MOST_PREFIX_TOKENS = 5  # a class token and four registers
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _lies_on(height: int, width: int, image: tuple[int, int]) -> bool:
 
 
 def _tokens(count: int, channels: int, image: tuple[int, int]) -> Grid | None:
-    for prefix in range(min(MOST_PREFIX_TOKENS, count)):
+    for prefix in range(min(MOST_PREFIX_TOKENS + 1, count)):
         height = round(math.sqrt((count - prefix) * image[0] / image[1]))
         if height == 0 or (count - prefix) % height:
             continue

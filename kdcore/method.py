@@ -48,6 +48,8 @@ class Method(nn.Module, Generic[K]):
     student_logits: ClassVar[bool] = True
     """Whether it reads the student's logits; if no objective of a stage does, passes end early."""
     teacher_logits: ClassVar[bool] = True
+    unweighted: ClassVar[frozenset[str]] = frozenset()
+    """Terms that its weight does not scale: the method's own parameters alone learn from them."""
     teacher_batch_norm: ClassVar[Literal["eval", "train"] | None] = None
     """The mode it demands of the teachers' batch norms; None: as the spec says."""
 

@@ -94,7 +94,7 @@ class Objectives(nn.Module):
             weight = weight_at(method.knobs, progress, self.stage.epochs)
             for name, value in method(student, teachers, batch).items():
                 terms[_unused(name, terms)] = value.detach()
-                parts.append(weight * value)
+                parts.append(value if name in method.unweighted else weight * value)
         return Loss(sum(parts[1:], parts[0]), terms)
 
     def inherit(self, earlier: "Sequence[Objectives]") -> None:

@@ -7,7 +7,7 @@ f_t = encode(t) is the teacher's factor, f_s = translate(s) the student's, flatt
 trains the paraphraser first, without labels and without the student: a stage of `part:
 paraphraser` does. A later stage's `ft` with the same teacher taps takes it over and leaves it as it
 is; without such a stage the paraphraser learns beside the translator, from the reconstruction
-alone, and the term `ft_reconstruction` is added.
+alone, and the term `ft_reconstruction` is added, whatever the objective's weight.
 Departures from the paper: a mean in place of a sum of the differences; of two sizes the larger is
 average-pooled. `power`: with one, factors are first reduced to the channels' mean of powers, as a
 widely used re-implementation has it; the method does not use it.
@@ -89,6 +89,8 @@ class Factors(nn.Module):
 @implements(FtKnobs)
 class Ft(MapMethod[FtKnobs]):
     """Matches the student's factors with the paraphrased teacher's, or trains the paraphraser."""
+
+    unweighted = frozenset({"ft_reconstruction"})
 
     def __init__(self, knobs: FtKnobs, setting: Setting) -> None:
         super().__init__(knobs, setting)

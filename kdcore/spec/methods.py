@@ -79,6 +79,12 @@ NEEDS_SAME_CLASSES = frozenset({"kd", "dkd", "dist", "standardized_kd", "simkd"}
 LEAST_CLASSES = {"dkd": 3}  # with two there is but one other class: nothing among the others
 # Relations need other samples; the pooled features of some pass a batch norm.
 LEAST_BATCH = {
-    **{"dist": 2, "sp": 2, "pkt": 2, "cc": 2, "rkd": 3, "crd": 2},
-    **{"reviewkd": 2, "simkd": 2},
+    "dist": 2,
+    "sp": 2,
+    "pkt": 2,
+    "cc": 2,
+    "rkd": 3,
+    "crd": 2,
+    "reviewkd": 2,
+    "simkd": 2,
 }

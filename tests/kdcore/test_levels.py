@@ -98,8 +98,8 @@ def test_tokens_tile_the_image_in_square_patches(
         ((64, 8, 4), SQUARE),  # sides that shrink unequally
         ((64, 48, 48), SQUARE),  # larger than the image
         ((64, 8, 8), (16, 32)),
-        ((220, 192), (224, 224)),  # no sixteen tokens fewer tile the image
-        ((14 * 14 + MOST_PREFIX_TOKENS, 192), (224, 224)),
+        ((220, 192), (224, 224)),  # no five tokens fewer tile the image
+        ((14 * 14 + MOST_PREFIX_TOKENS + 1, 192), (224, 224)),
         ((2, 192), (9, 12)),  # two squares side by side leave a quarter of it out
         ((1, 192), (224, 224)),  # a lone class token is no map
     ],

@@ -139,7 +139,7 @@ def _copy(module: nn.Module) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("method", sorted(KNOBS))
 @pytest.mark.parametrize("pair", PAIRS)
-def test_two_steps(pair: str, method: str) -> None:
+def test_trap_12_every_method_runs_on_any_pair_or_says_why_not(pair: str, method: str) -> None:
     teacher_before = _copy(_pair(pair)[1].network)
     try:
         with _stage(pair, method) as (run, student, teacher, batch):

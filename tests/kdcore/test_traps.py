@@ -1,6 +1,7 @@
 """The traps that public code bases fell into, each as a test that says its name.
 
-A cache of teachers' outputs (trap 9) does not exist, so its key cannot be wrong.
+A cache of teachers' outputs (trap 9) does not exist, so its key cannot be wrong; pairs that no
+author tried (trap 12) are in test_pairs.
 """
 
 import json
@@ -16,10 +17,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kdcore.__main__ import main
-from kdcore.errors import RunError
 from kdcore.method import METHODS
 from kdcore.methods.dist import dist_loss
 from kdcore.methods.kd import kd_loss
+from kdcore.networks.classifier import borrow
 from kdcore.networks.zoo import build_network
 from kdcore.prepare import prepare
 from kdcore.probe import Probe
@@ -209,6 +210,8 @@ def test_trap_07_a_methods_parameters_learn_and_are_not_the_students(
     objective: Mapping[str, Any],
 ) -> None:
     student = calm_traps(0)
+    if objective["method"] == "simkd":  # its student ends with the teacher's classifier
+        borrow(student, CLASSES, 4)
     names = set(student.state_dict())
     with stage_run(student, calm_traps(1), objective) as run:
         run.train_mode()
@@ -327,38 +330,3 @@ def test_trap_11_a_spec_is_json_and_no_language_with_tags(tmp_path: Path) -> Non
     (folder / "spec.json").write_text(f"!!python/object/apply:os.system ['touch {ran}']")
     assert main(["run", str(folder)]) == Exit.BAD_SPEC
     assert events_of(folder)[-1]["code"] == "bad_json" and not ran.exists()
-
-
-PAIRS = [
-    (("resnet8", 0.25), ("vgg8", 0.25)),
-    (("mobilenetv2", 0.25), ("wrn_16_1", 0.5)),
-    (("shufflenetv2", 0.5), ("resnet8x4", 0.25)),
-    (("vgg8", 0.25), ("timm/vit_tiny_patch16_224", None)),
-]
-SAID_AT_SUBMISSION = {"fsp_channels", "fsp_levels"}
-
-
-@pytest.mark.parametrize(("student", "teacher"), PAIRS)
-def test_trap_12_every_method_runs_on_any_pair_or_says_why_not(
-    student: tuple[str, float], teacher: tuple[str, float | None]
-) -> None:
-    name, width = teacher
-    theirs = small_network(name, 64, **({"width": width} if width else {}))
-    own = small_network(student[0], 64, width=student[1])
-    start, ran = state_of(own), set()
-    for objective in EVERY_METHOD:
-        own.load_state_dict(start)
-        try:
-            run = stage_run(own, theirs, objective, side=64)
-        except RunError as error:
-            assert error.code in SAID_AT_SUBMISSION, error
-            assert objective["method"] == "fsp"
-            continue
-        with run:
-            run.train_mode()
-            loss = run.step(batch_of(64), 0)
-        assert bool(torch.isfinite(loss.total)), objective
-        learnt = not same_bits(start, own.state_dict())
-        assert learnt is ("part" not in objective), objective
-        ran.add(objective["method"])
-    assert ran >= set(KNOBS) - {"fsp"}

@@ -58,5 +58,7 @@ class CrdKnobs(MapKnobs):
     levels: int = Field(1, ge=1, le=1, description="The deepest level only.")
     embedding: int = Field(128, ge=1, le=4096, description="Width of the embedding.")
     negatives: int = Field(16_384, ge=1, le=1_000_000, description="Negatives per sample.")
-    temperature: float = Field(0.07, gt=0, description="Softmax temperature of the contrast.")
+    temperature: float = Field(
+        0.07, ge=0.02, le=100, description="Softmax temperature of the contrast."
+    )
     momentum: float = Field(0.5, ge=0, lt=1, description="Of the memory of embeddings.")
