@@ -1,8 +1,7 @@
 """Training: interrupted at any step it ends with the same bits, and every piece of state counts."""
 
-import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,144 +10,35 @@ import torch
 from torch import nn
 
 from kdcore.checkpoint import Checkpoints, Snapshot
-from kdcore.data.batches import Batch, Loader
-from kdcore.data.images import Split
-from kdcore.device import open_device
 from kdcore.errors import RunError
-from kdcore.evaluate import Exam
-from kdcore.events import EventLog, LegName
 from kdcore.legs import Leg
-from kdcore.method import Setting
 from kdcore.spec.events import Exit
-from kdcore.spec.parts import Data, Stage
-from kdcore.spec.run import Input, Network
-from kdcore.state import History, Outcome, State
+from kdcore.state import History, State
 from kdcore.stop import Interrupted, Stop
-from kdcore.teachers import Teacher
-from kdcore.train import Course, Trainer
-from tests.kdcore.tiny import CLASSES, FITNET, HARD, KD, SIDE, Traps, events_of, probe, stage
-
-TWO_STAGES = (
-    stage(FITNET, epochs=2, start_from="last"),
-    stage(
-        HARD,
-        {**KD, "weight": 4, "weight_end": 1},
-        epochs=3,
-        start_from="best",
-        optimizer={"name": "adamw"},
-        schedule={"name": "cosine", "warmup_epochs": 1},
-    ),
+from kdcore.train import Trainer
+from tests.kdcore.courses import (
+    Interrupter,
+    go_on,
+    hash_of,
+    interrupt,
+    make_course,
+    make_student,
+    make_trainer,
 )
-SCRATCH = (stage(HARD, epochs=2),)
-
-
-@dataclass
-class Interrupter:
-    """Stops the run after so many steps, counted over its whole life."""
-
-    loader: Loader
-    stop: Stop
-    after: int
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return self.loader.steps_per_epoch
-
-    @property
-    def batch_size(self) -> int:
-        return self.loader.batch_size
-
-    def batches(self, stage: int, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        for batch in self.loader.batches(stage, epoch, start_step):
-            self.after -= 1
-            if self.after == 0:
-                self.stop.asked = True
-            yield batch
-
-
-def _student(leg: LegName = "student") -> nn.Module:
-    torch.manual_seed(7)
-    return Traps(chance=True)
-
-
-def _course(student_stages: tuple[dict[str, Any], ...] = TWO_STAGES) -> Course:
-    generator = torch.Generator().manual_seed(0)
-    images_NCHW = torch.randint(0, 256, (30, 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)
-    split = Split(images_NCHW, torch.arange(30) % CLASSES)
-    torch.manual_seed(1)
-    network = Traps(6).eval().requires_grad_(False)
-    spec = Network(architecture="traps", num_classes=CLASSES, input=Input(channels=1))
-    teacher = Teacher("t", spec, network, nn.Identity())
-    student = _student()
-    device = open_device("cpu", "fp32", None)
-    return Course(
-        legs=(
-            Leg("student", tuple(Stage.model_validate(s) for s in student_stages)),
-            Leg("baseline", tuple(Stage.model_validate(s) for s in SCRATCH)),
-        ),
-        student=_student,
-        adapter=nn.Identity(),
-        teachers=(teacher,),
-        setting=Setting(probe(student), (probe(network, "t"),), (1.0,)),
-        loader=Loader(split, torch.arange(24), Data(batch_size=8), 3, device.torch),
-        exam=Exam(split, torch.arange(24, 30), 6, device.torch),
-        device=device,
-        seed=3,
-    )
-
-
-def _trainer(
-    folder: Path, course: Course, stop: Stop | None = None, every_s: float = 3600
-) -> tuple[Trainer, Checkpoints]:
-    folder.mkdir(exist_ok=True)
-    events, checkpoints = EventLog(folder / "events.jsonl"), Checkpoints(folder / "checkpoints")
-    state = State(History(machine=course.device.profile()))
-    return Trainer(course, state, events, checkpoints, every_s, stop or Stop()), checkpoints
-
-
-def _hash(outcomes: dict[Any, Outcome]) -> str:
-    """Of the last and best weights of all legs."""
-    digest = hashlib.sha256()
-    for name in sorted(outcomes):
-        outcome = outcomes[name]
-        assert outcome.best is not None
-        digest.update(f"{name} {outcome.best.epoch} {outcome.best.score}".encode())
-        for weights in (outcome.last, outcome.best.weights):
-            for key in sorted(weights):
-                digest.update(weights[key].numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _interrupt(folder: Path, after: int) -> Snapshot:
-    """A run that is stopped after `after` steps; what its newest checkpoint holds."""
-    course, stop = _course(), Stop()
-    broken = replace(course, loader=Interrupter(course.loader, stop, after))  # type: ignore[arg-type]
-    trainer, _ = _trainer(folder, broken, stop)
-    with pytest.raises(Interrupted):
-        trainer.run()
-    snapshot, complaints = Checkpoints(folder / "checkpoints").load()
-    assert snapshot is not None and not complaints
-    return snapshot
-
-
-def _go_on(folder: Path, snapshot: Snapshot) -> str:
-    torch.manual_seed(99)  # whatever the generators hold in a new process
-    trainer, _ = _trainer(folder, _course())
-    trainer.resume(snapshot)
-    return _hash(trainer.run())
+from tests.kdcore.tiny import FITNET, HARD, KD, events_of, stage
 
 
 @pytest.fixture(scope="module")
 def control(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The hash of the run that nobody interrupts."""
-    return _hash(_trainer(tmp_path_factory.mktemp("control"), _course())[0].run())
+    return hash_of(make_trainer(tmp_path_factory.mktemp("control"), make_course())[0].run())
 
 
 STEPS = 2 * 3 + 3 * 3 + 2 * 3
 
 
 def test_the_same_run_again_gives_the_same_bits(control: str, tmp_path: Path) -> None:
-    assert _hash(_trainer(tmp_path, _course(), every_s=0)[0].run()) == control
+    assert hash_of(make_trainer(tmp_path, make_course(), every_s=0)[0].run()) == control
 
 
 @pytest.mark.parametrize("after", range(1, STEPS + 1))
@@ -156,19 +46,19 @@ def test_interrupted_after_any_step_it_ends_with_the_same_bits(
     control: str, tmp_path: Path, after: int
 ) -> None:
     """Within epochs, at their ends, between stages and between legs."""
-    assert _go_on(tmp_path, _interrupt(tmp_path, after)) == control
+    assert go_on(tmp_path, interrupt(tmp_path, after)) == control
 
 
 def test_interrupted_twice_it_ends_with_the_same_bits(control: str, tmp_path: Path) -> None:
-    course, stop = _course(), Stop()
+    course, stop = make_course(), Stop()
     broken = replace(course, loader=Interrupter(course.loader, stop, 7))  # type: ignore[arg-type]
-    trainer, _ = _trainer(tmp_path, broken, stop)
-    trainer.resume(_interrupt(tmp_path, 4))
+    trainer, _ = make_trainer(tmp_path, broken, stop)
+    trainer.resume(interrupt(tmp_path, 4))
     with pytest.raises(Interrupted):
         trainer.run()
     snapshot, _ = Checkpoints(tmp_path / "checkpoints").load()
     assert snapshot is not None and snapshot.facts["history"]["resumes"] == 1
-    assert _go_on(tmp_path, snapshot) == control
+    assert go_on(tmp_path, snapshot) == control
 
 
 PIECES: dict[str, tuple[int, Callable[[dict[str, Any], dict[str, Any]], None]]] = {
@@ -204,17 +94,17 @@ def _drop(tensors: dict[str, Any], part: str) -> None:
 @pytest.mark.parametrize("piece", PIECES)
 def test_every_piece_of_state_is_needed(control: str, tmp_path: Path, piece: str) -> None:
     after, damage = PIECES[piece]
-    snapshot = _interrupt(tmp_path, after)
+    snapshot = interrupt(tmp_path, after)
     tensors, facts = dict(snapshot.tensors), dict(snapshot.facts)
     damage(tensors, facts)
-    assert _go_on(tmp_path, Snapshot(tensors, facts)) != control
+    assert go_on(tmp_path, Snapshot(tensors, facts)) != control
 
 
 def test_the_wrong_stage_is_noticed(tmp_path: Path) -> None:
-    snapshot = _interrupt(tmp_path, 10)
+    snapshot = interrupt(tmp_path, 10)
     snapshot.facts["position"]["stage"] = 0
     with pytest.raises(RuntimeError, match="regressors"):
-        _go_on(tmp_path, snapshot)
+        go_on(tmp_path, snapshot)
 
 
 def test_a_stop_during_validation_loses_no_step(
@@ -227,16 +117,16 @@ def test_a_stop_during_validation_loses_no_step(
 
     monkeypatch.setattr("kdcore.train.score", interrupted)
     with pytest.raises(Interrupted):
-        _trainer(tmp_path, _course(), stop)[0].run()
+        make_trainer(tmp_path, make_course(), stop)[0].run()
     monkeypatch.undo()
     snapshot, _ = Checkpoints(tmp_path / "checkpoints").load()
     assert snapshot is not None
     assert snapshot.facts["position"] == {"leg": "student", "stage": 1, "epoch": 0, "step": 3}
-    assert _go_on(tmp_path, snapshot) == control
+    assert go_on(tmp_path, snapshot) == control
 
 
 def test_checkpoints_come_at_every_step_when_asked(tmp_path: Path) -> None:
-    _trainer(tmp_path, _course(), every_s=0)[0].run()
+    make_trainer(tmp_path, make_course(), every_s=0)[0].run()
     saved = [(e["leg"], e["step"]) for e in events_of(tmp_path, "checkpoint")]
     assert {("student", n) for n in range(1, 16)} | {("baseline", n) for n in range(1, 7)} == {
         *saved
@@ -245,13 +135,13 @@ def test_checkpoints_come_at_every_step_when_asked(tmp_path: Path) -> None:
 
 
 def test_rarely_they_come_at_the_ends_of_stages_and_legs(tmp_path: Path) -> None:
-    _trainer(tmp_path, _course())[0].run()
+    make_trainer(tmp_path, make_course())[0].run()
     saved = [(e["leg"], e["step"]) for e in events_of(tmp_path, "checkpoint")]
     assert saved == [("student", 6), ("student", 15), ("baseline", 6)]
 
 
 def test_events_tell_loss_rate_and_accuracy_of_both_legs(tmp_path: Path) -> None:
-    _trainer(tmp_path, _course())[0].run()
+    make_trainer(tmp_path, make_course())[0].run()
     values = [(e["step"], set(e["values"])) for e in events_of(tmp_path, "metrics")]
     assert (3, {"student/loss", "student/loss/fitnet", "student/learning_rate"}) in values
     assert (3, {"student/validation_loss"}) in values
@@ -262,10 +152,10 @@ def test_events_tell_loss_rate_and_accuracy_of_both_legs(tmp_path: Path) -> None
 
 
 def test_the_first_stage_of_fitnet_leaves_the_rest_of_the_student_alone(tmp_path: Path) -> None:
-    course = _course((stage(FITNET),))
+    course = make_course((stage(FITNET),))
     course = replace(course, legs=course.legs[:1])
-    outcome = _trainer(tmp_path, course)[0].run()["student"]
-    before = _student().state_dict()
+    outcome = make_trainer(tmp_path, course)[0].run()["student"]
+    before = make_student().state_dict()
     changed = {k for k, v in outcome.last.items() if not torch.equal(v, before[k])}
     assert changed and all(k.startswith(("conv1.", "bn1.")) for k in changed)
 
@@ -278,7 +168,7 @@ def test_a_stage_starts_from_the_weights_it_asks_for(
     accuracy = iter([0.9, 0.5, 0.5, 0.4])
     monkeypatch.setattr(Trainer, "_judge", lambda *_: ("accuracy", next(accuracy)))
     frozen = {"name": "sgd", "learning_rate": 1e-30, "momentum": 0, "weight_decay": 0}
-    course = _course(
+    course = make_course(
         (stage(KD, epochs=3), stage(KD, epochs=1, start_from=start_from, optimizer=frozen))
     )
     course = replace(course, legs=course.legs[:1])
@@ -290,7 +180,7 @@ def test_a_stage_starts_from_the_weights_it_asks_for(
         original(self, leg, student, run)
 
     monkeypatch.setattr(Trainer, "_validate", keep)
-    outcome = _trainer(tmp_path, course)[0].run()["student"]
+    outcome = make_trainer(tmp_path, course)[0].run()["student"]
     assert torch.equal(outcome.last["conv1.weight"], kept[epoch - 1])
     assert not torch.equal(kept[0], kept[2])
     assert outcome.best is not None and outcome.best.epoch == 4
@@ -298,9 +188,9 @@ def test_a_stage_starts_from_the_weights_it_asks_for(
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path: Path) -> None:
     wild = {"name": "sgd", "learning_rate": 90, "momentum": 0.99}
-    course = _course((stage(HARD), stage({**HARD, "weight": 1e30}, epochs=2, optimizer=wild)))
+    course = make_course((stage(HARD), stage({**HARD, "weight": 1e30}, epochs=2, optimizer=wild)))
     with pytest.raises(RunError, match="student is not finite in stage 2, epoch 1, step ") as got:
-        _trainer(tmp_path, course)[0].run()
+        make_trainer(tmp_path, course)[0].run()
     assert (got.value.code, got.value.exit) == ("diverged", Exit.DIVERGED)
     assert got.value.pointer == "/stages/1"
     snapshot, _ = Checkpoints(tmp_path / "checkpoints").load()
@@ -309,9 +199,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path: Pa
 
 
 def test_resuming_elsewhere_is_allowed_and_marked(tmp_path: Path) -> None:
-    snapshot = _interrupt(tmp_path, 2)
+    snapshot = interrupt(tmp_path, 2)
     for threads, exact in ((snapshot.facts["history"]["machine"]["threads"], True), (64, False)):
         snapshot.facts["history"]["machine"]["threads"] = threads
-        state = State(History(machine=_course().device.profile()))
+        state = State(History(machine=make_course().device.profile()))
         state.restore(snapshot)
         assert state.history.bit_exact is exact and state.history.resumes == 1
