@@ -11,6 +11,7 @@ numbers to bench/results.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -85,7 +86,9 @@ def carry_out(folder: Path, spec: Spec, data: Path, weights: Path | None = None)
     """The run's result; from an earlier call if it has the same spec."""
     result, said = folder / "out" / "result.json", folder / "spec.json"
     text = json.dumps(spec, indent=1, sort_keys=True)
-    if not (result.exists() and said.exists() and said.read_text() == text):
+    if not (said.exists() and said.read_text() == text):
+        shutil.rmtree(folder, ignore_errors=True)  # of another spec
+    if not result.exists():
         folder.mkdir(parents=True, exist_ok=True)
         for name, target in (("data", data), ("teacher.safetensors", weights)):
             link = folder / name

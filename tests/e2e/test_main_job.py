@@ -18,11 +18,33 @@ pytestmark = pytest.mark.e2e
 
 def test_from_upload_to_a_verified_onnx_student(tmp_path: Path) -> None:
     with Service(tmp_path / "home") as service:
-        check_main_job(service.client, tmp_path)
+        dataset, teacher = check_main_job(service.client, tmp_path)
+        _check_features(service.client, dataset, teacher)
 
 
-def check_main_job(client: Client, tmp_path: Path) -> None:
-    """Take a job from upload to a verified ONNX student; an AssertionError where it fails."""
+def _check_features(client: Client, dataset: str, teacher: str) -> None:
+    """Hints in a first stage, then several methods together, through the same service."""
+    last = [
+        {"method": "reviewkd", "warmup_epochs": 1},
+        {"method": "dkd"},
+        {"method": "hard_target"},
+    ]
+    stages = [
+        {"epochs": 1, "objectives": [{"method": "fitnet"}]},
+        {"epochs": 2, "objectives": last},
+    ]
+    job = finish(client, client.jobs.submit(distilling(dataset, teacher, stages=stages)))
+    assert job.state == "succeeded", job.error
+    names = {series.name for series in client.jobs.metrics(job.id).series}
+    terms = {f"student/loss/{method}" for method in ("fitnet", "reviewkd", "dkd", "hard_target")}
+    assert names >= terms
+
+
+def check_main_job(client: Client, tmp_path: Path) -> tuple[str, str]:
+    """Take a job from upload to a verified ONNX student; an AssertionError where it fails.
+
+    The ids of dataset and teacher.
+    """
     file = write_pictures(tmp_path / "pictures.npz")
     dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
     assert (dataset.train, dataset.test, dataset.num_classes) == (320, 80, 4)
@@ -54,6 +76,7 @@ def check_main_job(client: Client, tmp_path: Path) -> None:
     for artifact in client.jobs.artifacts(job.id):
         assert hash_file(files[artifact.kind]) == artifact.sha256
     _check_onnx(files["onnx"], files["config"], reported)
+    return dataset.id, teacher.id
 
 
 def _check_onnx(onnx: Path, config: Path, reported: float) -> None:

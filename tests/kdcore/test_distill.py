@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from kdcore.__main__ import main
-from kdcore.networks.weights import load_network
+from kdcore.networks.weights import load_network, save_weights
+from kdcore.networks.zoo import build_network
 from kdcore.spec.events import Exit
 from kdcore.spec.result import RUN_RESULT, DistillResult
-from kdcore.spec.run import Network
+from kdcore.spec.run import Input, Network
 from tests.kdcore.tiny import (
     FITNET,
     HARD,
@@ -121,6 +122,34 @@ def test_several_teachers_are_reported_alone_and_together(tmp_path: Path) -> Non
     )
     assert [t.name for t in result.teachers] == ["a", "b"] and result.ensemble is not None
     assert result.ensemble.accuracy == result.teachers[0].last.accuracy
+
+
+def test_a_teacher_from_big_data_with_other_classes_teaches_by_its_features(tmp_path: Path) -> None:
+    """Its classes are not the student's: features carry over, class probabilities do not."""
+    big = TEACHER.model_copy(update={"num_classes": 7, "input": Input(channels=3)})
+    few = {"batch_size": 8, "train_limit": 24, "validation": 0.25}
+    teachers = [{"network": big.model_dump(mode="json"), "weights": "big.safetensors"}]
+    torch.manual_seed(0)
+    save_weights(build_network(big), tmp_path / "big.safetensors")
+    result = _distil(
+        tmp_path, teachers=teachers, data=few, stages=[stage(HARD, {"method": "reviewkd"})]
+    )
+    assert result.teachers[0].last.accuracy is None and result.student.last.accuracy is not None
+    assert result.gain is not None and result.retention is None
+    with_kd = make_folder(tmp_path / "kd", teachers=teachers, stages=[stage(KD)])
+    save_weights(build_network(big), with_kd / "big.safetensors")
+    assert main(["run", str(with_kd)]) == Exit.BAD_SPEC
+    end = events_of(with_kd)[-1]
+    assert (end["code"], end["pointer"]) == ("class_count_mismatch", "/stages/0/objectives/0")
+    assert "reviewkd" in end["message"]
+
+
+def test_a_run_warns_of_what_will_disappoint(tmp_path: Path) -> None:
+    data = {"batch_size": 2, "train_limit": 2, "validation": 0}
+    _distil(tmp_path, data=data, stages=[stage({"method": "at"})])
+    warnings = [e["message"] for e in events_of(tmp_path, "log") if e["level"] == "warning"]
+    assert any("1 of 3 classes have no image" in w for w in warnings)
+    assert any("no objective reads the logits" in w for w in warnings)
 
 
 def test_a_finished_run_started_again_trains_nothing_and_says_the_same(tmp_path: Path) -> None:
