@@ -121,7 +121,9 @@ def measure(args: argparse.Namespace) -> tuple[dict[str, list[Cell]], dict[str, 
     def one(job: tuple[str, int]) -> tuple[str, Cell]:
         method, seed = job
         spec = student_spec(protocol, args.student, method, seed, network)
-        name = f"{args.teacher}-{args.student}-{method.replace(' ', '-')}-{seed}"
+        if args.width != 1.0:
+            spec["student"]["options"] = {"width": args.width}
+        name = f"{args.teacher}-{args.student}-{args.width}-{method.replace(' ', '-')}-{seed}"
         return method, Cell.of(seed, carry_out(base / name, spec, args.data, weights))
 
     cells: dict[str, list[Cell]] = {}
@@ -142,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--protocol", choices=PROTOCOLS, default="few")
     parser.add_argument("--teacher", default="resnet20")
     parser.add_argument("--student", default="resnet8")
+    parser.add_argument("--width", type=float, default=1.0, help="the student's, a multiplier")
     parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once")

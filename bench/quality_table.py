@@ -54,7 +54,7 @@ def write_tables(
     """Write a .md and a .json file named for day, pair and hardware; returns the table."""
     machine = teacher["machine"]
     where = "".join(c if c.isalnum() else "-" for c in machine["device"].lower()).strip("-")
-    pair = f"{args.protocol}-{args.teacher}-{args.student}"
+    pair = f"{args.protocol}-{args.teacher}-{args.student}-{args.width}"
     stem = f"{datetime.now(UTC):%Y-%m-%d}-quality-{pair}-{where}"
     text = "\n".join(_lines(args, cells, teacher)) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,9 +74,11 @@ def _lines(
     top = teacher["student"]["last"]["accuracy"]
     scratch = statistics.mean(c.last for c in cells[SCRATCH]) if SCRATCH in cells else None
     machine = teacher["machine"]
-    comparable = (args.protocol, args.teacher, args.student) == ("few", "resnet20", "resnet8")
+    pair = (args.protocol, args.teacher, args.student, args.width)
+    comparable = pair == ("few", "resnet20", "resnet8", 1.0)
     rows = [
-        f"# Fashion-MNIST, protocol `{args.protocol}`: {args.teacher} to {args.student}",
+        f"# Fashion-MNIST, protocol `{args.protocol}`: {args.teacher} to {args.student}, "
+        f"width {args.width}",
         "",
         f"Teacher {top:.2%} on the 10,000 test images. {machine['device']}, torch "
         f"{machine['torch']}, {machine['precision']}, {machine['threads']} thread per run, "

@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from kdcore.spec.parts import Ensemble
 
@@ -56,3 +57,19 @@ def ensemble_log_probs(
     logs = torch.log(torch.tensor(share, device=logits_BK[0].device))
     log_probs_NBK = torch.stack([torch.log_softmax(z / temperature, dim=1) for z in logits_BK])
     return torch.logsumexp(log_probs_NBK + logs[:, None, None], dim=0)
+
+
+@in_float32
+def softened_divergence(
+    logits_BK: Tensor, teacher_log_probs_BK: Tensor, temperature: float
+) -> Tensor:
+    """T^2 KL(teacher || softmax(logits / T)), summed over classes, mean over the batch.
+
+    `teacher_log_probs_BK`: log-probabilities at the same temperature. T^2 keeps the gradient's
+    size as T changes. Source: Hinton, Vinyals & Dean 2015, section 2.
+    """
+    log_probs_BK = torch.log_softmax(logits_BK / temperature, dim=1)
+    divergence = functional.kl_div(
+        log_probs_BK, teacher_log_probs_BK, reduction="batchmean", log_target=True
+    )
+    return divergence * temperature**2

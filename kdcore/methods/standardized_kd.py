@@ -13,11 +13,10 @@ B: batch, K: classes.
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.method import Method, Setting, check_classes, implements, logits_of
-from kdcore.numerics import ensemble_log_probs, in_float32
+from kdcore.numerics import ensemble_log_probs, in_float32, softened_divergence
 from kdcore.spec.knobs.logits import StandardizedKdKnobs
 from kdcore.taps import Outputs
 
@@ -39,11 +38,7 @@ def standardized_kd_loss(
 
     `teacher_log_probs_BK`: log-probabilities of standardized logits at the same temperature.
     """
-    log_probs_BK = functional.log_softmax(standardized(student_BK) / temperature, dim=1)
-    divergence = functional.kl_div(
-        log_probs_BK, teacher_log_probs_BK, reduction="batchmean", log_target=True
-    )
-    return divergence * temperature**2
+    return softened_divergence(standardized(student_BK), teacher_log_probs_BK, temperature)
 
 
 @implements(StandardizedKdKnobs)
