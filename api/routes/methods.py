@@ -8,7 +8,14 @@ from api.rows.common import page_of
 from api.views.catalog import Architecture, Method
 from api.views.common import Page
 from kdcore.spec.architectures import ARCHITECTURES
-from kdcore.spec.methods import KNOBS, NEEDS_LABELS, NEEDS_TEACHER
+from kdcore.spec.methods import (
+    KNOBS,
+    LEAST_BATCH,
+    LEAST_CLASSES,
+    NEEDS_LABELS,
+    NEEDS_SAME_CLASSES,
+    NEEDS_TEACHER,
+)
 
 router = APIRouter(tags=["methods"])
 METHODS = page_of(
@@ -18,6 +25,9 @@ METHODS = page_of(
             summary=(knobs.__doc__ or "").strip(),
             needs_teacher=name in NEEDS_TEACHER,
             needs_labels=name in NEEDS_LABELS,
+            needs_same_classes=name in NEEDS_SAME_CLASSES,
+            least_classes=LEAST_CLASSES.get(name, 2),
+            least_batch=LEAST_BATCH.get(name, 1),
             knobs=knobs.model_json_schema(),
         )
         for name, knobs in KNOBS.items()

@@ -75,6 +75,9 @@ class Method(View):
     summary: str
     needs_teacher: bool
     needs_labels: bool
+    needs_same_classes: bool = Field(description="Whether teachers must know the same classes.")
+    least_classes: int = Field(description="Classes that it needs at least.")
+    least_batch: int = Field(description="Samples in a batch that it needs at least.")
     knobs: dict[str, Any]
 
 

@@ -17,7 +17,13 @@ def methods(context: typer.Context) -> None:
     for method in found:
         needs = [
             word
-            for word, needed in (("teacher", method.needs_teacher), ("labels", method.needs_labels))
+            for word, needed in (
+                ("teacher", method.needs_teacher),
+                ("the same classes", method.needs_same_classes),
+                ("labels", method.needs_labels),
+                (f"{method.least_classes} classes", method.least_classes > 2),
+                (f"batches of {method.least_batch}", method.least_batch > 1),
+            )
             if needed
         ]
         term.say(f"[bold]{method.name}[/]  {method.summary}")
