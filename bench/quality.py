@@ -29,22 +29,20 @@ SEEDS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Protocol:
-    """How much data and time. `few`: the teacher sees 20,000 images, the student 2,000."""
+    """How much data and time. `validation`: part of the student's images held out to choose its
+    best epoch; the rest are learnt."""
 
     teacher_images: int | None
     teacher_epochs: int
     student_images: int | None
     student_epochs: int
-
-    @property
-    def validation(self) -> float:
-        """Part of the student's images held out to choose its best epoch; the rest are learnt."""
-        return 0.1
+    validation: float
 
 
 PROTOCOLS = {
-    "few": Protocol(20_000, 8, 2_222, 24),  # 222 of them are held out
-    "full": Protocol(None, 30, None, 30),
+    "few": Protocol(20_000, 8, 2_222, 24, 0.1),  # 2,000 are learnt, 222 held out
+    "reference": Protocol(20_000, 8, 2_000, 24, 0.0),  # as the reference: no best epoch
+    "full": Protocol(None, 30, None, 30, 0.1),
 }
 
 
@@ -110,7 +108,8 @@ def measure(args: argparse.Namespace) -> tuple[dict[str, list[Cell]], dict[str, 
     """Every method's cells, one a seed, and the teacher's result."""
     protocol = PROTOCOLS[args.protocol]
     base = args.work / args.protocol
-    home = base / f"teacher-{args.teacher}"
+    seen = f"{protocol.teacher_images}-{protocol.teacher_epochs}"
+    home = args.work / f"teacher-{args.teacher}-{seen}"
     teacher = carry_out(home, teacher_spec(protocol, args.teacher), args.data)
     top = teacher["student"]["last"]["accuracy"]
     print(f"teacher {args.teacher}: {top:.4f}", flush=True)
