@@ -83,11 +83,41 @@ class Fusion(nn.Module):
         return self.expand(own_BMHW), own_BMHW
 
 
+class Review(nn.ModuleList):
+    """One fusion a level, shallow to deep, the pooled embedding's last.
+
+    `rectified`: whether student's and teacher's deepest map enters a ReLU, which then comes before
+    the pooling, as it does in the network.
+    """
+
+    def __init__(self, fusions: Sequence[Fusion], rectified: tuple[bool, bool]) -> None:
+        super().__init__(fusions)
+        self.rectified = rectified
+
+    def forward(self, students: Sequence[Tensor], teachers: Sequence[Tensor]) -> Tensor:
+        """HCL summed over levels."""
+        own, theirs = (
+            [*maps, _pooled(maps[-1], rectified)]
+            for maps, rectified in zip((students, teachers), self.rectified, strict=True)
+        )
+        loss = torch.zeros((), device=own[0].device)
+        fused: Tensor | None = None
+        for fusion, s, t in reversed(list(zip(self, own, theirs, strict=True))):
+            output, fused = fusion(s, fused, t.shape[2:])
+            loss = loss + hierarchical_context_loss(output, t)
+        return loss
+
+
+def _pooled(x_BCHW: Tensor, rectified: bool) -> Tensor:
+    """The embedding as a map of one place."""
+    return embedding(functional.relu(x_BCHW) if rectified else x_BCHW)[:, :, None, None]
+
+
 @implements(ReviewkdKnobs)
 class Reviewkd(MapMethod[ReviewkdKnobs]):
     """Every student level, with all deeper ones, learns the teacher's level.
 
-    Raises RunError `batch_too_small` too.
+    Raises RunError `batch_too_small`: a batch norm stands behind the pooled embedding.
     """
 
     position = "before_relu"
@@ -98,20 +128,15 @@ class Reviewkd(MapMethod[ReviewkdKnobs]):
         middle = self.knobs.middle_width or min(WIDEST_MIDDLE, deepest_own)
         channels = [(own.grid.channels, theirs.grid.channels) for own, theirs in pairs]
         channels.append((deepest_own, deepest_theirs))  # the pooled level
-        return nn.ModuleList(
+        fusions = [
             Fusion(own, middle, theirs, deepest=index == len(channels) - 1)
             for index, (own, theirs) in enumerate(channels)
-        )
+        ]
+        own, theirs = (level.tap.position == "before_relu" for level in pairs[-1])
+        return Review(fusions, (own, theirs))
 
     def compare(
         self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
-        assert isinstance(part, nn.ModuleList)
-        own = [*students, embedding(functional.relu(students[-1]))[:, :, None, None]]
-        theirs = [*teachers, embedding(functional.relu(teachers[-1]))[:, :, None, None]]
-        loss = torch.zeros((), device=own[0].device)
-        fused: Tensor | None = None
-        for fusion, s, t in reversed(list(zip(part, own, theirs, strict=True))):
-            output, fused = fusion(s, fused, t.shape[2:])
-            loss = loss + hierarchical_context_loss(output, t)
+        loss: Tensor = part(students, teachers)
         return loss
