@@ -19,7 +19,11 @@ RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
     ],
     "fitnet, two stages": [
         (0.25, [{"method": "fitnet"}]),
-        # The paper's 4 falling to 1 at temperature 3, where kd has a factor T^2.
+        (0.75, [{"method": "kd", "weight": 4, "weight_end": 1}, HARD]),
+    ],
+    "fitnet, two stages, paper's": [
+        (0.25, [{"method": "fitnet"}]),
+        # 4 falling to 1 at temperature 3, without the factor T^2 that kd has.
         (0.75, [{"method": "kd", "temperature": 3, "weight": 4 / 9, "weight_end": 1 / 9}, HARD]),
     ],
     "at": [(1, [{"method": "at"}, HARD])],
