@@ -25,6 +25,7 @@ from bench.recipes import RECIPES, SCRATCH, Spec, stage_lists
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = (0, 1, 2)
+PLAIN = str.maketrans(" /", "--")  # for folder names
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def measure(args: argparse.Namespace) -> tuple[dict[str, list[Cell]], dict[str, 
         spec = student_spec(protocol, args.student, method, seed, network)
         if args.width != 1.0:
             spec["student"]["options"] = {"width": args.width}
-        name = f"{args.teacher}-{args.student}-{args.width}-{method.replace(' ', '-')}-{seed}"
+        name = f"{args.teacher}-{args.student}-{args.width}-{method.translate(PLAIN)}-{seed}"
         return method, Cell.of(seed, carry_out(base / name, spec, args.data, weights))
 
     cells: dict[str, list[Cell]] = {}

@@ -13,6 +13,8 @@ WARMUP = {"warmup_epochs": 3}
 # A list of stages; each a share of the epochs and its objectives.
 RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
     SCRATCH: [(1, [HARD])],
+    # What the labels give in the time that two-stage recipes leave them.
+    "from scratch, 3/4 of the epochs": [(0.75, [HARD])],
     "kd": [(1, [{"method": "kd", "weight": 0.9}, {**HARD, "weight": 0.1}])],
     "fitnet, joint": [
         (1, [{"method": "fitnet", "weight": 100, "regressor_batch_norm": True}, HARD])
@@ -61,5 +63,5 @@ def stage_lists(method: str, epochs: int) -> list[Spec]:
         }
         for share, objectives in RECIPES[method]
     ]
-    assert sum(stage["epochs"] for stage in stages) == epochs, method
+    assert sum(stage["epochs"] for stage in stages) <= epochs, method
     return stages
