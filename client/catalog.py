@@ -101,6 +101,7 @@ class Models(Catalog[Model]):
         format: WeightsFormat = "safetensors",
         options: dict[str, Scalar] | None = None,
         input: Input | None = None,
+        classifier_width: int | None = None,
         on_progress: Progress | None = None,
     ) -> Model:
         """Send weights and register them; they are inspected before use (see `wait`)."""
@@ -113,20 +114,29 @@ class Models(Catalog[Model]):
             options=options or {},
             num_classes=num_classes,
             input=input or Input(),
+            classifier_width=classifier_width,
         )
         return self._transport.post("/models", Model, body)
 
     def push_network(
-        self, path: Path, network: Network, *, name: str, on_progress: Progress | None = None
+        self,
+        path: Path,
+        network: Network,
+        *,
+        name: str | None = None,
+        format: WeightsFormat = "safetensors",
+        on_progress: Progress | None = None,
     ) -> Model:
-        """Send safetensors weights of a network that its exported `config.json` describes."""
+        """Send weights of a network as its exported `config.json` describes it."""
         return self.push(
             path,
             architecture=network.architecture,
             num_classes=network.num_classes,
             name=name,
+            format=format,
             options=network.options,
             input=network.input,
+            classifier_width=network.classifier_width,
             on_progress=on_progress,
         )
 

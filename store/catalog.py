@@ -5,8 +5,8 @@ from typing import TypeVar
 from sqlalchemy import String, cast, delete, select
 from sqlalchemy.orm import Session, defer
 
-from kdcore.spec.parts import DatasetFormat, Scalar, WeightsFormat
-from kdcore.spec.run import Input, Network
+from kdcore.spec.parts import DatasetFormat, WeightsFormat
+from kdcore.spec.run import Network
 from store import content, cursors
 from store.blobs import Blobs
 from store.errors import Conflict, Invalid, NotFound
@@ -27,20 +27,14 @@ def create_model(
     name: str,
     upload: str,
     format: WeightsFormat,
-    architecture: str,
-    options: dict[str, Scalar],
-    num_classes: int,
-    input: Input,
+    network: Network,
 ) -> Model:
     """Register uploaded weights and queue their inspection (`inspect_job`: ring for it).
 
     Raises Invalid or Conflict with a pointer into the request.
     """
-    check_architecture(architecture, "/architecture")
+    check_architecture(network.architecture, "/architecture")
     sha256 = _uploaded(s, blobs, tenant, upload, format)
-    network = Network(
-        architecture=architecture, options=options, num_classes=num_classes, input=input
-    )
     model_id = new_id("mdl")
     job = insert_job(s, tenant, "inspect_model", f"Inspect model {name}"[:200], subject=model_id)
     model = Model(

@@ -34,10 +34,7 @@ def create_model(body: ModelCreate, caller: Writer, creating: Creating, deps: De
             name=body.name,
             upload=body.upload,
             format=body.format,
-            architecture=body.architecture,
-            options=body.options,
-            num_classes=body.num_classes,
-            input=body.input,
+            network=body.network(),
         )
         view = model_view(row, None, modules=False)
         return Made(view, f"/v1/models/{row.id}", ring=row.inspect_job)

@@ -19,6 +19,19 @@ class ModelCreate(Body):
     options: dict[str, Scalar] = {}
     num_classes: int = Field(ge=2, le=1_000_000, examples=[10])
     input: Input = Input()
+    classifier_width: int | None = Field(
+        None, ge=1, le=1_000_000, description="Of a student made by simkd, as its config.json says."
+    )
+
+    def network(self) -> Network:
+        """What the weights are of."""
+        return Network(
+            architecture=self.architecture,
+            options=self.options,
+            num_classes=self.num_classes,
+            input=self.input,
+            classifier_width=self.classifier_width,
+        )
 
 
 class Model(View):

@@ -88,15 +88,8 @@ def push(
 def _push(term: Terminal, file: Path, network: Network, name: str | None, wait: bool) -> None:
     with term.client() as service:
         with upload_bar(term, file) as report:
-            model = service.models.push(
-                file,
-                architecture=network.architecture,
-                num_classes=network.num_classes,
-                name=name,
-                format=_format(file),
-                options=network.options,
-                input=network.input,
-                on_progress=report,
+            model = service.models.push_network(
+                file, network, name=name, format=_format(file), on_progress=report
             )
         if wait:
             with term.err.status("Inspecting"):

@@ -20,6 +20,7 @@ def test_from_upload_to_a_verified_onnx_student(tmp_path: Path) -> None:
     with Service(tmp_path / "home") as service:
         dataset, teacher = check_main_job(service.client, tmp_path)
         _check_features(service.client, dataset, teacher)
+        _check_reused_classifier(service.client, dataset, teacher, tmp_path)
 
 
 def _check_features(client: Client, dataset: str, teacher: str) -> None:
@@ -38,6 +39,18 @@ def _check_features(client: Client, dataset: str, teacher: str) -> None:
     names = {series.name for series in client.jobs.metrics(job.id).series}
     terms = {f"student/loss/{method}" for method in ("fitnet", "reviewkd", "dkd", "hard_target")}
     assert names >= terms
+
+
+def _check_reused_classifier(client: Client, dataset: str, teacher: str, tmp_path: Path) -> None:
+    """A student that ends with its teacher's classifier may leave and come back as a teacher."""
+    stages = [{"epochs": 1, "objectives": [{"method": "simkd"}]}]
+    job = finish(client, client.jobs.submit(distilling(dataset, teacher, stages=stages)))
+    assert job.state == "succeeded" and job.student_model is not None, job.error
+    made = client.models.get(job.student_model)
+    assert made.network.classifier_width is not None
+    weights = client.models.pull(made, tmp_path / "simkd.safetensors")
+    again = client.models.wait(client.models.push_network(weights, made.network, name="back").id)
+    assert again.parameters == made.parameters
 
 
 def check_main_job(client: Client, tmp_path: Path) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import InvalidRequestError
 
-from kdcore.spec.run import Input
+from kdcore.spec.run import Network
 from store import catalog, jobs, uploads
 from store.blobs import LocalBlobs
 from store.db import Database
@@ -35,14 +35,9 @@ def upload(database: Database, parts: Parts, blobs: LocalBlobs) -> Any:
 
 
 def create_model(database: Database, blobs: LocalBlobs, upload_id: str, **given: Any) -> Model:
-    plain: dict[str, Any] = {
-        "name": "teacher",
-        "format": "safetensors",
-        "architecture": "resnet20",
-        "options": {},
-        "num_classes": 10,
-        "input": Input(),
-    }
+    architecture = given.pop("architecture", "resnet20")
+    network = Network(architecture=architecture, num_classes=10)
+    plain: dict[str, Any] = {"name": "teacher", "format": "safetensors", "network": network}
     with database.write() as s:
         return catalog.create_model(s, blobs, TENANT, upload=upload_id, **(plain | given))
 
