@@ -33,7 +33,7 @@ def append(s: Session, claim: Claim, events: Sequence[RunEvent]) -> int:
     """Keep one batch: event rows, metric points, and the job's phase, progress, latest values.
 
     Events whose `seq` this attempt has already given are skipped, so a batch whose commit went
-    unanswered is simply given again. Of several progress events only the last becomes a row.
+    unanswered is simply given again. Of a leg's progress events only the last becomes a row.
     Returns the job's highest event id. Raises LeaseLost.
     """
     job = held(s, claim.job_id, claim.attempt)
@@ -62,8 +62,8 @@ def append(s: Session, claim: Claim, events: Sequence[RunEvent]) -> int:
 
 
 def _without_old_progress(events: Sequence[RunEvent]) -> Iterable[RunEvent]:
-    last = max((e.seq for e in events if isinstance(e, ProgressEvent)), default=None)
-    return (e for e in events if not isinstance(e, ProgressEvent) or e.seq == last)
+    last = {e.leg: e.seq for e in events if isinstance(e, ProgressEvent)}
+    return (e for e in events if not isinstance(e, ProgressEvent) or e.seq == last[e.leg])
 
 
 def _row(claim: Claim, number: int, event: RunEvent) -> dict[str, Any]:

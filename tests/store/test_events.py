@@ -154,3 +154,14 @@ def test_transitions_are_the_history(database: Database) -> None:
         (None, "queued", 0),
         ("queued", "running", 1),
     ]
+
+
+def test_the_last_progress_of_each_leg_is_kept(database: Database) -> None:
+    """A batch may hold the student's end and the baseline's start: neither hides the other."""
+    claim = claimed(database)
+    scratch = progress_event(3, 1).model_copy(update={"leg": "baseline"})
+    with database.write() as s:
+        events.append(s, claim, [progress_event(1, 9), progress_event(2, 10), scratch])
+    with database.read() as s:
+        kept = [(row.body["leg"], row.body["step"]) for row in events.page(s, claim.job_id)]
+    assert kept == [("student", 10), ("baseline", 1)]
