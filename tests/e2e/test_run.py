@@ -30,7 +30,7 @@ def _kd(spec: Path, out: Path, *more: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
     write_pictures(tmp_path / "p.npz")
-    body = training("x", epochs=12, checkpoint_every_s=1000)
+    body = training("x", epochs=60, checkpoint_every_s=1000)
     body |= {"task": "distill", "threads": 1, "dataset": {"path": "p.npz", "format": "npz"}}
     path = tmp_path / "spec.json"
     path.write_text(json.dumps(body))

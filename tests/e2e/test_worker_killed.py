@@ -11,13 +11,16 @@ from tests.e2e.service import Service, finish, lives, wait_until
 
 pytestmark = pytest.mark.e2e
 
+# Some 600 steps: seconds on any machine, so that the kill comes long before the last one.
+EPOCHS = 60
+
 
 def test_a_job_outlives_its_worker_bit_for_bit(tmp_path: Path) -> None:
     with Service(tmp_path / "home") as service:
         client = service.client
         file = write_pictures(tmp_path / "pictures.npz")
         dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
-        spec = training(dataset.id, epochs=12, checkpoint_every_s=0.3)
+        spec = training(dataset.id, epochs=EPOCHS, checkpoint_every_s=0.3)
 
         job = client.jobs.submit({**spec, "name": "killed"})
         wait_until(lambda: _checkpoints(client, job, attempt=1) >= 2, 60, "two checkpoints")
