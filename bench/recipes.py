@@ -8,7 +8,7 @@ SCRATCH = "from scratch"
 HARD: Spec = {"method": "hard_target"}
 OPTIMIZER = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
 SCHEDULE = {"name": "multistep", "milestones": [0.625, 0.75, 0.875], "gamma": 0.1}
-WARMUP = {"warmup_epochs": 3}
+WARMUP = {"warmup_epochs": 1 / 8}  # of the stage; stage_lists makes epochs of it
 
 # A list of stages; each a share of the epochs and its objectives.
 RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
@@ -57,7 +57,7 @@ def stage_lists(method: str, epochs: int) -> list[Spec]:
     stages: list[Spec] = [
         {
             "epochs": round(epochs * share),
-            "objectives": objectives,
+            "objectives": [_objective(objective, epochs) for objective in objectives],
             "optimizer": OPTIMIZER,
             "schedule": SCHEDULE,
         }
@@ -65,3 +65,8 @@ def stage_lists(method: str, epochs: int) -> list[Spec]:
     ]
     assert sum(stage["epochs"] for stage in stages) <= epochs, method
     return stages
+
+
+def _objective(objective: Spec, epochs: int) -> Spec:
+    share = objective.get("warmup_epochs")
+    return objective if share is None else {**objective, "warmup_epochs": share * epochs}

@@ -24,7 +24,7 @@ def test_a_busy_service_is_asked_again_when_it_says() -> None:
     with serve(script) as url:
         began_s = time.monotonic()
         assert Transport(url).get("/ready", Health).ok
-        assert 1.0 <= time.monotonic() - began_s < 2.0
+        assert 1.0 <= time.monotonic() - began_s < 6.0
     assert [request[1] for request in script.requests] == ["/v1/ready", "/v1/ready"]
 
 
