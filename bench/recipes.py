@@ -47,7 +47,7 @@ RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
     "pkt": [(1, [{"method": "pkt"}, HARD])],
     "cc": [(1, [{"method": "cc"}, HARD])],
     "rkd": [(1, [{"method": "rkd"}, HARD])],
-    "simkd": [(1, [{"method": "simkd"}])],
+    "simkd": [(1, [{"method": "simkd", "weight": 10}])],
     "crd": [(1, [{"method": "crd"}, HARD])],
 }
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pydantic.main import IncEx
 
+from kdcore.cache import fingerprint
 from kdcore.checkpoint import Checkpoints
 from kdcore.errors import RunError
-from kdcore.evaluate import Exam, TeacherScores, score_teachers
+from kdcore.evaluate import Exam, TeacherScores, recall_teachers, score_teachers
 from kdcore.events import EventLog
 from kdcore.prepare import Prepared, prepare
 from kdcore.report import NOT_SCORED, export_all, make_result, report_student
@@ -57,6 +58,8 @@ def distill(spec: DistillRun, folder: Path, events: EventLog, stop: Stop) -> Dis
     if first.accuracy is not None:
         events.metrics(0, {"teacher/accuracy": first.accuracy})
     outcomes = trainer.run()
+    if prepared.course.library is not None:
+        prepared.course.library.finish()
     events.phase("evaluating")
     again = prepared.exam is not prepared.course.exam
     teachers = _examine_teachers(prepared, prepared.exam) if again else first
@@ -75,6 +78,10 @@ def distill(spec: DistillRun, folder: Path, events: EventLog, stop: Stop) -> Dis
 def identity_of(spec: DistillRun) -> str:
     """A hash of all in the spec that decides what is trained."""
     said = spec.model_dump(mode="json", exclude=NOT_IDENTITY)
+    if spec.teacher_cache.views is None:
+        del said["teacher_cache"]  # it decides nothing then
+    else:
+        said["teacher_cache"] = {"views": spec.teacher_cache.views}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -112,6 +119,19 @@ def _resume(trainer: Trainer, checkpoints: Checkpoints, history: History, events
 
 def _examine_teachers(prepared: Prepared, exam: Exam | None) -> TeacherScores:
     course, classes = prepared.course, prepared.network.num_classes
+    teachers, mean, library = course.teachers, course.setting.ensemble, course.library
     if exam is None:
-        return TeacherScores(tuple(NOT_SCORED for _ in course.teachers))
-    return score_teachers(course.teachers, course.setting.ensemble, classes, exam)
+        return TeacherScores(tuple(NOT_SCORED for _ in teachers))
+    if library is None:
+        return score_teachers(teachers, mean, classes, exam)
+    kept = library.scores(
+        {
+            "exam": fingerprint(exam.split),
+            "indices": None if exam.indices is None else exam.indices.tolist(),
+            "teachers": [teacher.facts() for teacher in teachers],
+            "weights": [teacher.weight for teacher in teachers],
+            "ensemble": mean,
+            "classes": classes,
+        }
+    )
+    return recall_teachers(teachers, mean, classes, exam, kept)

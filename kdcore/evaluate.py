@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kdcore.cache import KeptScores
 from kdcore.data.batches import Batch, eval_batches
 from kdcore.data.images import Split
 from kdcore.device import Device, Layout
@@ -34,6 +35,7 @@ class Exam:
 
     def __init__(self, split: Split, indices: Tensor | None, batch_size: int, device: torch.device):
         self._source = (split, batch_size, device, indices)
+        self.split, self.indices = split, indices
         self.reference_N: Tensor | None = None
         self.labelled = split.labels_N is not None
 
@@ -87,7 +89,8 @@ def score(
             sums = sums.to(scores_BK.device) + _sums(scores_BK, batch.labels_B, labelled)
         top_N = torch.cat(tops)
         right, loss, bad = (float(v) for v in sums.tolist())
-        agreed = None if exam.reference_N is None else float((top_N == exam.reference_N).sum())
+        reference_N = exam.reference_N
+        agreed = None if reference_N is None else float((top_N == reference_N.to(top_N)).sum())
     if bad:
         code, exit = failure
         raise RunError(code, f"the class scores of {name} are not finite", exit=exit)
@@ -123,6 +126,21 @@ class TeacherScores:
         if self.ensemble is not None:
             return self.ensemble.accuracy
         return self.each[0].accuracy if len(self.each) == 1 else None
+
+
+def recall_teachers(
+    teachers: Sequence[Teacher], mean: Ensemble, num_classes: int, exam: Exam, kept: KeptScores
+) -> TeacherScores:
+    """As `score_teachers`, from what is kept, or keeping it."""
+    found = kept.load()
+    if found is None:
+        scores = score_teachers(teachers, mean, num_classes, exam)
+        more = [] if scores.ensemble is None else [scores.ensemble]
+        kept.save([*scores.each, *more], exam.reference_N)
+        return scores
+    scored, exam.reference_N = found
+    each, more = scored[: len(teachers)], scored[len(teachers) :]
+    return TeacherScores(tuple(each), more[0] if more else None)
 
 
 def score_teachers(

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from kdcore.cache import Library, file_hash, fingerprint
 from kdcore.data.batches import Adapter, Loader, data_statistics, hold_out
 from kdcore.data.images import ImageData
 from kdcore.data.source import load_dataset
@@ -23,7 +24,7 @@ from kdcore.networks.zoo import build_network
 from kdcore.objectives import Objectives
 from kdcore.probe import Probe
 from kdcore.seeds import derive_seed, seed_everything
-from kdcore.spec.run import DistillRun, Input, Network, RunTeacher
+from kdcore.spec.run import TEACHER_OUTPUTS_DIR, DistillRun, Input, Network, RunTeacher
 from kdcore.teachers import Teacher
 from kdcore.train import Course
 
@@ -50,8 +51,9 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
     data = _load_data(spec, folder)
     count, labels_N = len(data.train), data.train.labels_N
     training, held_out = hold_out(count, labels_N, spec.data.validation, spec.seed)
+    library = _library(spec, folder, data, device)
     teachers = tuple(
-        _load_teacher(index, teacher, folder, data, device)
+        _load_teacher(index, teacher, folder, data, device, library is not None)
         for index, teacher in enumerate(spec.teachers)
     )
     network = _student_network(spec, data, training, teachers)
@@ -73,10 +75,13 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
         adapter=adapter,
         teachers=teachers,
         setting=setting,
-        loader=Loader(data.train, training, spec.data, spec.seed, device.torch),
+        loader=Loader(
+            data.train, training, spec.data, spec.seed, device.torch, spec.teacher_cache.views
+        ),
         exam=validation,
         device=device,
         seed=spec.seed,
+        library=library,
     )
     warnings = [w for w in (no_baseline, _missing_classes(data), _untrained(legs[0])) if w]
     split: SplitName = "test" if test else "validation" if validation else "none"
@@ -95,8 +100,24 @@ def _adapter(network: Network, data: ImageData, device: Device) -> nn.Module:
     return nn.Sequential(Adapter(network.input, data.channels), Layout()).to(device.torch)
 
 
+def _library(spec: DistillRun, folder: Path, data: ImageData, device: Device) -> Library | None:
+    """Where teacher outputs are kept."""
+    cache = spec.teacher_cache
+    if not (cache.enabled and spec.teachers):
+        return None
+    facts = {
+        "images": fingerprint(data.train),
+        "augment": spec.data.augment,
+        "precision": device.precision,
+        "device": device.torch.type,
+    }
+    views = cache.views if spec.data.augment else 1
+    where = folder / TEACHER_OUTPUTS_DIR
+    return Library(where, facts, len(data.train), views, cache.max_bytes)
+
+
 def _load_teacher(
-    index: int, teacher: RunTeacher, folder: Path, data: ImageData, device: Device
+    index: int, teacher: RunTeacher, folder: Path, data: ImageData, device: Device, hashed: bool
 ) -> Teacher:
     path = folder / teacher.weights
     with pointing(f"/teachers/{index}"):
@@ -110,6 +131,7 @@ def _load_teacher(
         weight=teacher.weight,
         batch_norm=teacher.batch_norm,
         size_bytes=path.stat().st_size,
+        sha256=file_hash(path) if hashed else "",
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from kdcore.cache import Library
 from kdcore.data.batches import Batch
 from kdcore.device import Device
 from kdcore.method import Setting
@@ -40,6 +41,7 @@ class StageRun:
         steps_per_epoch: int,
         pointer: str = "",
         earlier: Sequence[Objectives] = (),
+        library: Library | None = None,
     ) -> None:
         self.stage = stage
         self.steps = stage.epochs * steps_per_epoch
@@ -54,7 +56,7 @@ class StageRun:
         self._tapped = Tapped(
             student, self.objectives.student_taps, logits=self.reads_logits, name="the student"
         )
-        self._lesson = Lesson(teachers, self.objectives)
+        self._lesson = Lesson(teachers, self.objectives, library, setting.teachers)
         named = {"student": student, "method": self.objectives}
         self._parameters = {
             f"{owner}.{name}": parameter
@@ -128,7 +130,7 @@ class StageRun:
 
     def _loss(self, batch: Batch, progress: float) -> Loss:
         with self._device.autocast():
-            lesson = self._lesson(batch.images_BCHW)
+            lesson = self._lesson(batch)
             student = Outputs(None)
             if self.objectives.student_read:
                 student = self._tapped(self._adapter(batch.images_BCHW))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from kdcore.cache import Library
 from kdcore.checkpoint import Checkpoints, Snapshot
 from kdcore.data.batches import Loader
 from kdcore.device import Device
@@ -41,6 +42,7 @@ class Course:
     exam: Exam | None
     device: Device
     seed: int
+    library: Library | None = None
 
 
 class Trainer:
@@ -119,6 +121,7 @@ class Trainer:
             course.loader.steps_per_epoch,
             f"/stages/{index}",
             self._taught,
+            course.library if leg.name == "student" else None,
         ) as run:
             if self._waiting is not None:
                 restore_stage(self._waiting, student, run)
@@ -214,6 +217,8 @@ class Trainer:
     def _save(self, leg: Leg, student: nn.Module | None, run: StageRun | None) -> None:
         if run is not None:
             self._check_finite(leg, run)
+        if self._course.library is not None:
+            self._course.library.flush()
         self._events.mark()
         self._state.history.seconds = self._events.seconds
         path = self._checkpoints.save(self._state.snapshot(student, run))

@@ -21,46 +21,65 @@ from kdcore.spec.run import Input
 
 # What a random number is for; part of its key.
 ORDER, CROP_ROW, CROP_COLUMN, FLIP, HOLD_OUT = range(5)
+VIEWS = 0  # in place of the seed, where views are limited: all seeds have the same ones
 CROP_FRACTION = 8  # the padding is 1/8 of the side, rounded up
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: red, green, blue to grey
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images in [0, 1], float32, channels last; `index_B` are positions in the split."""
+    """Images in [0, 1], float32, channels last; `index_B` are positions in the split.
+
+    `view`: which of a limited number of augmentations of each sample these images are; None where
+    every epoch has its own. `host_index_B`: the positions on the CPU.
+    """
 
     index_B: Tensor
     images_BCHW: Tensor
     labels_B: Tensor | None
+    view: int | None = None
+    host_index_B: Tensor | None = None
 
 
 class Loader:
     """Training batches of the samples `indices` of a split; a short last batch is dropped.
 
-    With fewer samples than the batch size, the batch is all of them.
+    With fewer samples than the batch size, the batch is all of them. With `views`, a sample is
+    augmented in so many ways, whatever the seed and the stage, and epochs show them in turn.
     """
 
-    def __init__(self, split: Split, indices: Tensor, data: Data, seed: int, device: torch.device):
+    def __init__(
+        self,
+        split: Split,
+        indices: Tensor,
+        data: Data,
+        seed: int,
+        device: torch.device,
+        views: int | None = None,
+    ):
         if len(indices) == 0:
             raise ValueError("there are no samples to train on")
         self._pixels = _Pixels(split, device)
         self._index_N = indices.to("cpu", torch.int64)
         self._augment = data.augment
         self._seed = seed
+        self.views = views if data.augment else 1
         self.batch_size = min(data.batch_size, len(indices))
         self.steps_per_epoch = len(indices) // self.batch_size
 
     def batches(self, stage: int, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from `start_step` on."""
         order_N = shuffle(self._index_N, self._seed, stage, epoch, ORDER)
-        placement = self._placement(order_N, stage, epoch)
+        view = None if self.views is None else epoch % self.views
+        where = (self._seed, stage, epoch) if view is None else (VIEWS, 0, view)
+        placement = self._placement(order_N, where)
         for step in range(start_step, self.steps_per_epoch):
             here = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            yield self._pixels.batch(order_N[here], placement.part(here))
+            batch = self._pixels.batch(order_N[here], placement.part(here))
+            yield replace(batch, view=view, host_index_B=order_N[here])
 
-    def _placement(self, index_N: Tensor, stage: int, epoch: int) -> "_Placement":
+    def _placement(self, index_N: Tensor, where: tuple[int, int, int]) -> "_Placement":
         _, height, width, _ = self._pixels.shape
-        where = (self._seed, stage, epoch)
         placement = _Placement()
         if "crop" in self._augment:
             pad_h, pad_w = -(-height // CROP_FRACTION), -(-width // CROP_FRACTION)

@@ -109,6 +109,24 @@ class Data(Part):
     )
 
 
+class TeacherCache(Part):
+    """Teachers' outputs kept on disk and read again: in later epochs, and by other jobs with the
+    same teacher, dataset and views. Logits, and features of one vector a sample, are kept; maps are
+    not."""
+
+    enabled: bool = True
+    views: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Augmentations of each sample, shown in turn from epoch to epoch; none: every "
+        "epoch has its own, and outputs are kept where images are not augmented.",
+    )
+    max_bytes: int = Field(
+        4 * 2**30, ge=0, description="What would take more is not kept, of one teacher's output."
+    )
+
+
 class Limits(Part):
     """Bounds after which a job is stopped by the service."""
 
@@ -123,6 +141,7 @@ class Recipe(Part):
     stages: tuple[Stage, ...] = Field(min_length=1, max_length=16)
     data: Data = Data()
     precision: Precision = "auto"
+    teacher_cache: TeacherCache = TeacherCache()
     baseline: bool = Field(
         True, description="Also train the same student from scratch with the same budget."
     )

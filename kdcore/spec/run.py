@@ -18,6 +18,7 @@ EVENTS_FILE = "events.jsonl"
 RESULT_FILE = "out/result.json"
 OUT_DIR = "out"
 CHECKPOINT_DIR = "checkpoints"
+TEACHER_OUTPUTS_DIR = "teacher_outputs"
 LOG_FILE = "run.log"
 
 

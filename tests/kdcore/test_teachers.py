@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from kdcore.data.batches import Batch
 from kdcore.method import Setting
 from kdcore.objectives import Objectives
 from kdcore.spec.run import Network
@@ -22,6 +23,7 @@ from tests.kdcore.tiny import (
 )
 
 IMAGES = torch.randn(16, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+BATCH = Batch(torch.arange(16), IMAGES, None)
 
 
 def _teacher(mode: BatchNormMode = "eval") -> Teacher:
@@ -43,7 +45,7 @@ def test_no_buffer_changes_and_dropout_stays_off(mode: BatchNormMode) -> None:
     teacher = _teacher(mode)
     before = {k: v.clone() for k, v in teacher.network.state_dict().items()}
     lesson = _lesson(teacher, KD)
-    (first,), (second,) = lesson(IMAGES), lesson(IMAGES)
+    (first,), (second,) = lesson(BATCH), lesson(BATCH)
     assert first.logits_BK is not None and second.logits_BK is not None
     assert torch.equal(first.logits_BK, second.logits_BK) and not first.logits_BK.requires_grad
     assert all(torch.equal(v, before[k]) for k, v in teacher.network.state_dict().items())
@@ -67,12 +69,12 @@ def test_train_mode_normalises_with_the_batch() -> None:
 
 def test_a_teacher_nobody_reads_is_not_run_and_hints_end_the_pass() -> None:
     teacher = _teacher()
-    assert _lesson(teacher, HARD)(IMAGES)[0].logits_BK is None
+    assert _lesson(teacher, HARD)(BATCH)[0].logits_BK is None
     ran: list[nn.Module] = []
     teacher.network.get_submodule("head").register_forward_hook(lambda m, _a, _o: ran.append(m))
     lesson = _lesson(teacher, HARD, FITNET)
     ran.clear()  # the probe's passes
-    (outputs,) = lesson(IMAGES)
+    (outputs,) = lesson(BATCH)
     assert outputs.logits_BK is None and len(outputs.features) == 1 and ran == []
     lesson.close()
 
@@ -85,7 +87,7 @@ def test_each_teacher_sees_images_through_its_own_adapter() -> None:
     network = _teacher().network
     spec = Network(architecture="traps", num_classes=CLASSES)
     dark = Teacher("dark", spec, network, Dark())
-    (seen,) = _lesson(dark, KD)(IMAGES)
+    (seen,) = _lesson(dark, KD)(BATCH)
     with torch.no_grad():
         assert seen.logits_BK is not None
         torch.testing.assert_close(seen.logits_BK, network(IMAGES * 0))
