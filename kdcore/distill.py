@@ -58,8 +58,10 @@ def distill(spec: DistillRun, folder: Path, events: EventLog, stop: Stop) -> Dis
     if first.accuracy is not None:
         events.metrics(0, {"teacher/accuracy": first.accuracy})
     outcomes = trainer.run()
-    if prepared.course.library is not None:
-        prepared.course.library.finish()
+    if (library := prepared.course.library) is not None:
+        library.finish()
+        for warning in library.warnings:
+            events.log("warning", warning)
     events.phase("evaluating")
     again = prepared.exam is not prepared.course.exam
     teachers = _examine_teachers(prepared, prepared.exam) if again else first

@@ -7,13 +7,14 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from kdcore.cache import Library
 from kdcore.device import Device
 from kdcore.evaluate import TeacherScores, latency_ms, score, scorer_of
 from kdcore.events import LegName
 from kdcore.export import export_network
 from kdcore.prepare import Prepared, plain
 from kdcore.spec.parts import ExportFormat
-from kdcore.spec.result import Artifact, DistillResult, NetworkReport, Score
+from kdcore.spec.result import Artifact, DistillResult, NetworkReport, Score, TeacherOutputs
 from kdcore.spec.run import Input
 from kdcore.state import History, Outcome
 from kdcore.teachers import Teacher
@@ -115,8 +116,15 @@ def make_result(
         machine=history.machine,
         bit_exact=history.bit_exact,
         resumes=history.resumes,
+        teacher_outputs=_teacher_outputs(prepared.course.library),
         seconds=history.seconds,
     )
+
+
+def _teacher_outputs(library: Library | None) -> TeacherOutputs | None:
+    if library is None or not library.computed + library.read:
+        return None
+    return TeacherOutputs(computed=library.computed, read=library.read)
 
 
 def _gap_closed(own: float | None, scratch: float | None, top: float | None) -> float | None:

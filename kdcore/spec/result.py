@@ -51,6 +51,14 @@ class Machine(Part):
     precision: str
 
 
+class TeacherOutputs(Part):
+    """Samples times teachers of the last attempt's training whose outputs were computed, and those
+    read from disk instead."""
+
+    computed: int
+    read: int
+
+
 class DistillResult(Part):
     """The outcome of a `distill` run. `retention` = student / teacher accuracy;
     `gap_closed` = (student - baseline) / (teacher - baseline); of the last epoch, on `split`."""
@@ -71,6 +79,9 @@ class DistillResult(Part):
     machine: Machine
     bit_exact: bool = Field(description="False once a resume happened on another machine profile.")
     resumes: int = 0
+    teacher_outputs: TeacherOutputs | None = Field(
+        None, description="Where outputs of training images may be kept (`teacher_cache`)."
+    )
     seconds: dict[str, float] = Field(description="Wall-clock seconds per phase.")
 
 
