@@ -264,6 +264,21 @@ class Artifact(Table):
     __table_args__ = (Index(None, "job_id", "name", unique=True),)
 
 
+class TeacherOutput(Table):
+    """A file of teacher outputs; `teacher` and `dataset` are the blobs it is about."""
+
+    __tablename__ = "teacher_outputs"
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    teacher: Mapped[str] = mapped_column(String(64))
+    dataset: Mapped[str] = mapped_column(String(64))
+    blob: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
+    size: Mapped[int]
+    created_at: Mapped[int]
+    used_at: Mapped[int]
+    __table_args__ = (Index(None, "tenant", "dataset", "teacher"), Index(None, "used_at"))
+
+
 class IdempotencyKey(Table):
     """The answer to a creating POST, kept in the transaction that did the work."""
 

@@ -60,7 +60,8 @@ def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSetting
     """The sweep program; returns its exit code."""
     database = open_database(stored.database)
     app = make_app(bell)
-    once = partial(sweep, database, Parts(stored.uploads), Bell(app))
+    parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)
+    once = partial(sweep, database, parts, blobs, Bell(app), settings.teacher_cache_keep_s)
     return tasks.serve_sweep(app, once, settings.sweep_s)
 
 

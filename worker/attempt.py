@@ -2,20 +2,25 @@
 
 import logging
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, TypeVar
 
+from sqlalchemy.orm import Session
+
 from kdcore.spec.events import Exit, RunEvent
-from store import events, jobs
+from kdcore.spec.run import DistillRun
+from store import events, jobs, teacher_outputs
 from store.errors import LeaseLost, NoSpace, NotFound, StoreError, Unavailable
 from store.jobs import Claim, NewArtifact
 from store.states import State
 from store.tables import Job
+from store.teacher_outputs import NewOutput
 from worker.bench import Bench
 from worker.config import inherited_environment
 from worker.device import Slot
 from worker.ending import Ending, Failure, Release, Success, read_ending
 from worker.lease import Lease
+from worker.outputs import Outputs
 from worker.plan import Plan, make_plan
 from worker.recorder import Recorder
 from worker.rundir import BadRunDir, RunDir, artifacts_of
@@ -50,8 +55,10 @@ class Attempt:
         self._claim = claim
         self._slot = slot
         self._dir = RunDir(bench.settings.runs, claim.job_id, claim.attempt)
+        self._outputs = Outputs(self._dir.path)
         self._recorder = Recorder(self._dir.path)
         self._recorded_s = 0.0
+        self._unused: list[str] = []  # blobs that nothing points at once the job has moved
         self._lease = Lease(bench.beats, claim, bench.settings)
         where = {"job": claim.job_id, "attempt": claim.attempt}
         self._log = JobLog(logging.getLogger(__name__), where)
@@ -68,14 +75,17 @@ class Attempt:
             self._log.error("given up, the sweep will put the job back: %s", error)
         else:
             self._log.info("the job is %s", job.state)
+            for sha256 in self._unused:
+                self._bench.blobs.delete(sha256)
             if not self._bench.settings.keep_runs:
                 self._dir.tidy(forget=job.state in (State.SUCCEEDED, State.CANCELLED))
 
     def _try(self) -> Ending:
         try:
             plan = self._insist(self._make_plan)
-            self._dir.lay_out(plan.spec, plan.inputs, self._bench.blobs, self._check)
-            return self._look_after()
+            self._dir.lay_out(plan, self._bench.blobs, self._check)
+            self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
+            return self._look_after(plan)
         except Stopped:
             return read_ending(Exit.INTERRUPTED, None, "stop", "")
         except (BadRunDir, NotFound) as error:
@@ -92,7 +102,7 @@ class Attempt:
         with self._bench.database.read() as session:
             return make_plan(session, self._claim, self._slot)
 
-    def _look_after(self) -> Ending:
+    def _look_after(self, plan: Plan) -> Ending:
         bench = self._bench
         environment = inherited_environment() | self._slot.environment()
         run = Run(self._dir.path, bench.command, environment)
@@ -113,7 +123,7 @@ class Attempt:
         while self._insist(lambda: self._recorder.drain(self._append)):
             pass
         if code == Exit.OK:
-            return self._bring_home()
+            return self._bring_home(plan)
         return read_ending(code, self._recorder.end, watch.asked, log_tail(self._dir.path))
 
     def _record(self) -> None:
@@ -131,7 +141,7 @@ class Attempt:
         with self._bench.database.write() as session:
             events.append(session, self._claim, batch)
 
-    def _bring_home(self) -> Success:
+    def _bring_home(self, plan: Plan) -> Success:
         result = self._dir.result(self._claim.task)
         artifacts = []
         for artifact in artifacts_of(result):
@@ -145,7 +155,15 @@ class Attempt:
                 max_abs_diff=artifact.max_abs_diff,
             )
             artifacts.append(new)
-        return Success(result, tuple(artifacts))
+        return Success(result, tuple(artifacts), self._bring_outputs_home(plan))
+
+    def _bring_outputs_home(self, plan: Plan) -> tuple[NewOutput, ...]:
+        bench = self._bench
+        if not isinstance(plan.spec, DistillRun) or not bench.settings.teacher_cache_bytes:
+            return ()
+        teachers = {plan.inputs[teacher.weights] for teacher in plan.spec.teachers}
+        dataset = plan.inputs[plan.spec.dataset.path]
+        return tuple(self._outputs.bring_home(teachers, dataset, bench.blobs, self._lease.check))
 
     def _conclude(self, ending: Ending) -> Job:
         """Move the job, and give it back as moved."""
@@ -164,13 +182,19 @@ class Attempt:
     def _move(self, ending: Ending) -> Job:
         with self._bench.database.write() as session:
             match ending:
-                case Success(result, artifacts):
+                case Success(result, artifacts, outputs):
                     body = result.model_dump(mode="json")
-                    return jobs.succeed(session, self._claim, body, artifacts)
+                    job = jobs.succeed(session, self._claim, body, artifacts)
+                    self._unused = self._keep_outputs(session, outputs)
+                    return job
                 case Failure(code, message, pointer, retry):
                     return jobs.fail(session, self._claim, code, message, pointer, retry)
                 case Release(target, message):
                     return jobs.release(session, self._claim, target, message)
+
+    def _keep_outputs(self, session: Session, outputs: Sequence[NewOutput]) -> list[str]:
+        bound, used = self._bench.settings.teacher_cache_bytes, self._outputs.used
+        return teacher_outputs.keep(session, self._claim.tenant, outputs, used, bound)
 
     def _check(self) -> None:
         """Called often while files are copied. Raises LeaseLost or Stopped."""

@@ -56,6 +56,15 @@ class WorkerSettings(BaseSettings):
     sweep_s: float = Field(5.0, gt=0, description="Between two sweeps.")
     grace_s: float = Field(20.0, ge=0, description="From SIGTERM to SIGKILL for a run.")
     stall_s: float = Field(1800.0, gt=0, description="A run that says nothing for so long is dead.")
+    teacher_cache_bytes: int = Field(
+        10 * 2**30,
+        ge=0,
+        description="Teachers' outputs kept for a tenant's later jobs; 0: none. The longest unused "
+        "go first.",
+    )
+    teacher_cache_keep_s: float = Field(
+        30 * 24 * 3600.0, ge=0, description="Outputs that no job has used for so long are let go."
+    )
     keep_runs: bool = Field(False, description="Keep every run directory, for looking into.")
     keep_failed_s: float = Field(
         7 * 24 * 3600.0, ge=0, description="Keep a failed job's log and checkpoints, for a retry."

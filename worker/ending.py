@@ -9,6 +9,7 @@ from kdcore.spec.events import EndEvent, Exit
 from kdcore.spec.result import RunResult
 from store.jobs import NewArtifact
 from store.states import State
+from store.teacher_outputs import NewOutput
 
 # Why the worker ended the run itself.
 Asked = Literal["cancel", "pause", "stop", "fence", "lost", "wall_clock", "stalled"]
@@ -29,6 +30,7 @@ class Success:
 
     result: RunResult
     artifacts: tuple[NewArtifact, ...]
+    outputs: tuple[NewOutput, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """The plan of an attempt: a claimed job's ids turned into a RunSpec and the blobs it reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
 from kdcore.spec.parts import Recipe
 from kdcore.spec.run import (
+    TEACHER_OUTPUTS_DIR,
     DistillRun,
     InspectDatasetRun,
     InspectModelRun,
@@ -15,7 +16,7 @@ from kdcore.spec.run import (
     RunStudent,
     RunTeacher,
 )
-from store import catalog
+from store import catalog, teacher_outputs
 from store.jobs import Claim
 from store.jobspec import JobSpec
 from store.tables import Dataset, Model
@@ -26,17 +27,22 @@ SUFFIXES = {"folder": ".zip", "npz": ".npz", "idx": ".zip"}
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run, and which blob (sha256) belongs at which path of the run directory."""
+    """What to run, and which blob (sha256) belongs at which path of the run directory.
+
+    `outputs`: teacher outputs that earlier jobs kept, which the run can do without.
+    """
 
     spec: RunSpec
     inputs: dict[str, str]
+    outputs: dict[str, str] = field(default_factory=dict)
 
 
 def make_plan(session: Session, claim: Claim, slot: Slot) -> Plan:
     """The plan of a claim on a slot. Raises NotFound when something it needs is gone."""
     inputs: dict[str, str] = {}
     if claim.spec is not None:
-        return Plan(_distill(session, claim, claim.spec, slot, inputs), inputs)
+        run = _distill(session, claim, claim.spec, slot, inputs)
+        return Plan(run, inputs, _outputs(session, claim, run, inputs))
     assert claim.subject is not None, "an inspection has a subject"
     if claim.task == "inspect_dataset":
         found = catalog.get_dataset(session, claim.tenant, claim.subject)
@@ -81,6 +87,16 @@ def _distill(
         device=slot.device,
         threads=slot.threads,
     )
+
+
+def _outputs(
+    session: Session, claim: Claim, run: DistillRun, inputs: dict[str, str]
+) -> dict[str, str]:
+    if not run.teacher_cache.enabled:
+        return {}
+    teachers = [inputs[teacher.weights] for teacher in run.teachers]
+    found = teacher_outputs.fitting(session, claim.tenant, teachers, inputs[run.dataset.path])
+    return {f"{TEACHER_OUTPUTS_DIR}/{row.key}.safetensors": row.blob for row in found}
 
 
 def _weights(model: Model, path: str, inputs: dict[str, str]) -> str:

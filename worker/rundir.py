@@ -11,12 +11,20 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from kdcore.spec.result import RUN_RESULT, Artifact, InspectDatasetResult, RunResult
-from kdcore.spec.run import CHECKPOINT_DIR, OUT_DIR, RESULT_FILE, SPEC_FILE, RunSpec
+from kdcore.spec.run import (
+    CHECKPOINT_DIR,
+    OUT_DIR,
+    RESULT_FILE,
+    SPEC_FILE,
+)
 from store.blobs import Blobs, HashMismatch, Stored
+from worker.plan import Plan
 
 INPUTS = "inputs"
 RESULT_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
+
+Check = Callable[[], None]
 
 
 class BadRunDir(RuntimeError):
@@ -37,11 +45,9 @@ class RunDir:
         self.path = self.job / str(attempt)
         self._has_links = False
 
-    def lay_out(
-        self, spec: RunSpec, inputs: dict[str, str], blobs: Blobs, check: Callable[[], None]
-    ) -> None:
-        """Make the directory: inputs (path in it -> sha256) verified, earlier checkpoints linked,
-        the spec last. `check` is called often and stops it by raising."""
+    def lay_out(self, plan: Plan, blobs: Blobs, check: Check) -> None:
+        """Make the directory: inputs verified, earlier checkpoints linked, the spec last. `check`
+        is called often and stops it by raising."""
         # Left over when a worker died between claiming and this; nothing runs in it now.
         shutil.rmtree(self.path, ignore_errors=True)
         for folder in (INPUTS, CHECKPOINT_DIR, OUT_DIR):
@@ -49,9 +55,9 @@ class RunDir:
         for number in range(self.attempt - 1, 0, -1):
             link_checkpoints(self.job / str(number) / CHECKPOINT_DIR, self.path / CHECKPOINT_DIR)
         self._has_links = True
-        for name, sha256 in inputs.items():
+        for name, sha256 in plan.inputs.items():
             place_blob(blobs, sha256, self.path / name, check)
-        (self.path / SPEC_FILE).write_text(spec.model_dump_json(indent=1), encoding="utf-8")
+        (self.path / SPEC_FILE).write_text(plan.spec.model_dump_json(indent=1), encoding="utf-8")
 
     def result(self, task: str) -> RunResult:
         """What the run says it found. Raises BadRunDir."""
@@ -66,17 +72,11 @@ class RunDir:
             raise BadRunDir("bad_result", f"result.json is not the result of a {task}")
         return result
 
-    def bring_home(self, artifact: Artifact, blobs: Blobs, check: Callable[[], None]) -> Stored:
+    def bring_home(self, artifact: Artifact, blobs: Blobs, check: Check) -> Stored:
         """Keep a file that the result names; its bytes are hashed again. Raises BadRunDir."""
-
-        def chunks() -> Iterator[bytes]:
-            with open_inside(self.path, f"{OUT_DIR}/{artifact.path}") as file:
-                while chunk := file.read(CHUNK_BYTES):
-                    check()
-                    yield chunk
-
+        chunks = read_inside(self.path, f"{OUT_DIR}/{artifact.path}", check)
         try:
-            stored = blobs.put_stream(chunks(), expected=artifact.sha256)
+            stored = blobs.put_stream(chunks, expected=artifact.sha256)
         except HashMismatch as error:
             raise BadRunDir("bad_artifact", f"{artifact.path}: {error}") from error
         if stored.size != artifact.size_bytes:
@@ -123,7 +123,15 @@ def open_inside(folder: Path, name: str) -> BinaryIO:
     return os.fdopen(handle, "rb")
 
 
-def place_blob(blobs: Blobs, sha256: str, target: Path, check: Callable[[], None]) -> None:
+def read_inside(folder: Path, name: str, check: Check) -> Iterator[bytes]:
+    """Such a file's bytes in chunks; `check` may stop it by raising."""
+    with open_inside(folder, name) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            check()
+            yield chunk
+
+
+def place_blob(blobs: Blobs, sha256: str, target: Path, check: Check) -> None:
     """Put a blob at `target`, by hard link where that is possible, and verify its hash."""
     source = blobs.path_of(sha256)
     digest = hashlib.sha256()

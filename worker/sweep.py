@@ -1,9 +1,10 @@
-"""One sweep: lapsed leases, expired uploads, and a new ring for jobs whose ring was lost."""
+"""One sweep: lapsed leases, what has expired, and a new ring for jobs whose ring was lost."""
 
 import logging
 
 from bell import ring
-from store import jobs, uploads
+from store import jobs, teacher_outputs, uploads
+from store.blobs import Blobs
 from store.db import Database
 from store.errors import Unavailable
 from store.parts import Parts
@@ -11,13 +12,17 @@ from store.parts import Parts
 logger = logging.getLogger(__name__)
 
 
-def sweep(database: Database, parts: Parts, bell: ring.Bell) -> None:
+def sweep(
+    database: Database, parts: Parts, blobs: Blobs, bell: ring.Bell, keep_outputs_s: float
+) -> None:
     """Sweep once; an unreachable database is left to the next sweep."""
     try:
         with database.write() as session:
             report = jobs.sweep(session)
         with database.write() as session:
             expired = uploads.expire(session, parts)
+        with database.write() as session:
+            unused = teacher_outputs.expire(session, keep_outputs_s)
     except Unavailable as error:
         logger.warning("waiting for the database: %s", error)
         return
@@ -25,6 +30,9 @@ def sweep(database: Database, parts: Parts, bell: ring.Bell) -> None:
         logger.warning("%s: its worker fell silent; the lease was taken back", job_id)
     for upload_id in expired:
         logger.info("%s: expired", upload_id)
+    for sha256 in unused:
+        logger.info("teacher outputs %s: not used for long, deleted", sha256)
+        blobs.delete(sha256)
     if report.waiting and bell.waiting() == 0:
         # Rings that nobody takes must not pile up while no worker is there, hence the count.
         for job_id in report.waiting:

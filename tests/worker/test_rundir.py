@@ -6,6 +6,7 @@ import pytest
 
 from kdcore.spec.run import InspectDatasetRun, RunDataset
 from store.blobs import LocalBlobs
+from worker.plan import Plan
 from worker.rundir import BadRunDir, RunDir, open_inside, place_blob
 
 SPEC = InspectDatasetRun(dataset=RunDataset(path="inputs/dataset.npz", format="npz"))
@@ -26,7 +27,7 @@ def read(folder: Path) -> dict[str, str]:
 
 def lay_out(tmp_path: Path, attempt: int) -> RunDir:
     run_dir = RunDir(tmp_path / "runs", "job_1", attempt)
-    run_dir.lay_out(SPEC, {}, LocalBlobs(tmp_path / "blobs"), never)
+    run_dir.lay_out(Plan(SPEC, {}), LocalBlobs(tmp_path / "blobs"), never)
     return run_dir
 
 

@@ -1,0 +1,78 @@
+"""Teachers' outputs in a run directory: those that earlier jobs kept go in, new ones come home."""
+
+import json
+import re
+import shutil
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from kdcore.spec.run import TEACHER_OUTPUTS_DIR
+from store.blobs import Blobs
+from store.errors import NotFound
+from store.teacher_outputs import NewOutput
+from worker.rundir import BadRunDir, Check, open_inside, place_blob, read_inside
+
+HEADER_BYTES = 1 << 20
+
+
+class Outputs:
+    """The files of teacher outputs of one run directory."""
+
+    def __init__(self, run_dir: Path):
+        self._run_dir = run_dir
+        self._placed: dict[str, int] = {}  # files of other jobs, and their inodes
+
+    @property
+    def used(self) -> list[str]:
+        """Keys of the files that were there when the run began."""
+        return [Path(name).stem for name in self._placed]
+
+    def lay_out(self, outputs: dict[str, str], blobs: Blobs, check: Check) -> None:
+        """Place files (path -> sha256), and copy what earlier attempts of the job half filled.
+
+        What is gone or damaged is left out: the run makes it anew.
+        """
+        folder = self._run_dir / TEACHER_OUTPUTS_DIR
+        folder.mkdir(mode=0o700)
+        for number in range(int(self._run_dir.name) - 1, 0, -1):
+            earlier = self._run_dir.parent / str(number) / TEACHER_OUTPUTS_DIR
+            _copy_half_filled(earlier, folder)
+        for name, sha256 in outputs.items():
+            place = self._run_dir / name
+            try:
+                place_blob(blobs, sha256, place, check)
+            except (NotFound, BadRunDir):
+                place.unlink(missing_ok=True)
+            else:
+                self._placed[name] = place.stat().st_ino
+
+    def bring_home(
+        self, teachers: Collection[str], dataset: str, blobs: Blobs, check: Check
+    ) -> Iterator[NewOutput]:
+        """Keep the bytes of files about these teachers that the run made or let grow."""
+        for path in sorted((self._run_dir / TEACHER_OUTPUTS_DIR).glob("*.safetensors")):
+            name = f"{TEACHER_OUTPUTS_DIR}/{path.name}"
+            if path.lstat().st_ino == self._placed.get(name):
+                continue
+            teacher = self._taught_by(name)
+            if teacher in teachers and re.fullmatch("[0-9a-f]{64}", path.stem):
+                stored = blobs.put_stream(read_inside(self._run_dir, name, check))
+                yield NewOutput(path.stem, teacher, dataset, stored.sha256, stored.size)
+
+    def _taught_by(self, name: str) -> str:
+        """The sha256 of the (first) teacher that a file says it is of; empty if it says nothing."""
+        try:
+            with open_inside(self._run_dir, name) as file:
+                length = min(int.from_bytes(file.read(8), "little"), HEADER_BYTES)
+                facts = json.loads(json.loads(file.read(length))["__metadata__"]["facts"])
+            return str(facts["teachers"][0]["weights"])
+        except (BadRunDir, ValueError, LookupError, TypeError, RecursionError):
+            return ""
+
+
+def _copy_half_filled(source: Path, target: Path) -> None:
+    for path in sorted(source.glob("*.writing")):
+        place = target / path.name
+        if stat.S_ISREG(path.lstat().st_mode) and not place.exists():
+            shutil.copyfile(path, place)
