@@ -68,7 +68,6 @@ def keep(
     upsert(s, TeacherOutput, rows, "blob", "size", "used_at")
     mine = (TeacherOutput.tenant == tenant, TeacherOutput.key.in_(used))
     s.execute(update(TeacherOutput).where(*mine).values(used_at=now))
-    s.expire_all()
     gone += _evict(s, tenant, max_bytes)
     return forget(s, gone)
 
@@ -109,7 +108,7 @@ def _evict(s: Session, tenant: str, max_bytes: int) -> list[str]:
     if total <= max_bytes:
         return gone
     oldest = select(TeacherOutput).where(mine).order_by(TeacherOutput.used_at, TeacherOutput.key)
-    for row in s.scalars(oldest).all():
+    for row in s.scalars(oldest.execution_options(populate_existing=True)).all():
         if total <= max_bytes:
             break
         total -= row.size

@@ -1,16 +1,20 @@
-"""A whole job on the real kdcore: dataset inspected, student trained, artifacts verified."""
+"""Whole jobs on the real kdcore: dataset inspected, student trained, teacher outputs shared."""
 
 import hashlib
 import io
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store import artifacts, catalog, jobs
+from store import artifacts, catalog, jobs, teacher_outputs
 from store.blobs import record
 from store.ids import new_id
 from store.jobspec import JobSpec
-from store.tables import Artifact, Dataset, Model, Upload
+from store.tables import Artifact, Dataset, Job, Model, TeacherOutput, Upload
 from tests.worker.conftest import TENANT, Shop
 from worker.bench import Bench
 from worker.device import Slot
@@ -54,7 +58,28 @@ def digits() -> bytes:
     return file.getvalue()
 
 
-def test_a_student_is_trained_registered_and_its_files_are_what_they_say(shop: Shop) -> None:
+@dataclass
+class Trade:
+    """A floor with the real kdcore, and a ready dataset."""
+
+    shop: Shop
+    floor: Floor
+    dataset: str
+
+    def carry_out(self, **spec: Any) -> Job:
+        """Submit a job and work on it until it has succeeded."""
+        body = {**SPEC, "dataset": self.dataset, **spec}
+        with self.shop.database.write() as session:
+            job_id = jobs.submit(session, TENANT, JobSpec.model_validate(body)).id
+        assert self.floor.offer(job_id)
+        job = self.shop.get(job_id)
+        assert (job.state, job.error) == ("succeeded", None)
+        return job
+
+
+@pytest.fixture
+def trade(shop: Shop) -> Trade:
+    """The dataset is inspected by the floor."""
     floor = Floor(
         Bench(shop.settings(stall_s=120), shop.database, shop.database, shop.blobs),
         [Slot(None, 1)],
@@ -66,13 +91,14 @@ def test_a_student_is_trained_registered_and_its_files_are_what_they_say(shop: S
         )
     assert dataset.inspect_job is not None
     assert floor.offer(dataset.inspect_job)
-    with shop.database.write() as session:
+    with shop.database.read() as session:
         row = session.get_one(Dataset, dataset.id)
         assert (row.state, row.error) == ("ready", None)
-        job = jobs.submit(session, TENANT, JobSpec.model_validate(SPEC | {"dataset": row.id}))
-    assert floor.offer(job.id)
-    job = shop.get(job.id)
-    assert (job.state, job.error) == ("succeeded", None)
+    return Trade(shop, floor, dataset.id)
+
+
+def test_a_student_is_trained_registered_and_its_files_are_what_they_say(trade: Trade) -> None:
+    shop, job = trade.shop, trade.carry_out()
     with shop.database.read() as session:
         made = artifacts.of_job(session, TENANT, job.id)
         student = session.get_one(Model, job.student_model)
@@ -80,6 +106,31 @@ def test_a_student_is_trained_registered_and_its_files_are_what_they_say(shop: S
     assert all(is_intact(shop, artifact) for artifact in made)
     assert student.blob in {artifact.sha256 for artifact in made}
     assert (student.state, student.source_job) == ("ready", job.id)
+
+
+def test_the_second_student_of_a_teacher_reads_what_the_first_one_s_job_kept(trade: Trade) -> None:
+    teacher = trade.carry_out().student_model
+    lesson = {
+        "teachers": [{"model": teacher}],
+        "stages": [{"epochs": 2, "objectives": [{"method": "kd"}]}],
+        "teacher_cache": {"views": 2},
+        "baseline": False,
+    }
+    first = trade.carry_out(**lesson)
+    second = trade.carry_out(**lesson, student={"architecture": "resnet14"})
+    assert first.result is not None and second.result is not None
+    assert first.result["teacher_outputs"] == {"computed": 48, "read": 0}
+    assert second.result["teacher_outputs"] == {"computed": 0, "read": 48}
+    with trade.shop.database.write() as session:
+        # Logits, and the scores on the held-out and the test images.
+        rows = session.scalars(select(TeacherOutput)).all()
+        assert len(rows) == 3 and all(trade.shop.blobs.verify(row.blob) for row in rows)
+        gone = teacher_outputs.expire(session, unused_s=-60)
+    assert sorted(gone) == sorted(row.blob for row in rows)
+    for sha256 in gone:
+        trade.shop.blobs.delete(sha256)
+    third = trade.carry_out(**lesson)
+    assert third.result is not None and third.result["teacher_outputs"]["read"] == 0
 
 
 def is_intact(shop: Shop, artifact: Artifact) -> bool:
