@@ -13,6 +13,7 @@ from kdcore.spec.events import Exit
 from kdcore.spec.parts import Precision
 from kdcore.spec.result import Machine
 
+Dtype = torch.dtype
 Resolved = Literal["fp32", "bf16", "fp16"]
 _DTYPES: dict[Resolved, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -29,6 +30,11 @@ class Device:
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.torch.type, _DTYPES[self.precision])
+
+    @property
+    def cast(self) -> Dtype | None:
+        """The type of autocast's matrix products; None without it."""
+        return _DTYPES.get(self.precision)
 
     def synchronize(self) -> None:
         """Wait until everything queued has run."""

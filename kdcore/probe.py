@@ -5,7 +5,7 @@ B: batch, C: channels, H, W: height and width.
 
 import copy
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kdcore.errors import RunError
+from kdcore.inference_form import inference_form
 from kdcore.levels import Grid, Level, grid_of
 from kdcore.networks.classifier import find_classifier
 from kdcore.spec.knobs.base import Position, Tap
@@ -48,6 +49,12 @@ class Probe:
         self.num_classes = num_classes
         self._network = network
         self._x_1CHW = x_1CHW
+
+    def inference_form(
+        self, read: Collection[str], dtype: torch.dtype | None, *, fold: bool
+    ) -> nn.Module:
+        """The network as `kdcore.inference_form` rewrites it."""
+        return inference_form(self._network, read, self._x_1CHW, dtype, fold=fold)
 
     def shape(self, tap: Tap) -> tuple[int, ...]:
         """Shape at a tap, without the batch. Raises the RunErrors of `kdcore.taps`."""

@@ -56,7 +56,7 @@ class StageRun:
         self._tapped = Tapped(
             student, self.objectives.student_taps, logits=self.reads_logits, name="the student"
         )
-        self._lesson = Lesson(teachers, self.objectives, library, setting.teachers)
+        self._lesson = Lesson(teachers, self.objectives, library, setting.teachers, device.cast)
         named = {"student": student, "method": self.objectives}
         self._parameters = {
             f"{owner}.{name}": parameter

@@ -66,8 +66,9 @@ def batch_norm_mode(network: nn.Module, mode: BatchNormMode) -> Iterator[None]:
 class Lesson:
     """What a stage reads of its teachers: `lesson(batch)` runs each as far as needed.
 
-    With a `library`, a teacher of whom all that is read may be kept runs only for samples that are
-    not there yet; `probes` are then the teachers', in the same order.
+    Given the teachers' `probes`, in the same order, each runs in its inference form, and with a
+    `library` too, a teacher of whom all that is read may be kept runs only for samples that are not
+    there yet. `dtype`: as `inference_form` has it.
     """
 
     def __init__(
@@ -76,14 +77,23 @@ class Lesson:
         objectives: Objectives,
         library: Library | None = None,
         probes: Sequence[Probe] = (),
+        dtype: torch.dtype | None = None,
     ) -> None:
         self._teachers = teachers
         self._modes = [objectives.batch_norm(t.batch_norm) for t in teachers]
         self._read = objectives.teacher_logits
         self._library = library
+        self._networks = [t.network for t in teachers]
+        for index, probe in enumerate(probes):
+            fold = self._modes[index] == "eval"
+            if (fold or dtype) and (self._read or objectives.teacher_taps[index]):
+                read = {tap.module for tap in objectives.teacher_taps[index]}
+                self._networks[index] = probe.inference_form(read, dtype, fold=fold)
         self._tapped = [
-            Tapped(t.network, taps, logits=objectives.teacher_logits, name=t.name)
-            for t, taps in zip(teachers, objectives.teacher_taps, strict=True)
+            Tapped(network, taps, logits=objectives.teacher_logits, name=t.name)
+            for t, network, taps in zip(
+                teachers, self._networks, objectives.teacher_taps, strict=True
+            )
         ]
         self._shelves: list[dict[Reading, Shelf]] = [
             {} if library is None else self._open_shelves(index, library, probes[index])
@@ -108,9 +118,8 @@ class Lesson:
         return self._recall(index, batch, batch.view)
 
     def _run(self, index: int, images_BCHW: Tensor) -> Outputs:
-        teacher = self._teachers[index]
-        with batch_norm_mode(teacher.network, self._modes[index]):
-            return self._tapped[index](teacher.adapter(images_BCHW))
+        with batch_norm_mode(self._networks[index], self._modes[index]):
+            return self._tapped[index](self._teachers[index].adapter(images_BCHW))
 
     def _recall(self, index: int, batch: Batch, view: int) -> Outputs:
         """From the shelves, after the samples that are missing there have been put there."""
