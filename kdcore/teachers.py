@@ -83,7 +83,7 @@ class Lesson:
         self._modes = [objectives.batch_norm(t.batch_norm) for t in teachers]
         self._read = objectives.teacher_logits
         self._library = library
-        self._networks = [t.network for t in teachers]
+        self._networks = [t.network.eval() for t in teachers]
         for index, probe in enumerate(probes):
             fold = self._modes[index] == "eval"
             if (fold or dtype) and (self._read or objectives.teacher_taps[index]):
