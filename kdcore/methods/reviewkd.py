@@ -32,16 +32,21 @@ WIDEST_MIDDLE = 512
 @in_float32
 def hierarchical_context_loss(student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
     """HCL of one level: weighted mean of mean squared errors at full and at pooled sizes."""
-    loss = functional.mse_loss(student_BCHW, teacher_BCHW)
+    # Pooling is linear: the difference is pooled once, and a size that divides from the one before.
+    difference_BCHW = even_BCHW = student_BCHW - teacher_BCHW
+    loss = difference_BCHW.square().mean()
     total, weight = 1.0, 1.0
+    height, width = difference_BCHW.shape[2:]
     for size in POOLED_SIZES:
-        if size >= min(student_BCHW.shape[2:]):
+        if size >= min(height, width):
             continue
         weight /= 2
-        loss = loss + weight * functional.mse_loss(
-            functional.adaptive_avg_pool2d(student_BCHW, size),
-            functional.adaptive_avg_pool2d(teacher_BCHW, size),
-        )
+        if height % size or width % size:
+            pooled_BCHW = functional.adaptive_avg_pool2d(difference_BCHW, size)
+        else:
+            window = (even_BCHW.shape[2] // size, even_BCHW.shape[3] // size)
+            pooled_BCHW = even_BCHW = functional.avg_pool2d(even_BCHW, window)
+        loss = loss + weight * pooled_BCHW.square().mean()
         total += weight
     return loss / total
 
