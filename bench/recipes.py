@@ -55,17 +55,21 @@ RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
 
 
 def stage_lists(method: str, epochs: int) -> list[Spec]:
-    """The stages of a method's recipe, of so many epochs together."""
-    stages: list[Spec] = [
-        {
-            "epochs": round(epochs * share),
-            "objectives": [_objective(objective, epochs) for objective in objectives],
-            "optimizer": OPTIMIZER,
-            "schedule": SCHEDULE,
-        }
-        for share, objectives in RECIPES[method]
-    ]
-    assert sum(stage["epochs"] for stage in stages) <= epochs, method
+    """The stages of a method's recipe, of so many epochs together, at least one each."""
+    recipe = RECIPES[method]
+    left = round(epochs * sum(share for share, _ in recipe))
+    stages: list[Spec] = []
+    for number, (share, objectives) in enumerate(recipe, 1):
+        own = left if number == len(recipe) else max(1, round(epochs * share))
+        left -= own
+        stages.append(
+            {
+                "epochs": own,
+                "objectives": [_objective(objective, epochs) for objective in objectives],
+                "optimizer": OPTIMIZER,
+                "schedule": SCHEDULE,
+            }
+        )
     return stages
 
 
