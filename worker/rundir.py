@@ -38,12 +38,21 @@ class RunDir:
         self._has_links = False
 
     def lay_out(
-        self, spec: RunSpec, inputs: dict[str, str], blobs: Blobs, check: Callable[[], None]
+        self,
+        spec: RunSpec,
+        inputs: dict[str, str],
+        blobs: Blobs,
+        check: Callable[[], None],
+        room: Path | None = None,
     ) -> None:
         """Make the directory: inputs (path in it -> sha256) verified, earlier checkpoints linked,
-        the spec last. `check` is called often and stops it by raising."""
+        the spec last. `check` is called often and stops it by raising. `room`: a directory on the
+        same disk, in which the run waits already, to be moved here."""
         # Left over when a worker died between claiming and this; nothing runs in it now.
         shutil.rmtree(self.path, ignore_errors=True)
+        if room is not None:
+            self.job.mkdir(mode=0o700, parents=True, exist_ok=True)
+            room.rename(self.path)
         for folder in (INPUTS, CHECKPOINT_DIR, OUT_DIR):
             (self.path / folder).mkdir(mode=0o700, parents=True)
         for number in range(self.attempt - 1, 0, -1):

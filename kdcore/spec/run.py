@@ -19,6 +19,7 @@ RESULT_FILE = "out/result.json"
 OUT_DIR = "out"
 CHECKPOINT_DIR = "checkpoints"
 LOG_FILE = "run.log"
+READY = "ready"  # what `python -m kdcore wait` says once it is warm
 
 
 class Input(Part):
