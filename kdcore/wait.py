@@ -32,7 +32,7 @@ def wait() -> Path | None:
 
 
 def _warm_up() -> None:
-    """Import what runs import, and make one training step, which loads what torch loads late.
+    """Import what runs import, and train once: torch loads some of itself when it is first used.
 
     Nothing that decides a run's bits is left changed: the generators' states are put back, and
     threads, precision and determinism are not touched.
@@ -40,12 +40,13 @@ def _warm_up() -> None:
     import kdcore.distill
     import kdcore.inspect  # noqa: F401
 
-    for stage in (_train_once, _import_foreign):
+    for stage in (train_once, _import_foreign):
         if not _told():
             stage()
 
 
-def _train_once() -> None:
+def train_once() -> None:
+    """Make one step of a small network on whatever device there is, and forget it."""
     import torch
     from torch.nn import functional
 

@@ -55,6 +55,7 @@ class OddRun:
     def work(self) -> int:
         """Count steps from the last checkpoint, then leave a result."""
         (self.directory / "env.json").write_text(json.dumps(dict(os.environ)))
+        (self.directory / "pid").write_text(str(os.getpid()))
         self.say("phase", phase="training")
         time.sleep(self.script.get("hang", 0))
         step = start = self.resume()
