@@ -104,6 +104,7 @@ class Attempt:
             except BrokenPipeError:
                 self._log.warning("the run that waited has died; another starts")
             else:
+                self._log.info("took up %s, which waited", room.run.pid)
                 return room.run
         environment = inherited_environment() | self._slot.environment()
         return Run(self._dir.path, self._bench.command, environment)

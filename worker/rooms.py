@@ -2,7 +2,6 @@
 
 import fcntl
 import logging
-import os
 import shutil
 import threading
 import time
@@ -18,29 +17,33 @@ from worker.device import Slot
 from worker.runner import Command, WaitingRun, log_tail
 
 logger = logging.getLogger(__name__)
+LOCK = ".lock"
 LOOK_S = 1.0  # between two looks at those who wait
 MOST_REST_S = 60.0  # before the next try, when those who wait die again and again
 
 
 class Room:
-    """A run that waits, and the directory it waits in, which is locked while this process lives."""
+    """A run that waits, and the directory it waits in; a file beside it is locked while this
+    process lives, so that another can tell whose rooms are abandoned. Raises OSError."""
 
     def __init__(self, rooms: Path, command: Command, slot: Slot):
         self.path = rooms / uuid4().hex
         self.path.mkdir(mode=0o700, parents=True)
-        self._lock = os.open(self.path, os.O_RDONLY)
+        # Not the directory itself: over a network a lock needs a file opened for writing.
+        self._lock = self.path.with_suffix(LOCK).open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.run = WaitingRun(self.path, command, inherited_environment() | slot.environment())
         except BaseException:
-            os.close(self._lock)
+            self._lock.close()
             raise
 
     def clear(self) -> None:
         """End the run, if it has not, and remove the directory, if it has not been moved away."""
         self.run.kill()
         shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
+        self.path.with_suffix(LOCK).unlink(missing_ok=True)
+        self._lock.close()
 
 
 class Rooms:
@@ -151,12 +154,11 @@ class Rooms:
 
 def remove_abandoned(rooms: Path) -> None:
     """Remove rooms whose worker is gone: nobody holds their lock."""
-    for room in rooms.iterdir() if rooms.is_dir() else ():
-        handle = os.open(room, os.O_RDONLY)
+    for path in rooms.glob(f"*{LOCK}"):
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(handle)
-        shutil.rmtree(room, ignore_errors=True)
+            with path.open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+                path.unlink(missing_ok=True)
+        except (BlockingIOError, FileNotFoundError):
+            continue  # in use, or just cleared
