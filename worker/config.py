@@ -49,6 +49,9 @@ class WorkerSettings(BaseSettings):
     threads: int | None = Field(
         None, ge=1, description="CPU threads of a run; none: the CPUs divided by the slots."
     )
+    warm: bool = Field(
+        True, description="Keep a process with torch imported waiting for the next job, per slot."
+    )
     lease_s: float = Field(60.0, gt=0, description="A job is taken away after so long in silence.")
     beat_s: float = Field(10.0, gt=0, description="Between two renewals of a lease.")
     tick_s: float = Field(1.0, gt=0, description="Between two looks at events and requests.")
@@ -81,3 +84,8 @@ class WorkerSettings(BaseSettings):
     def runs(self) -> Path:
         """The directory of run directories, absolute."""
         return (self.run_dir or self.home / "runs").absolute()
+
+    @property
+    def rooms(self) -> Path:
+        """Where processes wait for a job: on the disk of the run directories that rooms become."""
+        return self.runs / ".rooms"

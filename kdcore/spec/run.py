@@ -20,6 +20,7 @@ OUT_DIR = "out"
 CHECKPOINT_DIR = "checkpoints"
 TEACHER_OUTPUTS_DIR = "teacher_outputs"
 LOG_FILE = "run.log"
+READY = "ready"  # what `python -m kdcore wait` says once it is warm
 
 
 class Input(Part):
