@@ -165,13 +165,17 @@ class Job(Table):
         CheckConstraint("state <> 'running' OR lease_until IS NOT NULL", name="lease"),
         Index(None, "tenant", "task", "id"),
         Index(None, "tenant", "task", "state", "id"),
-        Index(None, "tenant", "task", "student_accuracy", "id"),
-        Index(None, "tenant", "task", "teacher_accuracy", "id"),
-        Index(None, "tenant", "task", "baseline_accuracy", "id"),
-        Index(None, "tenant", "task", "gain", "id"),
+        # Only succeeded jobs have a value: the best of them lie together, and the jobs of any
+        # state that have none lie by age.
+        Index(None, "tenant", "task", "state", "student_accuracy", "id"),
+        Index(None, "tenant", "task", "state", "teacher_accuracy", "id"),
+        Index(None, "tenant", "task", "state", "baseline_accuracy", "id"),
+        Index(None, "tenant", "task", "state", "gain", "id"),
         Index(
             "ix_jobs_waiting",
+            "task",
             "queued_at",
+            "id",
             postgresql_where=text("state = 'queued'"),
             sqlite_where=text("state = 'queued'"),
         ),
@@ -275,6 +279,7 @@ class IdempotencyKey(Table):
     location: Mapped[str | None]
     body: Mapped[Json]
     created_at: Mapped[int]
+    __table_args__ = (Index(None, "created_at"),)
 
 
 class ApiKey(Table):
