@@ -119,7 +119,13 @@ def _fate(n: int, seeds: Seeds, at: int, result: str) -> dict[str, Any]:
     """How the job ended, or how far it is."""
     if n >= seeds.jobs - min(RUNNING, seeds.curved):
         progress = {"leg": "student", "stage": 0, "stages": 1, "epoch": 3, "epochs": 6}
-        progress |= {"step": 900, "steps": 1800, "fraction": 0.25, "eta_s": 61.25}
+        progress |= {
+            "step": 900,
+            "steps": 1800,
+            "images_per_s": 4211.5,
+            "fraction": 0.25,
+            "eta_s": 61.25,
+        }
         running = {"state": State.RUNNING, "phase": "training", "worker": "w", "lease_until": 2**52}
         latest = json.dumps(dict.fromkeys(SERIES, 0.8125))
         more = {"progress": json.dumps(progress), "latest": latest, "last_event": EVENTS}

@@ -155,8 +155,8 @@ def metrics(
     if after_step is not None:
         points = points.where(MetricPoint.step > after_step)
     p = points.subquery().c
-    stride = (p.total + (max_points - 2)).op("/")(max_points - 1)
-    wanted = or_(p.total <= max_points, p.place.op("%")(stride) == 0, p.place == p.total - 1)
+    stride = (p.total + (max_points - 2)) // (max_points - 1)
+    wanted = or_(p.total <= max_points, p.place % stride == 0, p.place == p.total - 1)
     query = select(p.series, p.step, p.value, p.total).where(wanted).order_by(p.series, p.step)
     return [
         _series(name, list(rows)) for name, rows in groupby(s.execute(query), lambda row: row[0])

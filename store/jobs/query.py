@@ -74,25 +74,30 @@ def _page_by_metric(
             rated = rated.where(tuple_(column, Job.id) < tuple_(value, last))
         rows += s.scalars(_light(rated).order_by(column.desc(), Job.id.desc()).limit(limit + 1))
     if len(rows) <= limit:
-        rest = query.where(column.is_(None))
-        if last is not None and value is None:
-            rest = rest.where(Job.id < last)
+        rest = query if last is None or value is not None else query.where(Job.id < last)
         states = tuple(State) if state is None else (state,)
-        rows += _newest_of(s, rest, states, limit + 1 - len(rows))
+        rows += _newest_unrated(s, rest, column, states, limit + 1 - len(rows))
     if len(rows) <= limit:
         return rows, None
     end = rows[limit - 1]
     return rows[:limit], cursors.encode(getattr(end, column.key), end.id)
 
 
-def _newest_of(
-    s: Session, query: Select[Job], states: Sequence[State], limit: int
+def _newest_unrated(
+    s: Session,
+    query: Select[Job],
+    column: InstrumentedAttribute[float | None],
+    states: Sequence[State],
+    limit: int,
 ) -> Iterable[Job]:
-    """The newest jobs of these states: so many of each state first, which lie together."""
+    """The newest jobs of these states without a value: so many of each state first, which lie
+    together."""
+    query = query.where(column.is_(None))
     each = [
         query.with_only_columns(Job.id)
         .where(Job.state == state)
-        .order_by(Job.id.desc())
+        # PostgreSQL does not see that ids lie in order where the value is always NULL.
+        .order_by(column.desc(), Job.id.desc())
         .limit(limit)
         .subquery()
         for state in states
