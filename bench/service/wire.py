@@ -9,6 +9,7 @@ from statistics import median, quantiles
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 TIMEOUT_S = 120.0
@@ -16,7 +17,8 @@ WARM_UP = 5  # requests that are not counted
 
 
 class Latency(BaseModel):
-    """Of `count` measurements; `kb` is the size of the last body in kilobytes (1000)."""
+    """Of `count` measurements. `kb`: size of the last body in kilobytes (1000); `cpu_ms`: what one
+    request cost the server's processes, which other work on the machine hardly changes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,6 +26,7 @@ class Latency(BaseModel):
     p50_ms: float
     p95_ms: float
     kb: float | None = None
+    cpu_ms: float | None = None
 
 
 def latency(times_ms: list[float], size: int | None = None) -> Latency:
@@ -84,14 +87,30 @@ class Wire:
         self._connection.close()
 
 
-def clocked(ask: Callable[[], Answer], count: int) -> Latency:
-    """How long `ask` takes, so many times after a warm-up."""
+def clocked(ask: Callable[[], Answer], count: int, server: psutil.Process | None = None) -> Latency:
+    """How long `ask` takes, so many times after a warm-up, and what it costs `server`."""
     for _ in range(min(WARM_UP, count)):
         ask()
     times_ms = []
     size = 0
+    before_s = 0.0 if server is None else cpu_s(server)
     for _ in range(count):
         begun_s = time.perf_counter()
         size = len(ask().body)
         times_ms.append((time.perf_counter() - begun_s) * 1e3)
-    return latency(times_ms, size)
+    found = latency(times_ms, size)
+    if server is None:
+        return found
+    return found.model_copy(update={"cpu_ms": round((cpu_s(server) - before_s) / count * 1e3, 2)})
+
+
+def cpu_s(server: psutil.Process) -> float:
+    """Seconds of CPU that a process and its descendants have used."""
+    total = 0.0
+    for process in (server, *server.children(recursive=True)):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total
