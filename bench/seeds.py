@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import text
 
-from kdcore.spec.result import InspectDatasetResult
+from kdcore.spec.result import DistillResult, InspectDatasetResult
 from store.db import Database
 from store.jobspec import JobSpec
 from store.states import State
@@ -45,6 +45,21 @@ _REPORT = {
     "size_bytes": 4_934_160,
     "latency_ms": 1.0,
     "last": _SCORE,
+}
+RESULT: dict[str, Any] = {
+    "task": "distill",
+    "split": "test",
+    "teachers": [_REPORT | {"name": "teacher", "architecture": "resnet32x4"}],
+    "student": _REPORT,
+    "baseline": _REPORT | {"name": "baseline"},
+    "gain": 0.02,
+    "retention": 0.98,
+    "gap_closed": 0.5,
+    "network": {"architecture": "resnet8x4", "num_classes": 10},
+    "artifacts": [],
+    "machine": {"torch": "2", "device": "cpu", "threads": 2, "precision": "bf16"},
+    "bit_exact": True,
+    "seconds": {"training": 90.0},
 }
 
 
@@ -103,7 +118,7 @@ def fill(database: Database, seeds: Seeds) -> None:
 
 def _jobs(seeds: Seeds) -> Iterator[dict[str, Any]]:
     spec = json.dumps(JobSpec.model_validate(spec_of()).model_dump(mode="json"))
-    result = json.dumps({"task": "distill", "split": "test", "teachers": [_REPORT] * 2})
+    result = json.dumps(DistillResult.model_validate(RESULT).model_dump(mode="json"))
     columns = [column.name for column in Job.__table__.columns]
     blank: dict[str, Any] = dict.fromkeys(columns)
     zero = {"attempt": 1, "failures": 0, "not_before": 0, "last_event": 0, "version": 5}

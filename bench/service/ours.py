@@ -7,12 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.seeds import SERIES, Seeds, job_id, spec_of
+from bench.seeds import EVENTS as SEEN
+from bench.seeds import RUNNING, SERIES, TENANT, Seeds, job_id, spec_of
+from bench.service.crowd import PEOPLE, Crowd, followers, pollers
 from bench.service.house import House, wait_until
 from bench.service.wire import Latency, Wire, clocked, latency
 from client.digits import write_digits
 from client.http import Client
-from kdcore.spec.events import MetricsEvent
+from kdcore.spec.events import LogEvent, MetricsEvent
+from kdcore.spec.parts import Limits
 from store import cursors, events, jobs
 from store.states import State
 from worker.recorder import Recorder
@@ -124,3 +127,29 @@ def until_running(house: House, repeats: int) -> dict[str, Latency]:
 
 def _see(wire: Wire, path: str, holds: Any) -> None:
     wait_until(lambda: holds(wire.get(path).json()), 60, f"{path} is as it should be", 0.004)
+
+
+def poll(house: House, seeds: Seeds) -> Crowd:
+    """People who look at jobs that run, and at some that have ended."""
+    paths = [f"/v1/jobs/{job_id(seeds.jobs - 1 - n)}" for n in range(PEOPLE)]
+    requests = [("GET", path, b"") for path in paths]
+    return pollers(house.wire(), house.process("api"), requests)
+
+
+def follow(house: House, seeds: Seeds) -> Crowd:
+    """People who follow the jobs that run, ten each."""
+    numbers = range(seeds.jobs - RUNNING, seeds.jobs)
+    ids = [job_id(number) for number in numbers]
+    claims = [jobs.Claim(i, TENANT, "distill", 1, None, None, Limits()) for i in ids]
+    seqs = itertools.count(EVENTS + 1)
+
+    def say() -> None:
+        seq = next(seqs)
+        for claim in claims:
+            with house.database.write() as session:
+                now_s = time.time()
+                line = LogEvent(seq=seq, at=now_s, level="info", message=f"t={now_s}")
+                events.append(session, claim, [line])
+
+    paths = [f"/v1/jobs/{i}/events?after={SEEN}" for i in ids]
+    return followers(house.wire(), house.process("api"), paths, say)
