@@ -148,7 +148,7 @@ def metrics(
     if after_step is not None:
         of_job.append(MetricPoint.step > after_step)
     count = select(MetricPoint.series, func.count()).where(*of_job).group_by(MetricPoint.series)
-    totals: dict[str, int] = dict(s.execute(count).tuples().all())
+    totals = {row[0]: row[1] for row in s.execute(count)}
     short = [name for name, total in totals.items() if total <= max_points]
     point = select(MetricPoint.series, MetricPoint.step, MetricPoint.value).where(*of_job)
     whole = point.where(MetricPoint.series.in_(short))
