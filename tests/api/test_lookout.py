@@ -72,25 +72,27 @@ def test_many_who_follow_cost_as_much_as_one(database: Database) -> None:
 def test_looks_at_all_jobs_at_once_and_stops_with_the_last_watcher(database: Database) -> None:
     ids = [claimed(database).job_id for _ in range(4)]
 
-    async def watch() -> tuple[int, int]:
-        lookout = Lookout(database, 0.02)
-        known = {i: await lookout.first(i) for i in ids}
+    async def stay(lookout: Lookout, job_id: str, over: asyncio.Event) -> None:
+        with lookout.watching(job_id):
+            await over.wait()
+
+    async def watch() -> tuple[list[str], int]:
+        lookout, over = Lookout(database, 0.02), asyncio.Event()
         with counted(database, "FROM jobs") as looks:
-            waiting = [_stay(lookout, i, known[i], 0.3) for i in ids * 5]
-            await asyncio.gather(*waiting)
-            during = len(looks)
+            people = [asyncio.create_task(stay(lookout, job_id, over)) for job_id in ids * 5]
+            while len(looks) < 3:
+                await asyncio.sleep(0.01)
+            over.set()
+            await asyncio.gather(*people)
+            during = list(looks)
             await asyncio.sleep(0.1)
             return during, len(looks)
 
     during, after = asyncio.run(watch())
-    assert 1 <= during <= 16  # 0.3 s in steps of 0.02, not times 20 people
-    assert after <= during + 1  # one that was under way
-
-
-async def _stay(lookout: Lookout, job_id: str, known: Sight, within_s: float) -> None:
-    with lookout.watching(job_id):
-        while (seen := await lookout.change(job_id, known, within_s)) != known:
-            known = seen
+    assert {statement.count(mark) for statement in during for mark in ("?", "%(id")} == {0, 4}, (
+        "one look asks for all"
+    )
+    assert after <= len(during) + 1  # one that was under way
 
 
 def test_a_change_of_state_is_seen_and_a_missing_job_has_none(database: Database) -> None:
