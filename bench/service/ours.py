@@ -20,12 +20,11 @@ from store import cursors, events, jobs
 from store.states import State
 from worker.recorder import Recorder
 
-COUNT = 200
 EVENTS = 20_000
 _numbers = itertools.count()
 
 
-def requests(house: House, seeds: Seeds) -> dict[str, Latency]:
+def requests(house: House, seeds: Seeds, count: int) -> dict[str, Latency]:
     """Every kind of request that people and workers make, by name."""
     wire = house.wire()
     newest = f"/v1/jobs/{seeds.newest}"
@@ -47,13 +46,13 @@ def requests(house: House, seeds: Seeds) -> dict[str, Latency]:
         "events, 100": f"{newest}/events",
     }
     api = house.process("api")
-    found = {name: clocked(partial(wire.get, path), COUNT, api) for name, path in paths.items()}
+    found = {name: clocked(partial(wire.get, path), count, api) for name, path in paths.items()}
     for name in ("show", "list 100"):
         headers = {"If-None-Match": wire.get(paths[name]).headers["etag"]}
         assert wire.get(paths[name], headers).status == 304
         again = partial(wire.get, paths[name], headers)
-        found[f"{name}, unchanged (304)"] = clocked(again, COUNT, api)
-    found["create"] = clocked(lambda: create(wire), COUNT, api)
+        found[f"{name}, unchanged (304)"] = clocked(again, count, api)
+    found["create"] = clocked(lambda: create(wire), count, api)
     wire.close()
     return found
 
