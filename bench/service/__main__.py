@@ -81,9 +81,7 @@ def measure_ours(place: str, sizes: tuple[int, ...], count: int, repeats: int) -
     )
 
 
-def _measure_start(
-    given: Mapping[str, str], repeats: int
-) -> tuple[Requests, dict[str, float]]:
+def _measure_start(given: Mapping[str, str], repeats: int) -> tuple[Requests, dict[str, float]]:
     """Submit until running, with a worker that is there; memory of worker and sweep at rest."""
     say("submit until running")
     with house(None, given) as home:
