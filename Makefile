@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web demo test check docs format types clean
+.PHONY: help setup web demo test check docs format types bench-service bench-queries clean
 
 help: ## List the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is needed; set PYTHON=... to another 3.11+"; exit 1; }
@@ -48,5 +48,11 @@ format: $(STAMP) ## Rewrite the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench-service: $(STAMP) ## Measure the control plane beside MLflow, Ray Jobs and Celery (installs them apart)
+	$(BIN)/python -m bench.service --places embedded servers
+
+bench-queries: $(STAMP) ## Explain the hot queries on PostgreSQL with a million jobs (ten minutes, 8 GB)
+	$(BIN)/python -m bench.queries
+
 clean: ## Remove what set-up made
-	rm -rf $(VENV) web/node_modules web/dist *.egg-info
+	rm -rf $(VENV) .bench web/node_modules web/dist *.egg-info
