@@ -22,10 +22,16 @@ CHUNK = 1024  # images worked on at a time
 
 @dataclass(frozen=True)
 class Split:
-    """Images (uint8) and their class numbers (int64), if there are labels."""
+    """Images (uint8) and their class numbers (int64), if there are labels.
+
+    `size`: height and width that are read of each image: its centre, or a window within; None: all.
+    `mapped`: whether the pixels lie in a file and need not fit into memory.
+    """
 
     images_NCHW: Tensor
     labels_N: Tensor | None
+    size: tuple[int, int] | None = None
+    mapped: bool = False
 
     def __len__(self) -> int:
         return len(self.images_NCHW)
