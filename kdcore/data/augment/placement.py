@@ -55,7 +55,7 @@ class PaddedCrop:
     def apply(self, images_BHWC: Tensor, drawn: Drawn) -> Tensor:
         """The windows."""
         pad_h, pad_w = self._pad()
-        padded_BHWC = functional.pad(images_BHWC, (0, 0, pad_w, pad_w, pad_h, pad_h))
+        padded_BHWC = functional.pad(images_BHWC, (0, 0, pad_w, pad_w, pad_h, pad_h)).contiguous()
         device = images_BHWC.device
         row_B, column_B = drawn["row"].to(device), drawn["column"].to(device)
         return _cut(padded_BHWC, row_B, column_B, self.size)
