@@ -27,7 +27,7 @@ NOT_IDENTITY: dict[str, IncEx | bool] = {
     "limits": True,
     "checkpoint_every_s": True,
     "export": True,
-    "dataset": {"path"},
+    "dataset": {"path", "sha256", "packs"},
     "student": {"initial_weights"},
     "teachers": {"__all__": {"weights", "name"}},
 }
@@ -38,7 +38,7 @@ def distill(spec: DistillRun, folder: Path, events: EventLog, stop: Stop) -> Dis
 
     Raises RunError, and Interrupted after a checkpoint.
     """
-    prepared = prepare(spec, folder)
+    prepared = prepare(spec, folder, lambda line: events.log("info", line))
     for warning in prepared.warnings:
         events.log("warning", warning)
     history = History(machine=prepared.course.device.profile(), identity=identity_of(spec))

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch, eval_batches
 from kdcore.data.images import Split
+from kdcore.data.pixels import Pixels
 from kdcore.device import Device, Layout
 from kdcore.errors import RunError
 from kdcore.numerics import ensemble_log_probs
@@ -32,7 +33,13 @@ Scorer = Callable[[Tensor], Tensor]
 class Exam:
     """Images to score networks on; `reference_N`: the teachers' top class of each, once known."""
 
-    def __init__(self, split: Split, indices: Tensor | None, batch_size: int, device: torch.device):
+    def __init__(
+        self,
+        split: Split | Pixels,
+        indices: Tensor | None,
+        batch_size: int,
+        device: torch.device,
+    ):
         self._source = (split, batch_size, device, indices)
         self.reference_N: Tensor | None = None
         self.labelled = split.labels_N is not None

@@ -10,6 +10,8 @@ from torch import nn
 
 from kdcore.data.batches import Adapter, Loader, data_statistics, hold_out
 from kdcore.data.images import ImageData
+from kdcore.data.pixels import Pixels
+from kdcore.data.room import Note
 from kdcore.data.source import load_dataset
 from kdcore.device import Device, Layout, open_device
 from kdcore.errors import RunError, pointing
@@ -23,7 +25,7 @@ from kdcore.networks.zoo import build_network
 from kdcore.objectives import Objectives
 from kdcore.probe import Probe
 from kdcore.seeds import derive_seed, seed_everything
-from kdcore.spec.run import DistillRun, Input, Network, RunTeacher
+from kdcore.spec.run import PACKS_DIR, DistillRun, Input, Network, RunTeacher
 from kdcore.teachers import Teacher
 from kdcore.train import Course
 
@@ -41,13 +43,14 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-def prepare(spec: DistillRun, folder: Path) -> Prepared:
+def prepare(spec: DistillRun, folder: Path, note: Note = lambda _: None) -> Prepared:
     """Load dataset, teachers and student, and build every stage's methods once.
 
-    Raises RunError for everything in the spec or the files that does not fit.
+    `note` hears what takes long. Raises RunError for everything in the spec or the files that does
+    not fit.
     """
     device = open_device(spec.device, spec.precision, spec.threads)
-    data = _load_data(spec, folder)
+    data = _load_data(spec, folder, note)
     count, labels_N = len(data.train), data.train.labels_N
     training, held_out = hold_out(count, labels_N, spec.data.validation, spec.seed)
     teachers = tuple(
@@ -65,15 +68,18 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
     legs, no_baseline = plan_legs(spec, setting.labelled)
     _check(legs, setting)
     batch_size = spec.data.batch_size
-    validation = Exam(data.train, held_out, batch_size, device.torch) if len(held_out) else None
-    test = None if data.test is None else Exam(data.test, None, batch_size, device.torch)
+    pixels = Pixels(data.train, device.torch)
+    validation = Exam(pixels, held_out, batch_size, device.torch) if len(held_out) else None
+    test = None
+    if data.test is not None:
+        test = Exam(Pixels(data.test, device.torch), None, batch_size, device.torch)
     course = Course(
         legs=legs,
         student=build,
         adapter=adapter,
         teachers=teachers,
         setting=setting,
-        loader=Loader(data.train, training, spec.data, spec.seed, device.torch),
+        loader=Loader(pixels, training, spec.data, spec.seed, device.torch),
         exam=validation,
         device=device,
         seed=spec.seed,
@@ -83,10 +89,16 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
     return Prepared(course, network, test or validation, split, tuple(warnings))
 
 
-def _load_data(spec: DistillRun, folder: Path) -> ImageData:
+def _load_data(spec: DistillRun, folder: Path, note: Note) -> ImageData:
     dataset = spec.dataset.model_copy(update={"path": str(folder / spec.dataset.path)})
     return load_dataset(
-        dataset, spec.data.image_size, pad_to=spec.data.pad_to, train_limit=spec.data.train_limit
+        dataset,
+        spec.data.image_size,
+        resize_to=spec.data.resize_to,
+        pad_to=spec.data.pad_to,
+        train_limit=spec.data.train_limit,
+        packs=folder / (spec.dataset.packs or PACKS_DIR),
+        note=note,
     )
 
 

@@ -18,6 +18,7 @@ EVENTS_FILE = "events.jsonl"
 RESULT_FILE = "out/result.json"
 OUT_DIR = "out"
 CHECKPOINT_DIR = "checkpoints"
+PACKS_DIR = "packs"
 LOG_FILE = "run.log"
 
 
@@ -80,6 +81,12 @@ class RunDataset(Part):
 
     path: str
     format: DatasetFormat
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="Of the file, if it is known; none: computed."
+    )
+    packs: str | None = Field(
+        None, description="Folder of packed datasets, shared between runs; none: DIR/packs."
+    )
 
 
 class DistillRun(Recipe):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from kdcore.data.augment.draws import Drawn, Key, Purpose
-from kdcore.data.augment.placement import Size
 from kdcore.data.counter import draw_below, draw_unit
+from kdcore.data.images import Size
 from kdcore.spec.augment import Cutout
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from kdcore.data.augment.cutout import inside
 from kdcore.data.augment.draws import Drawn, Key, Purpose, draw_between, per_image
-from kdcore.data.augment.placement import Size
 from kdcore.data.counter import draw_below, draw_unit
+from kdcore.data.images import Size
 from kdcore.spec.augment import Cutmix, Mixup
 
 QUANTILES = 2048  # of the lower half of a Beta distribution

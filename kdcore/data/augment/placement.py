@@ -12,13 +12,11 @@ from torch.nn import functional
 from kdcore.data.augment.draws import Drawn, Key, Purpose, draw_between, per_image
 from kdcore.data.augment.resample import read_at
 from kdcore.data.counter import draw_below
+from kdcore.data.images import Size
 from kdcore.spec.augment import RandomResizedCrop
 
 CROP_FRACTION = 8  # the padding is 1/8 of the side, rounded up
 TRIES = 10  # to find a window that lies inside of the image
-
-Size = tuple[int, int]
-"""Height, width."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from torch import Tensor
 from kdcore.data.augment.colour import Jitter
 from kdcore.data.augment.cutout import Patch
 from kdcore.data.augment.draws import Drawn, Key, Step
-from kdcore.data.augment.placement import Centre, Mirror, PaddedCrop, ResizedCrop, Size
+from kdcore.data.augment.placement import Centre, Mirror, PaddedCrop, ResizedCrop
 from kdcore.data.augment.rand import RandomOperations
+from kdcore.data.images import Size
 from kdcore.spec.augment import (
     Augmentation,
     ColourJitter,

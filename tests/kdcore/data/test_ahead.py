@@ -61,7 +61,7 @@ def test_an_error_comes_at_its_place_and_is_itself() -> None:
         yield 2
         raise error
 
-    got = []
+    got: list[int] = []
     with pytest.raises(OSError, match="gone") as caught:
         got.extend(iter_into(got, ahead(items(), 4)))
     assert got == [1, 2] and caught.value is error and threads() == []

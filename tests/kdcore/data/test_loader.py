@@ -179,7 +179,7 @@ def test_crop_and_flip_have_the_bits_they_always_had() -> None:
     images_NCHW = torch.randint(0, 256, (50, 3, 9, 16), dtype=torch.uint8, generator=generator)
     split, digest = Split(images_NCHW, torch.arange(50) % 4), hashlib.sha256()
     for augment in ((), ("crop",), ("flip",), ("crop", "flip")):
-        data = Data(batch_size=7, augment=augment)  # type: ignore[arg-type]
+        data = Data.model_validate({"batch_size": 7, "augment": augment})
         for batch in Loader(split, torch.arange(50), data, 5, CPU).batches(1, 2, 1):
             assert batch.labels_B is not None
             for tensor in (batch.images_BCHW, batch.index_B, batch.labels_B):
