@@ -90,7 +90,7 @@ class Attempt:
 
     def _make_plan(self) -> Plan:
         with self._bench.database.read() as session:
-            return make_plan(session, self._claim, self._slot)
+            return make_plan(session, self._claim, self._slot, self._bench.settings.packs)
 
     def _look_after(self) -> Ending:
         bench = self._bench

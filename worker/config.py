@@ -38,6 +38,9 @@ class WorkerSettings(BaseSettings):
 
     home: Path = Field(Path(".kd"), description="Everything the embedded default keeps on disk.")
     run_dir: Path | None = Field(None, description="Run directories; none: KD_HOME/runs.")
+    pack_dir: Path | None = Field(
+        None, description="Decoded datasets, shared by all runs; none: KD_HOME/packs."
+    )
     slots: int | None = Field(
         None, ge=1, le=64, description="Jobs at once; none: one per GPU, or one on the CPU."
     )
@@ -72,3 +75,8 @@ class WorkerSettings(BaseSettings):
     def runs(self) -> Path:
         """The directory of run directories, absolute."""
         return (self.run_dir or self.home / "runs").absolute()
+
+    @property
+    def packs(self) -> Path:
+        """The directory of decoded datasets, absolute."""
+        return (self.pack_dir or self.home / "packs").absolute()

@@ -25,6 +25,7 @@ WRITING = ".writing-"
 MAX_PACKED_BYTES = 512 * 2**30  # of a split's pixels
 RESERVE_BYTES = 64 * 2**20  # left free on the disk
 STALE_S = 24 * 3600.0  # an unfinished pack so old is nobody's
+UNUSED_S = 30 * 24 * 3600.0  # a pack not opened for so long is removed
 
 
 def load_packed(
@@ -112,10 +113,12 @@ def _remove(entry: Path) -> None:
 
 
 def _sweep(cache: Path) -> None:
-    """Remove what runs that were killed have left unfinished."""
-    for path in cache.glob(f"{WRITING}*"):
+    """Remove what runs that were killed have left unfinished, and what nobody uses any more."""
+    for path in cache.iterdir():
+        unfinished = path.name.startswith(WRITING)
         try:
-            if time.time() - path.stat().st_mtime > STALE_S:
-                shutil.rmtree(path, ignore_errors=True)
+            age_s = time.time() - (path if unfinished else path / MANIFEST).stat().st_mtime
         except OSError:
-            continue  # another run was faster
+            continue  # another run was faster, or it is none of ours
+        if age_s > (STALE_S if unfinished else UNUSED_S):
+            shutil.rmtree(path, ignore_errors=True)

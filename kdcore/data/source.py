@@ -66,14 +66,16 @@ def scan_dataset(dataset: RunDataset, note: Note = lambda _: None) -> ImageData:
 
 
 def pack_key(dataset: RunDataset, fit: Fit) -> str:
-    """A hash of the source's content and of all that decides how it is decoded.
+    """Begins with the content's hash, and goes on with one of it and of all that decides how it is
+    decoded.
 
     A folder is told by its files' names, sizes and times of change, not by reading them all.
     """
     path = Path(dataset.path)
     content = dataset.sha256 or (_of_folder(path) if path.is_dir() else _of_file(path))
     said = {"content": content, "format": dataset.format, "packing": PACKING, **asdict(fit)}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    decoding = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return f"{content[:16]}-{decoding}"
 
 
 def _of_file(path: Path) -> str:
@@ -86,7 +88,7 @@ def _of_folder(path: Path) -> str:
     for name in open_files(path).names:
         facts = (path / name).stat()
         digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
-    return f"folder:{digest.hexdigest()}"
+    return digest.hexdigest()
 
 
 def _read(path: Path, dataset: RunDataset, fit: Fit, room: Room) -> ImageData:
