@@ -8,11 +8,12 @@ from typing import Literal
 import torch
 from torch import nn
 
-from kdcore.data.batches import Adapter, Loader, data_statistics, hold_out
+from kdcore.data.batches import Adapter, Loader, hold_out
 from kdcore.data.images import ImageData
 from kdcore.data.pixels import Pixels
 from kdcore.data.room import Note
 from kdcore.data.source import load_dataset
+from kdcore.data.statistics import data_statistics
 from kdcore.device import Device, Layout, open_device
 from kdcore.errors import RunError, pointing
 from kdcore.evaluate import Exam

@@ -221,20 +221,3 @@ def _rank_in_class(labels_N: Tensor) -> Tensor:
     rank_N = torch.empty(len(labels_N), dtype=torch.float64)
     rank_N[by_class_N] = (position_N.double() + 0.5) / sizes.repeat_interleave(sizes)
     return rank_N
-
-
-def data_statistics(split: Split, indices: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel, in [0, 1], of the pixels of these samples; a
-    constant channel gets the deviation 1."""
-    total = torch.zeros(split.images_NCHW.shape[1], dtype=torch.int64)
-    squares = torch.zeros_like(total)
-    pixels = 0
-    for index_B in torch.split(indices, 128):
-        images_BCHW = split.images_NCHW[index_B].to(torch.int64)
-        total += images_BCHW.sum((0, 2, 3))
-        squares += images_BCHW.square().sum((0, 2, 3))
-        pixels += images_BCHW[:, 0].numel()
-    mean = total.double() / pixels
-    variance = (squares.double() / pixels - mean.square()).clamp(min=0)
-    std = torch.where(variance > 0, variance.sqrt() / 255, 1.0)
-    return tuple((mean / 255).tolist()), tuple(std.tolist())

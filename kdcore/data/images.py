@@ -27,12 +27,14 @@ class Split:
     """Images (uint8) and their class numbers (int64), if there are labels.
 
     `size`: height and width that are read of each image: its centre, or a window within; None: all.
+    `sums_NC2`: each image's sums, as `statistics.pixel_sums` has them, where they are known.
     `mapped`: whether the pixels lie in a file and need not fit into memory.
     """
 
     images_NCHW: Tensor
     labels_N: Tensor | None
     size: Size | None = None
+    sums_NC2: Tensor | None = None
     mapped: bool = False
 
     def __len__(self) -> int:

@@ -1,7 +1,7 @@
-"""The files of a packed dataset: what they hold, written whole, and checked before they are mapped.
+"""The files of a packed dataset: what they hold, written whole, checked before they are mapped.
 
-A pack is a folder of `manifest.json` and, for each split, `NAME.pixels` (uint8, NHWC) and
-`NAME.labels` (int64).
+A pack is a folder of `manifest.json` and, for each split, `NAME.pixels` (uint8, NHWC),
+`NAME.labels` (int64) and `NAME.sums` (int64, NC2: of each image's pixels and their squares).
 """
 
 # N samples, C channels, H height, W width
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from kdcore.data.images import MAX_CHANNELS, MAX_CLASSES, MAX_SIDE, MIN_SIDE, ImageData, Split
 from kdcore.data.room import Shape
+from kdcore.data.statistics import pixel_sums
 from kdcore.spec.part import Part
 
 MANIFEST = "manifest.json"
@@ -33,6 +34,7 @@ class PackedSplit(Part):
 
     count: int = Field(ge=1)
     labels: str | None = Field(None, description="SHA-256 of the labels' file; none: unlabelled.")
+    sums: str = Field(description="SHA-256 of the sums' file.")
     pixels: tuple[int, ...] = Field(description="CRC-32 of each block of the pixels' file.")
 
 
@@ -92,13 +94,21 @@ def _open_split(entry: Path, name: str, facts: PackedSplit, manifest: Manifest) 
     _check_pixels(images_NCHW, facts.pixels, path.name)
     labels_N = None
     if facts.labels is not None:
-        content = (entry / f"{name}.labels").read_bytes()
-        if hashlib.sha256(content).hexdigest() != facts.labels or len(content) != facts.count * 8:
-            raise Damaged(f"{name}.labels has other content")
-        labels_N = torch.frombuffer(bytearray(content), dtype=torch.int64)
+        labels_N = _numbers(entry / f"{name}.labels", facts.labels, facts.count)
         if manifest.num_classes is None or not _in_range(labels_N, manifest.num_classes):
             raise Damaged(f"{name}.labels has labels out of range")
-    return Split(images_NCHW, labels_N, mapped=True)
+    sums_N = _numbers(entry / f"{name}.sums", facts.sums, facts.count * manifest.channels * 2)
+    sums_NC2 = sums_N.view(facts.count, manifest.channels, 2)
+    return Split(images_NCHW, labels_N, sums_NC2=sums_NC2, mapped=True)
+
+
+def _numbers(path: Path, sha256: str, count: int) -> Tensor:
+    if path.stat().st_size != count * 8:
+        raise Damaged(f"{path.name} has another size")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise Damaged(f"{path.name} has other content")
+    return torch.frombuffer(bytearray(content), dtype=torch.int64)
 
 
 def _in_range(labels_N: Tensor, num_classes: int) -> bool:
@@ -136,13 +146,12 @@ def finish_pack(folder: Path, data: ImageData, key: str) -> None:
     def facts(name: str, split: Split) -> PackedSplit:
         labels = None
         if split.labels_N is not None:
-            content = split.labels_N.to(torch.int64).contiguous().numpy().tobytes()
-            _write(folder / f"{name}.labels", content)
-            labels = hashlib.sha256(content).hexdigest()
+            labels = _write_numbers(folder / f"{name}.labels", split.labels_N)
+        sums = _write_numbers(folder / f"{name}.sums", pixel_sums(split.images_NCHW))
         with (folder / f"{name}.pixels").open("rb") as file:
             os.fsync(file.fileno())
         crcs = tuple(zlib.crc32(block) for block in _blocks(split.images_NCHW))
-        return PackedSplit(count=len(split), labels=labels, pixels=crcs)
+        return PackedSplit(count=len(split), labels=labels, sums=sums, pixels=crcs)
 
     manifest = Manifest(
         key=key,
@@ -156,6 +165,13 @@ def finish_pack(folder: Path, data: ImageData, key: str) -> None:
         test=None if data.test is None else facts("test", data.test),
     )
     _write(folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
+
+
+def _write_numbers(path: Path, numbers_N: Tensor) -> str:
+    """Write int64 numbers, and return the file's SHA-256."""
+    content = numbers_N.to(torch.int64).contiguous().numpy().tobytes()
+    _write(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -51,7 +51,9 @@ def load_dataset(
     train = data.train
     if train_limit is not None:
         labels_N = None if train.labels_N is None else train.labels_N[:train_limit]
-        train = replace(train, images_NCHW=train.images_NCHW[:train_limit], labels_N=labels_N)
+        sums_NC2 = None if train.sums_NC2 is None else train.sums_NC2[:train_limit]
+        images_NCHW = train.images_NCHW[:train_limit]
+        train = replace(train, images_NCHW=images_NCHW, labels_N=labels_N, sums_NC2=sums_NC2)
     train = replace(train, size=fit.read())
     test = None if data.test is None else replace(data.test, size=fit.read())
     return replace(data, train=train, test=test, height=height, width=width)

@@ -16,6 +16,7 @@ from kdcore.data import pack, packfile, source
 from kdcore.data.fit import Fit
 from kdcore.data.images import ImageData
 from kdcore.data.source import load_dataset, pack_key
+from kdcore.data.statistics import data_statistics
 from kdcore.errors import RunError
 from kdcore.spec.events import Exit
 from kdcore.spec.run import RunDataset
@@ -99,6 +100,9 @@ def test_a_pack_holds_what_memory_would_and_is_mapped_the_second_time(
     assert first.train.mapped and second.train.mapped and not plain.train.mapped
     assert second.train.images_NCHW.permute(0, 2, 3, 1).is_contiguous()
     assert first.train.size == plain.train.size
+    count = torch.arange(len(plain.train))
+    assert data_statistics(second.train, count) == data_statistics(plain.train, count)
+    assert second.train.sums_NC2 is not None and len(second.train.sums_NC2) == len(plain.train)
     assert [p.name[0] for p in packs.iterdir()] != ["."]
     assert len(list(packs.iterdir())) == 1
 
@@ -141,6 +145,7 @@ def flip_a_byte(path: Path) -> None:
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a pixel": lambda pack: flip_a_byte(pack / "test.pixels"),
     "a label": lambda pack: flip_a_byte(pack / "train.labels"),
+    "a sum": lambda pack: flip_a_byte(pack / "train.sums"),
     "cut short": lambda pack: os.truncate(pack / "train.pixels", 100),
     "no manifest": lambda pack: (pack / "manifest.json").unlink(),
     "half a manifest": lambda pack: os.truncate(pack / "manifest.json", 40),
