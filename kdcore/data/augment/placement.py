@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kdcore.data.augment.draws import Drawn, Key, Purpose, draw_between, per_image
-from kdcore.data.augment.resample import read_at
+from kdcore.data.augment.resample import read_grid
 from kdcore.data.counter import draw_below
 from kdcore.data.images import Size
 from kdcore.spec.augment import RandomResizedCrop
@@ -119,11 +119,7 @@ class ResizedCrop:
         device = images_BHWC.device
         y_BH = _along(drawn["top"], drawn["height"], self.size[0], device)
         x_BW = _along(drawn["left"], drawn["width"], self.size[1], device)
-        shape = (len(images_BHWC), *self.size)
-        read_BHWC = read_at(
-            images_BHWC, y_BH[:, :, None].expand(shape), x_BW[:, None, :].expand(shape)
-        )
-        return read_BHWC.add_(0.5).to(torch.uint8)
+        return read_grid(images_BHWC, y_BH, x_BW).add_(0.5).to(torch.uint8)
 
     def _try(self, index: Tensor, key: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         scale, ratio = self.knobs.scale, self.knobs.ratio

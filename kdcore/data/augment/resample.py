@@ -24,6 +24,23 @@ def read_at(images_BHWC: Tensor, y_BHW: Tensor, x_BHW: Tensor) -> Tensor:
     return upper_BHWC.add_(lower_BHWC.sub_(upper_BHWC).mul_(y_BHW[..., None]))
 
 
+def read_grid(images_BHWC: Tensor, y_BY: Tensor, x_BX: Tensor) -> Tensor:
+    """Values (float32) where each image's rows y cross its columns x, inside of the images.
+
+    As `read_at`, but whole rows first, at half of the cost.
+    """
+    batch, height, width, channels = images_BHWC.shape
+    y_BY, row_BY = _split(y_BY, height)
+    x_BX, column_BX = _split(x_BX, width)
+    image_B1 = torch.arange(batch, device=images_BHWC.device)[:, None]
+    rows_RX = images_BHWC.reshape(batch * height, width * channels)
+    read_BY1X = _mean(rows_RX, (image_B1 * height + row_BY)[:, :, None], 1, y_BY[:, :, None])
+    line_BY1 = torch.arange(y_BY.numel(), device=y_BY.device).view(*y_BY.shape, 1)
+    first_BYX = line_BY1 * width + column_BX[:, None, :]
+    weight_BYX = x_BX[:, None, :].expand(first_BYX.shape)
+    return _mean(read_BY1X.view(-1, channels), first_BYX, 1, weight_BYX)
+
+
 def read_outside(images_BHWC: Tensor, y_BHW: Tensor, x_BHW: Tensor) -> Tensor:
     """As `read_at`, but coordinates may lie anywhere: around the images is zero."""
     _, height, width, _ = images_BHWC.shape
