@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic.main import IncEx
 
-from kdcore.cache import fingerprint
 from kdcore.checkpoint import Checkpoints
 from kdcore.errors import RunError
 from kdcore.evaluate import Exam, TeacherScores, recall_teachers, score_teachers
@@ -28,7 +27,7 @@ NOT_IDENTITY: dict[str, IncEx | bool] = {
     "limits": True,
     "checkpoint_every_s": True,
     "export": True,
-    "dataset": {"path"},
+    "dataset": {"path", "sha256", "packs"},
     "student": {"initial_weights"},
     "teachers": {"__all__": {"weights", "name"}},
 }
@@ -39,7 +38,7 @@ def distill(spec: DistillRun, folder: Path, events: EventLog, stop: Stop) -> Dis
 
     Raises RunError, and Interrupted after a checkpoint.
     """
-    prepared = prepare(spec, folder)
+    prepared = prepare(spec, folder, lambda line: events.log("info", line))
     for warning in prepared.warnings:
         events.log("warning", warning)
     history = History(machine=prepared.course.device.profile(), identity=identity_of(spec))
@@ -124,11 +123,11 @@ def _examine_teachers(prepared: Prepared, exam: Exam | None) -> TeacherScores:
     teachers, mean, library = course.teachers, course.setting.ensemble, course.library
     if exam is None:
         return TeacherScores(tuple(NOT_SCORED for _ in teachers))
-    if library is None:
+    if library is None or exam.content is None:
         return score_teachers(teachers, mean, classes, exam)
     kept = library.scores(
         {
-            "exam": fingerprint(exam.split),
+            "exam": exam.content,
             "indices": None if exam.indices is None else exam.indices.tolist(),
             "teachers": [teacher.facts() for teacher in teachers],
             "weights": [teacher.weight for teacher in teachers],

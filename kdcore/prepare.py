@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 from kdcore.cache import Library, file_hash, fingerprint
-from kdcore.data.batches import Adapter, Loader, data_statistics, hold_out
+from kdcore.data.batches import Adapter, Loader, hold_out
 from kdcore.data.images import ImageData
+from kdcore.data.pixels import Pixels
+from kdcore.data.room import Note
 from kdcore.data.source import load_dataset
+from kdcore.data.statistics import data_statistics
 from kdcore.device import Device, Layout, open_device
 from kdcore.errors import RunError, pointing
 from kdcore.evaluate import Exam
@@ -24,7 +27,7 @@ from kdcore.networks.zoo import build_network
 from kdcore.objectives import Objectives
 from kdcore.probe import Probe
 from kdcore.seeds import derive_seed, seed_everything
-from kdcore.spec.run import TEACHER_OUTPUTS_DIR, DistillRun, Input, Network, RunTeacher
+from kdcore.spec.run import PACKS_DIR, TEACHER_OUTPUTS_DIR, DistillRun, Input, Network, RunTeacher
 from kdcore.teachers import Teacher
 from kdcore.train import Course
 
@@ -42,13 +45,14 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-def prepare(spec: DistillRun, folder: Path) -> Prepared:
+def prepare(spec: DistillRun, folder: Path, note: Note = lambda _: None) -> Prepared:
     """Load dataset, teachers and student, and build every stage's methods once.
 
-    Raises RunError for everything in the spec or the files that does not fit.
+    `note` hears what takes long. Raises RunError for everything in the spec or the files that does
+    not fit.
     """
     device = open_device(spec.device, spec.precision, spec.threads)
-    data = _load_data(spec, folder)
+    data = _load_data(spec, folder, note)
     count, labels_N = len(data.train), data.train.labels_N
     training, held_out = hold_out(count, labels_N, spec.data.validation, spec.seed)
     library = _library(spec, folder, data, device)
@@ -67,8 +71,14 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
     legs, no_baseline = plan_legs(spec, setting.labelled)
     _check(legs, setting)
     batch_size = spec.data.batch_size
-    validation = Exam(data.train, held_out, batch_size, device.torch) if len(held_out) else None
-    test = None if data.test is None else Exam(data.test, None, batch_size, device.torch)
+    pixels = Pixels(data.train, device.torch)
+    validation = test = None
+    if len(held_out):
+        content = None if library is None else fingerprint(data.train)
+        validation = Exam(pixels, held_out, batch_size, device.torch, content)
+    if data.test is not None:
+        content = None if library is None else fingerprint(data.test)
+        test = Exam(Pixels(data.test, device.torch), None, batch_size, device.torch, content)
     course = Course(
         legs=legs,
         student=build,
@@ -76,7 +86,7 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
         teachers=teachers,
         setting=setting,
         loader=Loader(
-            data.train, training, spec.data, spec.seed, device.torch, spec.teacher_cache.views
+            pixels, training, spec.data, spec.seed, device.torch, spec.teacher_cache.views
         ),
         exam=validation,
         device=device,
@@ -88,10 +98,16 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
     return Prepared(course, network, test or validation, split, tuple(warnings))
 
 
-def _load_data(spec: DistillRun, folder: Path) -> ImageData:
+def _load_data(spec: DistillRun, folder: Path, note: Note) -> ImageData:
     dataset = spec.dataset.model_copy(update={"path": str(folder / spec.dataset.path)})
     return load_dataset(
-        dataset, spec.data.image_size, pad_to=spec.data.pad_to, train_limit=spec.data.train_limit
+        dataset,
+        spec.data.image_size,
+        resize_to=spec.data.resize_to,
+        pad_to=spec.data.pad_to,
+        train_limit=spec.data.train_limit,
+        packs=folder / (spec.dataset.packs or PACKS_DIR),
+        note=note,
     )
 
 
@@ -107,7 +123,7 @@ def _library(spec: DistillRun, folder: Path, data: ImageData, device: Device) ->
         return None
     facts = {
         "images": fingerprint(data.train),
-        "augment": spec.data.augment,
+        "augment": spec.data.model_dump(mode="json")["augment"],
         "precision": device.precision,
         "device": device.torch.type,
     }

@@ -105,7 +105,7 @@ class Attempt:
 
     def _make_plan(self) -> Plan:
         with self._bench.database.read() as session:
-            return make_plan(session, self._claim, self._slot)
+            return make_plan(session, self._claim, self._slot, self._bench.settings.packs)
 
     def _begin(self, room: Room | None) -> Run:
         if room is not None:

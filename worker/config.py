@@ -38,6 +38,9 @@ class WorkerSettings(BaseSettings):
 
     home: Path = Field(Path(".kd"), description="Everything the embedded default keeps on disk.")
     run_dir: Path | None = Field(None, description="Run directories; none: KD_HOME/runs.")
+    pack_dir: Path | None = Field(
+        None, description="Decoded datasets, shared by all runs; none: KD_HOME/packs."
+    )
     slots: int | None = Field(
         None, ge=1, le=64, description="Jobs at once; none: one per GPU, or one on the CPU."
     )
@@ -89,3 +92,8 @@ class WorkerSettings(BaseSettings):
     def rooms(self) -> Path:
         """Where processes wait for a job: on the disk of the run directories that rooms become."""
         return self.runs / ".rooms"
+
+    @property
+    def packs(self) -> Path:
+        """The directory of decoded datasets, absolute."""
+        return (self.pack_dir or self.home / "packs").absolute()
