@@ -1,9 +1,9 @@
 """Measures how fast batches are made: `python -m bench.data`.
 
 The loader, on random images in memory, against the usual pipeline of one image at a time: Pillow
-and torchvision's transforms, in one process, stacked. Neither decodes files. Both are measured in turn,
-several times, so that other work on the machine falls on both; the medians count. Then the same
-training steps with batches made in a thread ahead of time, and without.
+and torchvision's transforms, in one process, stacked. Neither decodes files. Both are measured in
+turn, several times, so that other work on the machine falls on both; the medians count. Then the
+same training steps with batches made in a thread ahead of time, and without.
 """
 
 import argparse
