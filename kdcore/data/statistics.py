@@ -13,8 +13,11 @@ IMAGES = 16  # at a time
 
 def pixel_sums(images_NCHW: Tensor) -> Tensor:
     """Of each image's channels, sums_NC2 (int64)."""
-    parts = [_sums(part_BCHW) for part_BCHW in torch.split(images_NCHW, IMAGES)]
-    return torch.cat(parts)
+    # Filled in place: small results kept between large temporaries would hold the heap up.
+    sums_NC2 = torch.empty((*images_NCHW.shape[:2], 2), dtype=torch.int64)
+    for start in range(0, len(images_NCHW), IMAGES):
+        sums_NC2[start : start + IMAGES] = _sums(images_NCHW[start : start + IMAGES])
+    return sums_NC2
 
 
 def _sums(images_BCHW: Tensor) -> Tensor:
@@ -32,8 +35,9 @@ def data_statistics(split: Split, indices: Tensor) -> tuple[tuple[float, ...], t
     if split.sums_NC2 is not None:
         total_C2 = split.sums_NC2[indices].sum(0)
     else:
-        parts = torch.split(indices, IMAGES)
-        total_C2 = torch.stack([_sums(split.images_NCHW[part]).sum(0) for part in parts]).sum(0)
+        total_C2 = torch.zeros((split.images_NCHW.shape[1], 2), dtype=torch.int64)
+        for index_B in torch.split(indices, IMAGES):
+            total_C2 += _sums(split.images_NCHW[index_B]).sum(0)
     pixels = len(indices) * split.images_NCHW[0, 0].numel()
     total, squares = total_C2.unbind(-1)
     mean = total.double() / pixels

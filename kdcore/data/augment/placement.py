@@ -55,7 +55,7 @@ class PaddedCrop:
         pad_h, pad_w = self._pad()
         padded_BHWC = functional.pad(images_BHWC, (0, 0, pad_w, pad_w, pad_h, pad_h)).contiguous()
         device = images_BHWC.device
-        row_B, column_B = drawn["row"].to(device), drawn["column"].to(device)
+        row_B, column_B = (drawn[n].to(device, non_blocking=True) for n in ("row", "column"))
         return _cut(padded_BHWC, row_B, column_B, self.size)
 
     def _room(self) -> Size:
@@ -138,9 +138,8 @@ class ResizedCrop:
 
 def _along(start_B: Tensor, length_B: Tensor, count: int, device: torch.device) -> Tensor:
     """Coordinates of `count` pixels that a window along one axis is stretched to."""
-    last_B1 = (start_B + length_B - 1).float().to(device)[:, None]
-    scale_B1 = (length_B.double() / count).float().to(device)[:, None]
-    start_B1 = start_B.float().to(device)[:, None]
+    values_3B = torch.stack([start_B, start_B + length_B - 1, length_B.double() / count]).float()
+    start_B1, last_B1, scale_B1 = values_3B.to(device, non_blocking=True)[..., None].unbind()
     at_BX = (torch.arange(count, device=device, dtype=torch.float32) + 0.5) * scale_B1
     return (at_BX - 0.5).clamp(min=0).add(start_B1).minimum(last_B1)
 
