@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web demo test check docs format types bench-service bench-queries clean
+.PHONY: help setup web demo test check docs format types bench-train bench-service bench-queries clean
 
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,15 @@ types: $(STAMP) ## Write the dashboard's types anew from the OpenAPI document (n
 
 docs: $(STAMP) ## Write docs/methods.md anew from the methods' docstrings and knobs
 	$(BIN)/python -m scripts.methods_docs
+
+PEERS := .bench/peers-train
+$(PEERS)/.installed: bench/peers-train.txt constraints.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r bench/peers-train.txt
+	@touch $@
+
+bench-train: $(STAMP) $(PEERS)/.installed ## Training speed beside plain eager PyTorch, torchdistill and the floor (BENCH="--accuracy" and more)
+	$(BIN)/python -m bench.train --quick $(BENCH)
 
 format: $(STAMP) ## Rewrite the code in the house format
 	$(BIN)/ruff format .
