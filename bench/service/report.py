@@ -64,8 +64,10 @@ def lines(report: Report) -> Iterator[str]:
     """The whole report in Markdown."""
     yield f"# The control plane, {report.date}"
     yield ""
-    yield f"On {sentence(report.machine)}. Milliseconds as a client sees them over one kept"
-    yield "connection; CPU is what one request cost the server's processes, kB are 1000 bytes."
+    yield f"On {sentence(report.machine)}."
+    yield ""
+    yield "Milliseconds as a client sees them over one kept connection. CPU: what one request cost"
+    yield "the server's processes; other work on the machine hardly changes it. 1 kB: 1000 bytes."
     for ours in report.ours:
         for size in ours.sizes:
             yield from _section(
@@ -74,6 +76,7 @@ def lines(report: Report) -> Iterator[str]:
         yield from _section(f"Ours on {ours.database} and {ours.broker}", _rest(ours))
     for name, peer in report.peers.items():
         yield from _section(f"{name} {peer.version}", _requests(peer.requests))
+        yield ""
         rates = [*peer.rates.items(), *_crowd("200 who poll every 2 s", peer.pollers)]
         yield from (f"- {what}: {value}" for what, value in rates)
 
@@ -89,11 +92,11 @@ def _requests(requests: Mapping[str, Latency]) -> Iterator[str]:
     for name, one in requests.items():
         rest = " | ".join("" if x is None else f"{x:.1f}" for x in (one.kb, one.cpu_ms))
         yield f"| {name} | {one.p50_ms:.1f} | {one.p95_ms:.1f} | {rest} |"
-    yield ""
 
 
 def _rest(ours: Ours) -> Iterator[str]:
     yield from _requests(ours.start)
+    yield ""
     yield from (f"- {what}: {value:,.0f}" for what, value in ours.rates.items())
     yield from (f"- memory, {what}: {value:.0f} MiB" for what, value in ours.memory_mib.items())
     yield f"- torch in the API: {'yes' if ours.torch_in_api else 'no'}"

@@ -5,8 +5,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import psutil
-
 from bench.service.house import memory_mib, wait_until
 from bench.service.peers.venv import free_port, program, started
 from bench.service.wire import Latency, Wire, clocked, latency
@@ -29,10 +27,10 @@ def measure(repeats: int) -> tuple[dict[str, Latency], dict[str, float]]:
             time.sleep(10)
             wire = Wire(f"http://127.0.0.1:{port}")
             rest = {"memory at rest, MiB": memory_mib(process)}
-            return _requests(wire, process, repeats), rest
+            return _requests(wire, repeats), rest
 
 
-def _requests(wire: Wire, process: psutil.Process, repeats: int) -> dict[str, Latency]:
+def _requests(wire: Wire, repeats: int) -> dict[str, Latency]:
     created_ms: list[float] = []
     running_ms: list[float] = []
     for _ in range(repeats + 1):  # the first is not counted
@@ -44,7 +42,7 @@ def _requests(wire: Wire, process: psutil.Process, repeats: int) -> dict[str, La
         running_ms.append((time.perf_counter() - begun_s) * 1e3)
         wire.ask("POST", f"{path}/stop")
         wait_until(partial(_is, wire, path, *ENDED), 60, "a job has stopped")
-    listed = clocked(lambda: wire.get(JOBS), 50, process)
+    listed = clocked(lambda: wire.get(JOBS), 50)
     return {
         "create": latency(created_ms[1:]),
         "submit until running": latency(running_ms[1:]),
