@@ -84,6 +84,9 @@ def identity_of(spec: DistillRun) -> str:
         del said["teacher_cache"]  # it decides nothing then
     else:
         said["teacher_cache"] = {"views": spec.teacher_cache.views}
+    for stage in said["stages"]:
+        if stage["ema"] is None:
+            del stage["ema"]  # runs that began before it was there go on
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,11 +1,13 @@
 """One stage at work: student, teachers and methods brought together; makes one optimizer step."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from kdcore.average import Average
 from kdcore.cache import Library
 from kdcore.data.batches import Batch
 from kdcore.device import Device
@@ -27,7 +29,8 @@ from kdcore.teachers import Lesson, Teacher
 class StageRun:
     """A stage of `steps_per_epoch` steps an epoch; a context manager that takes its hooks away.
 
-    Its state is the methods', the optimizer's and the scaler's; the student's is the student's.
+    Its state is the methods', the optimizer's, the scaler's and the average's; the student's is
+    the student's.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class StageRun:
         }
         self._optimizer = make_optimizer(stage.optimizer, self._parameters)
         self._scaler = torch.amp.GradScaler("cuda", enabled=device.precision == "fp16")
+        self._average = None if stage.ema is None else Average(student, stage.ema.decay)
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +101,18 @@ class StageRun:
             loss.total.backward()  # type: ignore[no-untyped-call]
             setattr(self._optimizer, "found_inf", masked)  # noqa: B010 -- fused steps read it
             self._optimizer.step()
+        if self._average is not None:
+            self._average.take(step, masked)
         return loss
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Inside, the student holds what is judged and kept of it: its average, if asked for."""
+        return nullcontext() if self._average is None else self._average.shown()
+
+    def settle(self) -> None:
+        """At the stage's end: give the student what is kept of it."""
+        if self._average is not None:
+            self._average.settle()
 
     def validation_loss(self, batches: Iterable[Batch]) -> float:
         """Mean loss in evaluation mode, with the weights of the stage's end."""
@@ -112,10 +127,15 @@ class StageRun:
         return float(total.item()) / count
 
     def tensors(self) -> dict[str, Tensor]:
-        """State of methods and optimizer, for a checkpoint."""
+        """State of methods, optimizer and average, for a checkpoint."""
         methods = {f"method/{k}": v for k, v in self.objectives.state_dict().items()}
         optimizer = optimizer_tensors(self._optimizer, self._parameters)
-        return {**methods, **{f"optimizer/{k}": v for k, v in optimizer.items()}}
+        average = {} if self._average is None else self._average.tensors()
+        return {
+            **methods,
+            **{f"optimizer/{k}": v for k, v in optimizer.items()},
+            **{f"average/{k}": v for k, v in average.items()},
+        }
 
     def facts(self) -> dict[str, Any]:
         """State that is no tensor: the gradient scaler's."""
@@ -127,6 +147,8 @@ class StageRun:
         restore_optimizer(self._optimizer, self._parameters, within(tensors, "optimizer/"))
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(dict(facts))
+        if self._average is not None:
+            self._average.load(within(tensors, "average/"))
 
     def _loss(self, batch: Batch, progress: float) -> Loss:
         with self._device.autocast():

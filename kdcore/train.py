@@ -128,6 +128,7 @@ class Trainer:
                 self._waiting = None
             while self._state.position.epoch < run.stage.epochs:
                 self._run_epoch(leg, student, run)
+            run.settle()
             self._taught.append(run.objectives)
 
     def _run_epoch(self, leg: Leg, student: nn.Module, run: StageRun) -> None:
@@ -167,7 +168,7 @@ class Trainer:
         if exam is None:
             return
         try:
-            with self._stop.at_once():
+            with run.averaged(), self._stop.at_once():
                 name, value = self._judge(leg, student, run, exam)
         except Interrupted:
             self._save(leg, student, run)
@@ -178,7 +179,8 @@ class Trainer:
         if best is None or quality > best.score:
             position = self._state.position
             epoch = leg.epochs_before(position.stage) + position.epoch + 1
-            self._state.best = Best(weights_of(student), quality, epoch)
+            with run.averaged():
+                self._state.best = Best(weights_of(student), quality, epoch)
 
     def _judge(self, leg: Leg, student: nn.Module, run: StageRun, exam: Exam) -> tuple[str, float]:
         if not run.reads_logits:

@@ -72,6 +72,18 @@ class Cosine(Part):
 Schedule = Annotated[Multistep | Cosine, Field(discriminator="name")]
 
 
+class Ema(Part):
+    """An exponential moving average of the student's weights and batch-norm statistics."""
+
+    decay: float = Field(
+        0.999,
+        gt=0,
+        lt=1,
+        description="What the average keeps of itself at every optimizer step, at most: "
+        "(1 + n) / (10 + n) at the stage's n-th from 0, so that short stages can have it too.",
+    )
+
+
 class Stage(Part):
     """Epochs with one list of objectives, one optimizer and one schedule.
 
@@ -85,6 +97,12 @@ class Stage(Part):
     schedule: Schedule = Cosine()
     start_from: Literal["last", "best"] = Field(
         "last", description="Which weights of the stage before this stage starts from."
+    )
+    ema: Ema | None = Field(
+        None,
+        description="Average the student over the steps: the average is validated, is the best and "
+        "the last of the stage, and is what the next stage starts from; none: the weights as they "
+        "are.",
     )
 
 
