@@ -84,9 +84,12 @@ def identity_of(spec: DistillRun) -> str:
         del said["teacher_cache"]  # it decides nothing then
     else:
         said["teacher_cache"] = {"views": spec.teacher_cache.views}
+    # Runs that began before these were there go on.
+    if spec.data.accumulate == 1:
+        del said["data"]["accumulate"]
     for stage in said["stages"]:
         if stage["ema"] is None:
-            del stage["ema"]  # runs that began before it was there go on
+            del stage["ema"]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

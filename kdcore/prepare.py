@@ -67,6 +67,8 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
     legs, no_baseline = plan_legs(spec, setting.labelled)
     _check(legs, setting)
     batch_size = spec.data.batch_size
+    size, accumulate = spec.data.per_step(len(training))
+    per_step = spec.data.model_copy(update={"batch_size": size * accumulate})
     validation = Exam(data.train, held_out, batch_size, device.torch) if len(held_out) else None
     test = None if data.test is None else Exam(data.test, None, batch_size, device.torch)
     course = Course(
@@ -76,12 +78,13 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
         teachers=teachers,
         setting=setting,
         loader=Loader(
-            data.train, training, spec.data, spec.seed, device.torch, spec.teacher_cache.views
+            data.train, training, per_step, spec.seed, device.torch, spec.teacher_cache.views
         ),
         exam=validation,
         device=device,
         seed=spec.seed,
         library=library,
+        accumulate=accumulate,
     )
     warnings = [w for w in (no_baseline, _missing_classes(data), _untrained(legs[0])) if w]
     split: SplitName = "test" if test else "validation" if validation else "none"

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from kdcore.average import Average
 from kdcore.cache import Library
 from kdcore.data.batches import Batch
+from kdcore.data.parts import split
 from kdcore.device import Device
 from kdcore.method import Setting
-from kdcore.objectives import Loss, Objectives
+from kdcore.objectives import Loss, Objectives, mean_of
 from kdcore.optim import (
     FiniteGuard,
     learning_rate,
@@ -29,6 +30,7 @@ from kdcore.teachers import Lesson, Teacher
 class StageRun:
     """A stage of `steps_per_epoch` steps an epoch; a context manager that takes its hooks away.
 
+    A step learns from `accumulate` batches of equal size, which are given as one.
     Its state is the methods', the optimizer's, the scaler's and the average's; the student's is
     the student's.
     """
@@ -45,11 +47,13 @@ class StageRun:
         pointer: str = "",
         earlier: Sequence[Objectives] = (),
         library: Library | None = None,
+        accumulate: int = 1,
     ) -> None:
         self.stage = stage
         self.steps = stage.epochs * steps_per_epoch
         self.guard = FiniteGuard(device.torch)
         self._steps_per_epoch = steps_per_epoch
+        self._accumulate = accumulate
         self._device = device
         self._adapter = adapter
         self._student = student
@@ -88,17 +92,17 @@ class StageRun:
         return learning_rate(self.stage.schedule, start, step, self.steps, self._steps_per_epoch)
 
     def step(self, batch: Batch, step: int) -> Loss:
-        """Learn from one batch. A loss that is not finite makes no step, nor any after it."""
+        """Learn from the batches of one step, given as one; its loss is their mean. A loss that is
+        not finite makes no step, nor any after it."""
         set_learning_rate(self._optimizer, self.rate(step))
         self._optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(batch, step / max(1, self.steps - 1))
+        progress = step / max(1, self.steps - 1)
+        loss = mean_of([self._learn(part, progress) for part in split(batch, self._accumulate)])
         masked = self.guard.admit(loss.total, step)
         if self._scaler.is_enabled():
-            self._scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self._optimizer)  # masks by itself
             self._scaler.update()
         else:
-            loss.total.backward()  # type: ignore[no-untyped-call]
             setattr(self._optimizer, "found_inf", masked)  # noqa: B010 -- fused steps read it
             self._optimizer.step()
         if self._average is not None:
@@ -149,6 +153,13 @@ class StageRun:
             self._scaler.load_state_dict(dict(facts))
         if self._average is not None:
             self._average.load(within(tensors, "average/"))
+
+    def _learn(self, batch: Batch, progress: float) -> Loss:
+        """Add a batch's share to the gradients."""
+        loss = self._loss(batch, progress)
+        share = loss.total if self._accumulate == 1 else loss.total / self._accumulate
+        self._scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+        return Loss(loss.total.detach(), loss.terms)
 
     def _loss(self, batch: Batch, progress: float) -> Loss:
         with self._device.autocast():

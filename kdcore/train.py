@@ -31,7 +31,7 @@ PHASES: dict[LegName, Phase] = {"student": "training", "baseline": "baseline"}
 @dataclass(frozen=True)
 class Course:
     """What a run trains, and with what. `student(leg)` builds a leg's network with the same weights
-    every time."""
+    every time. The loader's batch is what one optimizer step learns from, in `accumulate` parts."""
 
     legs: tuple[Leg, ...]
     student: Callable[[LegName], nn.Module]
@@ -43,6 +43,7 @@ class Course:
     device: Device
     seed: int
     library: Library | None = None
+    accumulate: int = 1
 
 
 class Trainer:
@@ -122,6 +123,7 @@ class Trainer:
             f"/stages/{index}",
             self._taught,
             course.library if leg.name == "student" else None,
+            course.accumulate,
         ) as run:
             if self._waiting is not None:
                 restore_stage(self._waiting, student, run)

@@ -110,6 +110,14 @@ class Data(Part):
     """Batches, augmentation, image size and the validation part held out of the training split."""
 
     batch_size: int = Field(64, ge=1, le=65_536)
+    accumulate: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Batches that share one optimizer step, whose loss is their mean; steps, "
+        "schedules and progress count optimizer steps. Batch norms, and methods that compare the "
+        "samples of a batch, see one batch at a time.",
+    )
     augment: tuple[Literal["crop", "flip"], ...] = Field(
         ("crop", "flip"), description="`crop`: zero-pad by 1/8 and crop at random; `flip`: mirror."
     )
@@ -125,6 +133,12 @@ class Data(Part):
     train_limit: int | None = Field(
         None, ge=1, description="Use only the first so many training images (few-data studies)."
     )
+
+    def per_step(self, samples: int) -> tuple[int, int]:
+        """Images in a batch and batches in a step, where so many samples are trained on: an epoch
+        has one step at least."""
+        batch = max(1, min(self.batch_size, samples))
+        return batch, max(1, min(self.accumulate, samples // batch))
 
 
 class TeacherCache(Part):
