@@ -83,6 +83,14 @@ def identity_of(spec: DistillRun) -> str:
         del said["teacher_cache"]  # it decides nothing then
     else:
         said["teacher_cache"] = {"views": spec.teacher_cache.views}
+    # Runs that began before these were there go on.
+    if spec.data.accumulate == 1:
+        del said["data"]["accumulate"]
+    if spec.data.resize_to is None:
+        del said["data"]["resize_to"]
+    for stage in said["stages"]:
+        if stage["ema"] is None:
+            del stage["ema"]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

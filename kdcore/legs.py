@@ -38,8 +38,8 @@ def plan_legs(spec: DistillRun, labelled: bool) -> tuple[tuple[Leg, ...], str | 
 
 
 def _from_scratch(stages: tuple[Stage, ...]) -> Stage:
-    """All epochs in one stage on the labels alone, with the last stage's optimizer, schedule and
-    label smoothing."""
+    """All epochs in one stage on the labels alone, with the last stage's optimizer, schedule,
+    average and label smoothing."""
     last = stages[-1]
     asked = [o for o in last.objectives if isinstance(o, HardTargetKnobs)]
     knobs = HardTargetKnobs(label_smoothing=asked[0].label_smoothing if asked else 0.0)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from kdcore.data.batches import Batch
@@ -49,6 +50,16 @@ class Loss:
 
     total: Tensor
     terms: dict[str, Tensor]
+
+
+def mean_of(losses: Sequence[Loss]) -> Loss:
+    """The mean loss of batches of equal size."""
+    if len(losses) == 1:
+        return losses[0]
+    terms = {
+        name: torch.stack([loss.terms[name] for loss in losses]).mean() for name in losses[0].terms
+    }
+    return Loss(torch.stack([loss.total for loss in losses]).mean(), terms)
 
 
 def weight_at(knobs: Knobs, progress: float, epochs: int) -> float:

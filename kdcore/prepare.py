@@ -71,6 +71,8 @@ def prepare(spec: DistillRun, folder: Path, note: Note = lambda _: None) -> Prep
     legs, no_baseline = plan_legs(spec, setting.labelled)
     _check(legs, setting)
     batch_size = spec.data.batch_size
+    size, accumulate = spec.data.per_step(len(training))
+    per_step = spec.data.model_copy(update={"batch_size": size * accumulate})
     pixels = Pixels(data.train, device.torch)
     validation = test = None
     if len(held_out):
@@ -86,12 +88,13 @@ def prepare(spec: DistillRun, folder: Path, note: Note = lambda _: None) -> Prep
         teachers=teachers,
         setting=setting,
         loader=Loader(
-            pixels, training, spec.data, spec.seed, device.torch, spec.teacher_cache.views
+            pixels, training, per_step, spec.seed, device.torch, spec.teacher_cache.views
         ),
         exam=validation,
         device=device,
         seed=spec.seed,
         library=library,
+        accumulate=accumulate,
     )
     warnings = [w for w in (no_baseline, _missing_classes(data), _untrained(legs[0])) if w]
     split: SplitName = "test" if test else "validation" if validation else "none"

@@ -1,16 +1,19 @@
 """One stage at work: student, teachers and methods brought together; makes one optimizer step."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from kdcore.average import Average
 from kdcore.cache import Library
 from kdcore.data.batches import Batch
+from kdcore.data.parts import split
 from kdcore.device import Device
 from kdcore.method import Setting
-from kdcore.objectives import Loss, Objectives
+from kdcore.objectives import Loss, Objectives, mean_of
 from kdcore.optim import (
     FiniteGuard,
     learning_rate,
@@ -27,7 +30,9 @@ from kdcore.teachers import Lesson, Teacher
 class StageRun:
     """A stage of `steps_per_epoch` steps an epoch; a context manager that takes its hooks away.
 
-    Its state is the methods', the optimizer's and the scaler's; the student's is the student's.
+    A step learns from `accumulate` batches of equal size, which are given as one.
+    Its state is the methods', the optimizer's, the scaler's and the average's; the student's is
+    the student's.
     """
 
     def __init__(
@@ -42,11 +47,13 @@ class StageRun:
         pointer: str = "",
         earlier: Sequence[Objectives] = (),
         library: Library | None = None,
+        accumulate: int = 1,
     ) -> None:
         self.stage = stage
         self.steps = stage.epochs * steps_per_epoch
         self.guard = FiniteGuard(device.torch)
         self._steps_per_epoch = steps_per_epoch
+        self._accumulate = accumulate
         self._device = device
         self._adapter = adapter
         self._student = student
@@ -65,6 +72,7 @@ class StageRun:
         }
         self._optimizer = make_optimizer(stage.optimizer, self._parameters)
         self._scaler = torch.amp.GradScaler("cuda", enabled=device.precision == "fp16")
+        self._average = None if stage.ema is None else Average(student, stage.ema.decay)
 
     def __enter__(self) -> Self:
         return self
@@ -84,20 +92,31 @@ class StageRun:
         return learning_rate(self.stage.schedule, start, step, self.steps, self._steps_per_epoch)
 
     def step(self, batch: Batch, step: int) -> Loss:
-        """Learn from one batch. A loss that is not finite makes no step, nor any after it."""
+        """Learn from the batches of one step, given as one; its loss is their mean. A loss that is
+        not finite makes no step, nor any after it."""
         set_learning_rate(self._optimizer, self.rate(step))
         self._optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(batch, step / max(1, self.steps - 1))
+        progress = step / max(1, self.steps - 1)
+        loss = mean_of([self._learn(part, progress) for part in split(batch, self._accumulate)])
         masked = self.guard.admit(loss.total, step)
         if self._scaler.is_enabled():
-            self._scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
             self._scaler.step(self._optimizer)  # masks by itself
             self._scaler.update()
         else:
-            loss.total.backward()  # type: ignore[no-untyped-call]
             setattr(self._optimizer, "found_inf", masked)  # noqa: B010 -- fused steps read it
             self._optimizer.step()
+        if self._average is not None:
+            self._average.take(step, masked)
         return loss
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Inside, the student holds what is judged and kept of it: its average, if asked for."""
+        return nullcontext() if self._average is None else self._average.shown()
+
+    def settle(self) -> None:
+        """At the stage's end: give the student what is kept of it."""
+        if self._average is not None:
+            self._average.settle()
 
     def validation_loss(self, batches: Iterable[Batch]) -> float:
         """Mean loss in evaluation mode, with the weights of the stage's end."""
@@ -112,10 +131,15 @@ class StageRun:
         return float(total.item()) / count
 
     def tensors(self) -> dict[str, Tensor]:
-        """State of methods and optimizer, for a checkpoint."""
+        """State of methods, optimizer and average, for a checkpoint."""
         methods = {f"method/{k}": v for k, v in self.objectives.state_dict().items()}
         optimizer = optimizer_tensors(self._optimizer, self._parameters)
-        return {**methods, **{f"optimizer/{k}": v for k, v in optimizer.items()}}
+        average = {} if self._average is None else self._average.tensors()
+        return {
+            **methods,
+            **{f"optimizer/{k}": v for k, v in optimizer.items()},
+            **{f"average/{k}": v for k, v in average.items()},
+        }
 
     def facts(self) -> dict[str, Any]:
         """State that is no tensor: the gradient scaler's."""
@@ -127,6 +151,15 @@ class StageRun:
         restore_optimizer(self._optimizer, self._parameters, within(tensors, "optimizer/"))
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(dict(facts))
+        if self._average is not None:
+            self._average.load(within(tensors, "average/"))
+
+    def _learn(self, batch: Batch, progress: float) -> Loss:
+        """Add a batch's share to the gradients."""
+        loss = self._loss(batch, progress)
+        share = loss.total if self._accumulate == 1 else loss.total / self._accumulate
+        self._scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+        return Loss(loss.total.detach(), loss.terms)
 
     def _loss(self, batch: Batch, progress: float) -> Loss:
         with self._device.autocast():

@@ -31,7 +31,7 @@ PHASES: dict[LegName, Phase] = {"student": "training", "baseline": "baseline"}
 @dataclass(frozen=True)
 class Course:
     """What a run trains, and with what. `student(leg)` builds a leg's network with the same weights
-    every time."""
+    every time. The loader's batch is what one optimizer step learns from, in `accumulate` parts."""
 
     legs: tuple[Leg, ...]
     student: Callable[[LegName], nn.Module]
@@ -43,6 +43,7 @@ class Course:
     device: Device
     seed: int
     library: Library | None = None
+    accumulate: int = 1
 
 
 class Trainer:
@@ -122,12 +123,14 @@ class Trainer:
             f"/stages/{index}",
             self._taught,
             course.library if leg.name == "student" else None,
+            course.accumulate,
         ) as run:
             if self._waiting is not None:
                 restore_stage(self._waiting, student, run)
                 self._waiting = None
             while self._state.position.epoch < run.stage.epochs:
                 self._run_epoch(leg, student, run)
+            run.settle()
             self._taught.append(run.objectives)
 
     def _run_epoch(self, leg: Leg, student: nn.Module, run: StageRun) -> None:
@@ -167,7 +170,7 @@ class Trainer:
         if exam is None:
             return
         try:
-            with self._stop.at_once():
+            with run.averaged(), self._stop.at_once():
                 name, value = self._judge(leg, student, run, exam)
         except Interrupted:
             self._save(leg, student, run)
@@ -178,7 +181,8 @@ class Trainer:
         if best is None or quality > best.score:
             position = self._state.position
             epoch = leg.epochs_before(position.stage) + position.epoch + 1
-            self._state.best = Best(weights_of(student), quality, epoch)
+            with run.averaged():
+                self._state.best = Best(weights_of(student), quality, epoch)
 
     def _judge(self, leg: Leg, student: nn.Module, run: StageRun, exam: Exam) -> tuple[str, float]:
         if not run.reads_logits:

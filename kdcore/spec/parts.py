@@ -74,6 +74,18 @@ class Cosine(Part):
 Schedule = Annotated[Multistep | Cosine, Field(discriminator="name")]
 
 
+class Ema(Part):
+    """An exponential moving average of the student's weights and batch-norm statistics."""
+
+    decay: float = Field(
+        0.999,
+        gt=0,
+        lt=1,
+        description="What the average keeps of itself at every optimizer step, at most: "
+        "(1 + n) / (10 + n) at the stage's n-th from 0, so that short stages can have it too.",
+    )
+
+
 class Stage(Part):
     """Epochs with one list of objectives, one optimizer and one schedule.
 
@@ -88,12 +100,26 @@ class Stage(Part):
     start_from: Literal["last", "best"] = Field(
         "last", description="Which weights of the stage before this stage starts from."
     )
+    ema: Ema | None = Field(
+        None,
+        description="Average the student over the steps: the average is validated, is the best and "
+        "the last of the stage, and is what the next stage starts from; none: the weights as they "
+        "are.",
+    )
 
 
 class Data(Part):
     """Batches, augmentation, image size and the validation part held out of the training split."""
 
     batch_size: int = Field(64, ge=1, le=65_536)
+    accumulate: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Batches that share one optimizer step, whose loss is their mean; steps, "
+        "schedules and progress count optimizer steps. Batch norms, and methods that compare the "
+        "samples of a batch, see one batch at a time.",
+    )
     augment: tuple[Augmentation, ...] = Field(
         ("crop", "flip"),
         max_length=8,
@@ -137,6 +163,12 @@ class Data(Part):
                 "image_size cuts out"
             )
         return self
+
+    def per_step(self, samples: int) -> tuple[int, int]:
+        """Images in a batch and batches in a step, where so many samples are trained on: an epoch
+        has one step at least."""
+        batch = max(1, min(self.batch_size, samples))
+        return batch, max(1, min(self.accumulate, samples // batch))
 
 
 class TeacherCache(Part):

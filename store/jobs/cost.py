@@ -36,11 +36,11 @@ def _work(spec: JobSpec, train: int) -> tuple[int, int]:
     data = spec.data
     images = min(train, data.train_limit or train)
     held_out = max(1, round(images * data.validation)) if data.validation and images > 1 else 0
-    batch = max(1, min(data.batch_size, images - held_out))
+    batch, parts = data.per_step(images - held_out)
     legs = 2 if spec.baseline and spec.needs_teacher() else 1
     epochs = legs * sum(stage.epochs for stage in spec.stages)
-    steps = epochs * ((images - held_out) // batch)
-    return steps, steps * batch
+    steps = epochs * ((images - held_out) // (batch * parts))
+    return steps, steps * batch * parts
 
 
 def _images_per_s(s: Session, tenant: str, spec: JobSpec, train: int) -> float | None:

@@ -71,7 +71,8 @@ def make_student(leg: LegName = "student") -> nn.Module:
     return Traps(chance=True)
 
 
-def make_course(student_stages: Stages = TWO_STAGES) -> Course:
+def make_course(student_stages: Stages = TWO_STAGES, accumulate: int = 1) -> Course:
+    """Of three steps an epoch, each of 8 images in so many batches."""
     generator = torch.Generator().manual_seed(0)
     images_NCHW = torch.randint(0, 256, (30, 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     split = Split(images_NCHW, torch.arange(30) % CLASSES)
@@ -93,7 +94,7 @@ def make_course(student_stages: Stages = TWO_STAGES) -> Course:
             probe(student),
             (probe(network, "t"),),
             (1.0,),
-            batch_size=8,
+            batch_size=8 // accumulate,
             training_N=torch.arange(24),
             labels_N=split.labels_N,
         ),
@@ -101,6 +102,7 @@ def make_course(student_stages: Stages = TWO_STAGES) -> Course:
         exam=Exam(split, torch.arange(24, 30), 6, device.torch),
         device=device,
         seed=3,
+        accumulate=accumulate,
     )
 
 
@@ -126,9 +128,11 @@ def hash_of(outcomes: dict[Any, Outcome]) -> str:
     return digest.hexdigest()
 
 
-def interrupt(folder: Path, after: int, stages: Stages = TWO_STAGES) -> Snapshot:
+def interrupt(
+    folder: Path, after: int, stages: Stages = TWO_STAGES, accumulate: int = 1
+) -> Snapshot:
     """A run that is stopped after `after` steps; what its newest checkpoint holds."""
-    course, stop = make_course(stages), Stop()
+    course, stop = make_course(stages, accumulate), Stop()
     broken = replace(course, loader=Interrupter(course.loader, stop, after))  # type: ignore[arg-type]
     trainer, _ = make_trainer(folder, broken, stop)
     with pytest.raises(Interrupted):
@@ -138,9 +142,11 @@ def interrupt(folder: Path, after: int, stages: Stages = TWO_STAGES) -> Snapshot
     return snapshot
 
 
-def go_on(folder: Path, snapshot: Snapshot, stages: Stages = TWO_STAGES) -> str:
+def go_on(
+    folder: Path, snapshot: Snapshot, stages: Stages = TWO_STAGES, accumulate: int = 1
+) -> str:
     """The hash of the run that goes on from a snapshot."""
     torch.manual_seed(99)  # whatever the generators hold in a new process
-    trainer, _ = make_trainer(folder, make_course(stages))
+    trainer, _ = make_trainer(folder, make_course(stages, accumulate))
     trainer.resume(snapshot)
     return hash_of(trainer.run())

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from kdcore.__main__ import main
 from kdcore.data.batches import Batch
+from kdcore.distill import identity_of
 from kdcore.networks.weights import load_network, save_weights
 from kdcore.networks.zoo import build_network
 from kdcore.objectives import Loss
@@ -28,6 +29,7 @@ from tests.kdcore.tiny import (
     events_of,
     make_folder,
     make_spec,
+    parse,
     result_of,
     stage,
     write_digits,
@@ -233,3 +235,35 @@ def test_the_student_learns(tmp_path: Path) -> None:
     losses = [e["values"] for e in events_of(tmp_path, "metrics")]
     assert torch.tensor([v["student/loss"] for v in losses if "student/loss" in v]).isfinite().all()
     assert json.dumps(losses)
+
+
+@pytest.mark.parametrize(
+    ("stages", "identity"),
+    [
+        ([stage(HARD, KD)], "9901fa9673a2e3c3fdd5a276cc5446ee9c17f1e0115751e654f5e338d84c2968"),
+        (
+            [stage(FITNET), stage(HARD, KD, epochs=3)],
+            "89540fdaa7327b5e701541a2c1e40fb72fc6c8eb3bafc7ffa9250b335e0087bd",
+        ),
+    ],
+)
+def test_runs_that_began_before_a_field_was_there_go_on(
+    stages: list[dict[str, Any]], identity: str
+) -> None:
+    """Recorded before `ema`; what a spec does not ask for is not in its identity."""
+    assert identity_of(parse(make_spec(stages=stages))) == identity
+    averaged = [{**s, "ema": {}} for s in stages]
+    assert identity_of(parse(make_spec(stages=averaged))) != identity
+
+
+def test_the_average_is_what_is_exported(tmp_path: Path) -> None:
+    slow = {"name": "sgd", "learning_rate": 1e-30}
+    frozen = [stage(HARD, optimizer=slow, ema={})]
+    result = _distil(tmp_path / "a", stages=frozen, teachers=[])
+    averaged = load_file(tmp_path / "a" / "out" / "student.safetensors")
+    _distil(tmp_path / "b", stages=[{**frozen[0], "ema": None}], teachers=[])
+    plain = load_file(tmp_path / "b" / "out" / "student.safetensors")
+    assert set(averaged) == set(plain) and result.student.last.accuracy is not None
+    different = {k for k, v in averaged.items() if not torch.equal(v, plain[k])}
+    # Biases that began at 0 moved by 1e-30.
+    assert {k for k in different if not k.endswith("bias")} == {k for k in plain if "running_" in k}

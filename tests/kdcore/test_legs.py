@@ -11,6 +11,7 @@ def test_the_baseline_trains_all_epochs_on_labels_with_the_last_optimizer() -> N
         epochs=4,
         optimizer={"name": "adamw", "learning_rate": 0.002},
         schedule={"name": "multistep"},
+        ema={"decay": 0.5},
     )
     legs, warning = plan_legs(parse(make_spec(stages=[stage(FITNET, epochs=3), last])), True)
     student, baseline = legs
@@ -19,6 +20,7 @@ def test_the_baseline_trains_all_epochs_on_labels_with_the_last_optimizer() -> N
     (only,) = baseline.stages
     assert only.optimizer == student.stages[1].optimizer
     assert only.schedule == student.stages[1].schedule
+    assert only.ema == student.stages[1].ema and only.ema is not None
     (knobs,) = only.objectives
     assert knobs.model_dump() == {
         "method": "hard_target", "weight": 1.0, "weight_end": None, "warmup_epochs": 0.0,

@@ -26,6 +26,8 @@ def test_steps_are_whole_batches_for_every_epoch_and_leg(database: Database) -> 
         assert jobs.estimate(s, TENANT, without).steps == 2
         few = spec_of(dataset, data={"train_limit": 20, "validation": 0, "batch_size": 64})
         assert jobs.estimate(s, TENANT, few) == jobs.Estimate(2, 40, None)
+        shared = spec_of(dataset, data={"batch_size": 16, "accumulate": 2})
+        assert jobs.estimate(s, TENANT, shared) == jobs.Estimate(4, 4 * 32, None)
 
 
 def test_seconds_follow_the_newest_similar_job(database: Database) -> None:
