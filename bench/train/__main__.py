@@ -49,7 +49,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer rounds, steps and epochs")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--steps", type=int, help="optimizer steps of one run")
-    parser.add_argument("--cache", type=json.loads, help="our specs' teacher_cache, as JSON")
+    parser.add_argument(
+        "--cache",
+        type=json.loads,
+        default={"views": 1},
+        help="teacher_cache of the side `ours, cached` and of many students, as JSON; null: none",
+    )
     parser.add_argument("--accuracy", action="store_true", help="accuracy at equal epochs")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="of --accuracy and --students")

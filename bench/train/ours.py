@@ -20,7 +20,7 @@ from bench.train.task import (
     Speed,
     network,
 )
-from kdcore.spec.run import EVENTS_FILE, RESULT_FILE, SPEC_FILE
+from kdcore.spec.run import EVENTS_FILE, RESULT_FILE, SPEC_FILE, TEACHER_OUTPUTS_DIR
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,13 +68,16 @@ class Order:
         return spec
 
 
-def carry_out(order: Order, folder: Path, inputs: Path) -> Path:
-    """Run it in a fresh `folder`, with the data and the teacher of `inputs`. Raises RuntimeError
-    with the run's last event."""
+def carry_out(order: Order, folder: Path, inputs: Path, outputs: Path | None = None) -> Path:
+    """Run it in a fresh `folder`, with the data and the teacher of `inputs`; teacher outputs are
+    kept in `outputs`, none: in `folder`. Raises RuntimeError with the run's last event."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in (DATA_FILE, TEACHER_FILE):
         (folder / name).symlink_to((inputs / name).resolve())
+    if outputs is not None:
+        outputs.mkdir(exist_ok=True)
+        (folder / TEACHER_OUTPUTS_DIR).symlink_to(outputs.resolve())
     (folder / SPEC_FILE).write_text(json.dumps(order.spec(), indent=1))
     command = [sys.executable, "-m", "kdcore", "run", str(folder)]
     with (folder / "run.log").open("wb") as log:

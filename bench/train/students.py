@@ -3,6 +3,7 @@
 budget = count x (one student trained on labels alone) + one pass of the teacher + 10 %
 """
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,7 +46,8 @@ def measure(
 ) -> Costs:
     """A student of the teacher and one without it in turn, `count` times; seeds differ. With an
     empty `cache` every student runs the teacher anew."""
-    inputs = work / "students-inputs"
+    inputs, outputs = work / "students-inputs", work / "students-outputs"
+    shutil.rmtree(outputs, ignore_errors=True)
     lay_out(inputs, data, images)
     students_s: list[float] = []
     alone_s: list[float] = []
@@ -53,7 +55,8 @@ def measure(
         for recipe, spent in (("kd", students_s), ("from scratch", alone_s)):
             kept = cache if cache and recipe == "kd" else None
             order = ours.Order(recipe, images, threads, epochs=epochs, seed=seed, cache=kept)
-            folder = ours.carry_out(order, work / "students-run", inputs)
+            shared = None if kept is None else outputs
+            folder = ours.carry_out(order, work / "students-run", inputs, shared)
             seconds = ours.result_of(folder)["seconds"]
             spent.append(sum(seconds.get(phase, 0.0) for phase in BUSY))
     return Costs(students_s, alone_s, _teacher_pass_s(inputs, images, threads), bool(cache))
