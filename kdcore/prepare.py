@@ -13,6 +13,7 @@ from kdcore.data.batches import Adapter, Loader, data_statistics, hold_out
 from kdcore.data.images import ImageData
 from kdcore.data.source import load_dataset
 from kdcore.device import Device, Layout, open_device
+from kdcore.distributed import ALONE, World
 from kdcore.errors import RunError, pointing
 from kdcore.evaluate import Exam
 from kdcore.events import LegName
@@ -42,16 +43,16 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-def prepare(spec: DistillRun, folder: Path) -> Prepared:
+def prepare(spec: DistillRun, folder: Path, world: World = ALONE) -> Prepared:
     """Load dataset, teachers and student, and build every stage's methods once.
 
     Raises RunError for everything in the spec or the files that does not fit.
     """
-    device = open_device(spec.device, spec.precision, spec.threads)
+    device = open_device(spec.device, spec.precision, spec.threads, world)
     data = _load_data(spec, folder)
     count, labels_N = len(data.train), data.train.labels_N
     training, held_out = hold_out(count, labels_N, spec.data.validation, spec.seed)
-    library = _library(spec, folder, data, device)
+    library = _library(spec, folder, data, device) if world.size == 1 else None
     teachers = tuple(
         _load_teacher(index, teacher, folder, data, device, library is not None)
         for index, teacher in enumerate(spec.teachers)
@@ -68,6 +69,7 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
     _check(legs, setting)
     batch_size = spec.data.batch_size
     size, accumulate = spec.data.per_step(len(training))
+    _check_share(size, world)
     per_step = spec.data.model_copy(update={"batch_size": size * accumulate})
     validation = Exam(data.train, held_out, batch_size, device.torch) if len(held_out) else None
     test = None if data.test is None else Exam(data.test, None, batch_size, device.torch)
@@ -85,6 +87,7 @@ def prepare(spec: DistillRun, folder: Path) -> Prepared:
         seed=spec.seed,
         library=library,
         accumulate=accumulate,
+        world=world,
     )
     warnings = [w for w in (no_baseline, _missing_classes(data), _untrained(legs[0])) if w]
     split: SplitName = "test" if test else "validation" if validation else "none"
@@ -244,6 +247,17 @@ def _check(legs: Sequence[Leg], setting: Setting) -> None:
     for leg in legs:
         for index, stage in enumerate(leg.stages):
             Objectives(stage, setting, f"/stages/{index}")
+
+
+def _check_share(size: int, world: World) -> None:
+    """Raises RunError `batch_not_divisible`."""
+    if size % world.size:
+        fits = max(1, size // world.size) * world.size
+        raise RunError(
+            "batch_not_divisible",
+            f"{world.size} processes cannot share batches of {size} equally; {fits} would do",
+            pointer="/data/batch_size",
+        )
 
 
 def _missing_classes(data: ImageData) -> str | None:
