@@ -26,6 +26,7 @@ from tests.kdcore.courses import Interrupter, Stages, make_course, make_student
 from tests.kdcore.tiny import FITNET, HARD, KD, events_of, stage
 
 SLOW = {"name": "sgd", "learning_rate": 0.01}
+WEIGHTS = {"overhaul": {"weight": 0.01}, "nst": {"weight": 0.01}, "at": {"weight": 0.01}}
 TWO_STAGES: Stages = (
     stage(FITNET, epochs=2, optimizer=SLOW),
     stage(HARD, KD, epochs=2, optimizer=SLOW, start_from="best", ema={}),
@@ -35,7 +36,7 @@ COURSES: dict[str, tuple[Stages, int]] = {
     "fitnet first": (TWO_STAGES, 1),
     "accumulated": ((stage(HARD, {"method": "sp", "weight": 1}, optimizer=SLOW),), 2),
     **{
-        method: ((stage({"method": method, "weight": 0.01}, HARD, optimizer=SLOW),), 1)
+        method: ((stage({"method": method, **WEIGHTS.get(method, {})}, HARD, optimizer=SLOW),), 1)
         for method in KNOBS
         if method not in ("simkd", "fsp")  # these need another student
     },
