@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web demo test check docs format types clean
+.PHONY: help setup web demo test check docs format types bench-train bench-service bench-queries clean
 
 help: ## List the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is needed; set PYTHON=... to another 3.11+"; exit 1; }
@@ -44,9 +44,24 @@ types: $(STAMP) ## Write the dashboard's types anew from the OpenAPI document (n
 docs: $(STAMP) ## Write docs/methods.md anew from the methods' docstrings and knobs
 	$(BIN)/python -m scripts.methods_docs
 
+PEERS := .bench/peers-train
+$(PEERS)/.installed: bench/peers-train.txt constraints.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r bench/peers-train.txt
+	@touch $@
+
+bench-train: $(STAMP) $(PEERS)/.installed ## Training speed beside plain eager PyTorch, torchdistill and the floor (BENCH="--accuracy" and more)
+	$(BIN)/python -m bench.train --quick $(BENCH)
+
 format: $(STAMP) ## Rewrite the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench-service: $(STAMP) ## Measure the control plane beside MLflow, Ray Jobs and Celery (installs them apart)
+	$(BIN)/python -m bench.service --places embedded servers
+
+bench-queries: $(STAMP) ## Explain the hot queries on PostgreSQL with a million jobs (ten minutes, 8 GB)
+	$(BIN)/python -m bench.queries
+
 clean: ## Remove what set-up made
-	rm -rf $(VENV) web/node_modules web/dist *.egg-info
+	rm -rf $(VENV) .bench web/node_modules web/dist *.egg-info

@@ -27,8 +27,8 @@ class ApiSettings(BaseSettings):
     max_body_bytes: int = Field(1 << 20, ge=1, description="Largest JSON body.")
     body_timeout_s: float = Field(30.0, gt=0, description="To receive a JSON body.")
     part_stall_s: float = Field(30.0, gt=0, description="A part's upload may stand still.")
-    max_streams: int = Field(64, ge=1, description="Open event streams.")
-    stream_poll_s: float = Field(0.5, gt=0, description="Between looks for new events.")
+    max_streams: int = Field(500, ge=1, description="Open event streams.")
+    stream_poll_s: float = Field(0.2, gt=0, description="Between looks for new events.")
     stream_ping_s: Annotated[int, Field(ge=1)] = 15
     stream_limit_s: float = Field(3600.0, gt=0, description="Then a stream ends; clients resume.")
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.config import ApiSettings
+from api.lookout import Lookout
 from store.blobs import Blobs, make_blobs
 from store.config import StoreSettings
 from store.db import Database
@@ -24,18 +25,21 @@ class Services:
     parts: Parts
     ring: Callable[[str], object]
     streams: threading.BoundedSemaphore = field(compare=False)
+    lookout: Lookout = field(compare=False)
 
 
 def connect(settings: ApiSettings, store: StoreSettings, ring: Callable[[str], object]) -> Services:
     """Open the store. Touches no table yet."""
     store.home.mkdir(parents=True, exist_ok=True)
+    database = Database(store.database)
     return Services(
         settings=settings,
-        database=Database(store.database),
+        database=database,
         blobs=make_blobs(store.blobs),
         parts=Parts(store.uploads, store.min_free_bytes),
         ring=ring,
         streams=threading.BoundedSemaphore(settings.max_streams),
+        lookout=Lookout(database, settings.stream_poll_s),
     )
 
 

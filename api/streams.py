@@ -1,23 +1,17 @@
-"""A job's events as server-sent events: polled, resumable, bounded, ended with the job."""
+"""A job's events as server-sent events: resumable, bounded, ended with the job."""
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
 
 from fastapi import Response
-from fastapi.concurrency import run_in_threadpool
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.deps import Services
 from api.problems import Refusal
-from api.rows.jobs import event_view
-from store import events
 from store.errors import Unavailable
-from store.states import TERMINAL, State
-from store.tables import Event, Job
+from store.states import TERMINAL
 
-BATCH = 200
 RETRY_S = 5
 
 
@@ -45,28 +39,24 @@ class _Stream(EventSourceResponse):
 
 
 async def _follow(deps: Services, job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
-    """Everything that is there, then a look every `stream_poll_s`, until the job has ended."""
-    settings = deps.settings
-    until = time.monotonic() + settings.stream_limit_s
-    while time.monotonic() < until:
-        try:
-            state, rows = await run_in_threadpool(_look, deps, job_id, after)
-        except Unavailable:
-            return  # the client comes back with its Last-Event-ID
-        for row in rows:
-            after = row.id
-            yield ServerSentEvent(event_view(row).model_dump_json(), id=str(row.id), event=row.kind)
-        if len(rows) == BATCH:
-            continue
-        if state is None or state in TERMINAL:
-            yield ServerSentEvent(json.dumps({"state": state}), event="end")
-            return
-        await asyncio.sleep(settings.stream_poll_s)
-
-
-def _look(deps: Services, job_id: str, after: int) -> tuple[State | None, list[Event]]:
-    """The state first: a terminal one is then known to come after every event."""
-    with deps.database.read() as s:
-        job = s.get(Job, job_id)
-        state = None if job is None else job.state
-        return state, events.page(s, job_id, after, BATCH)
+    """Everything that is there, then whatever comes, until the job has ended."""
+    lookout = deps.lookout
+    until_s = time.monotonic() + deps.settings.stream_limit_s
+    try:
+        with lookout.watching(job_id):
+            sight = await lookout.first(job_id)
+            while True:
+                while after < sight.last_event:
+                    lines = await lookout.lines(job_id, after, sight.last_event)
+                    for line in lines:
+                        yield ServerSentEvent(line.data, id=str(line.id), event=line.kind)
+                    after = lines[-1].id if lines else sight.last_event
+                if sight.state is None or sight.state in TERMINAL:
+                    yield ServerSentEvent(json.dumps({"state": sight.state}), event="end")
+                    return
+                left_s = until_s - time.monotonic()
+                if left_s <= 0:
+                    return
+                sight = await lookout.change(job_id, sight, left_s)
+    except Unavailable:
+        return  # the client comes back with its Last-Event-ID

@@ -35,14 +35,20 @@ class MethodCost(BaseModel):
     ratio: float
 
 
-class MethodCosts(BaseModel):
-    """One run of `python -m bench.method_cost`."""
+class Measurement(BaseModel):
+    """One run of a bench; its file is named for kind, hardware and date."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["method-cost"] = "method-cost"
+    kind: str
     date: date
     hardware: Hardware
+
+
+class MethodCosts(Measurement):
+    """One run of `python -m bench.method_cost`."""
+
+    kind: Literal["method-cost"] = "method-cost"
     teacher: str
     student: str
     batch_size: int
@@ -63,12 +69,12 @@ def this_hardware() -> Hardware:
     )
 
 
-def write(costs: MethodCosts, folder: Path = RESULTS) -> Path:
+def write(made: Measurement, folder: Path = RESULTS) -> Path:
     """Write the file and return where it is."""
-    cpu = re.sub(r"[^a-z0-9]+", "-", costs.hardware.cpu.lower()).strip("-")
-    path = folder / f"method-cost_{cpu}_{costs.hardware.cores}-cores_{costs.date}.json"
+    cpu = re.sub(r"[^a-z0-9]+", "-", made.hardware.cpu.lower()).strip("-")
+    path = folder / f"{made.kind}_{cpu}_{made.hardware.cores}-cores_{made.date}.json"
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(costs.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    path.write_text(made.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return path
 
 

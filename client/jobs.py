@@ -35,9 +35,13 @@ class Jobs:
         """One job, whole."""
         return self._transport.get(f"/jobs/{job_id}", Job)
 
-    def list(self, *, state: str | None = None, task: str | None = None) -> Iterator[JobSummary]:
-        """Jobs, newest first, fetched page by page; `task` is `distill` unless given."""
-        return self._transport.pages("/jobs", JobSummary, {"state": state, "task": task})
+    def list(
+        self, *, state: str | None = None, task: str | None = None, order: str | None = None
+    ) -> Iterator[JobSummary]:
+        """Jobs, fetched page by page: newest first, or with the highest `order` first
+        (`student_accuracy`, `gain`, ...); `task` is `distill` unless given."""
+        query = {"state": state, "task": task, "order": order}
+        return self._transport.pages("/jobs", JobSummary, query)
 
     def cancel(self, job_id: str) -> Job:
         """Ask a job to stop for good; a running one ends after its current step."""

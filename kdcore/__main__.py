@@ -1,4 +1,4 @@
-"""The command line of the library: `python -m kdcore run DIR`."""
+"""The command line of the library: `python -m kdcore run DIR`, or `wait` for a DIR to run."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from kdcore.spec.events import Exit
 from kdcore.spec.run import DistillRun
 from kdcore.specfile import read_spec
 from kdcore.stop import Interrupted, Stop
+from kdcore.wait import wait
 
 DESCRIPTION = """\
 Distils a large trained network into a small one. A run directory holds spec.json (what to do);
@@ -33,15 +34,18 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         command = commands.add_parser(name, help=help_text, description=help_text)
         command.add_argument("dir", metavar="DIR", type=Path, help="the run directory")
+    help_text = "import all that a run needs, say `ready`, then run the DIR that stdin names"
+    commands.add_parser("wait", help=help_text, description=help_text)
     given = parser.parse_args(arguments)
     if given.command == "validate":
         return _validate(given.dir)
-    if not given.dir.is_dir():
+    if given.command == "run" and not given.dir.is_dir():
         parser.error(f"{given.dir} is no directory")
     stop = Stop()
     stop.listen()
     try:
-        return run(given.dir, stop)
+        folder = wait() if given.command == "wait" else given.dir
+        return Exit.OK if folder is None else run(folder, stop)
     except Interrupted:
         return Exit.INTERRUPTED
 

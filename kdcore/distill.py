@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic.main import IncEx
 
-from kdcore.cache import fingerprint
 from kdcore.checkpoint import Checkpoints
 from kdcore.distributed import ALONE, World
 from kdcore.errors import RunError
@@ -30,7 +29,7 @@ NOT_IDENTITY: dict[str, IncEx | bool] = {
     "limits": True,
     "checkpoint_every_s": True,
     "export": True,
-    "dataset": {"path"},
+    "dataset": {"path", "sha256", "packs"},
     "student": {"initial_weights"},
     "teachers": {"__all__": {"weights", "name"}},
 }
@@ -48,7 +47,7 @@ def distill(
     All processes of a world train; the primary alone measures and writes, the others return None.
     Raises RunError, and Interrupted after a checkpoint.
     """
-    prepared = prepare(spec, folder, world)
+    prepared = prepare(spec, folder, lambda line: events.log("info", line), world)
     for warning in prepared.warnings:
         events.log("warning", warning)
     history = History(machine=prepared.course.device.profile(), identity=identity_of(spec))
@@ -98,6 +97,8 @@ def identity_of(spec: DistillRun) -> str:
     # Runs that began before these were there go on.
     if spec.data.accumulate == 1:
         del said["data"]["accumulate"]
+    if spec.data.resize_to is None:
+        del said["data"]["resize_to"]
     for stage in said["stages"]:
         if stage["ema"] is None:
             del stage["ema"]
@@ -149,11 +150,11 @@ def _examine_teachers(prepared: Prepared, exam: Exam | None) -> TeacherScores:
     teachers, mean, library = course.teachers, course.setting.ensemble, course.library
     if exam is None:
         return TeacherScores(tuple(NOT_SCORED for _ in teachers))
-    if library is None:
+    if library is None or exam.content is None:
         return score_teachers(teachers, mean, classes, exam)
     kept = library.scores(
         {
-            "exam": fingerprint(exam.split),
+            "exam": exam.content,
             "indices": None if exam.indices is None else exam.indices.tolist(),
             "teachers": [teacher.facts() for teacher in teachers],
             "weights": [teacher.weight for teacher in teachers],

@@ -16,6 +16,7 @@ from torch.nn import functional
 from kdcore.cache import KeptScores
 from kdcore.data.batches import Batch, eval_batches
 from kdcore.data.images import Split
+from kdcore.data.pixels import Pixels
 from kdcore.device import Device, Layout
 from kdcore.errors import RunError
 from kdcore.numerics import ensemble_log_probs
@@ -31,11 +32,21 @@ Scorer = Callable[[Tensor], Tensor]
 
 
 class Exam:
-    """Images to score networks on; `reference_N`: the teachers' top class of each, once known."""
+    """Images to score networks on; `reference_N`: the teachers' top class of each, once known.
 
-    def __init__(self, split: Split, indices: Tensor | None, batch_size: int, device: torch.device):
+    `content`: the split's fingerprint, where scores are to be kept.
+    """
+
+    def __init__(
+        self,
+        split: Split | Pixels,
+        indices: Tensor | None,
+        batch_size: int,
+        device: torch.device,
+        content: str | None = None,
+    ):
         self._source = (split, batch_size, device, indices)
-        self.split, self.indices = split, indices
+        self.indices, self.content = indices, content
         self.reference_N: Tensor | None = None
         self.labelled = split.labels_N is not None
 

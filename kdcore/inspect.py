@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from kdcore.data.source import load_dataset
+from kdcore.data.room import Note
+from kdcore.data.source import scan_dataset
 from kdcore.export import export_network
 from kdcore.networks.weights import load_network
 from kdcore.spec.result import InspectDatasetResult, InspectModelResult
@@ -23,9 +24,9 @@ def inspect_model(run: InspectModelRun, out: Path) -> InspectModelResult:
     )
 
 
-def inspect_dataset(run: InspectDatasetRun) -> InspectDatasetResult:
-    """Read the dataset whole, every image of it. Raises RunError as `load_dataset` does."""
-    data = load_dataset(run.dataset)
+def inspect_dataset(run: InspectDatasetRun, note: Note = lambda _: None) -> InspectDatasetResult:
+    """Read the dataset whole, every image of it. Raises RunError as `scan_dataset` does."""
+    data = scan_dataset(run.dataset, note)
     return InspectDatasetResult(
         train=len(data.train),
         test=0 if data.test is None else len(data.test),

@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 from kdcore.cache import Library, file_hash, fingerprint
-from kdcore.data.batches import Adapter, Loader, data_statistics, hold_out
+from kdcore.data.batches import Adapter, Loader, hold_out
 from kdcore.data.images import ImageData
+from kdcore.data.pixels import Pixels
+from kdcore.data.room import Note
 from kdcore.data.source import load_dataset
+from kdcore.data.statistics import data_statistics
 from kdcore.device import Device, Layout, open_device
 from kdcore.distributed import ALONE, World
 from kdcore.errors import RunError, pointing
@@ -25,7 +28,7 @@ from kdcore.networks.zoo import build_network
 from kdcore.objectives import Objectives
 from kdcore.probe import Probe
 from kdcore.seeds import derive_seed, seed_everything
-from kdcore.spec.run import TEACHER_OUTPUTS_DIR, DistillRun, Input, Network, RunTeacher
+from kdcore.spec.run import PACKS_DIR, TEACHER_OUTPUTS_DIR, DistillRun, Input, Network, RunTeacher
 from kdcore.teachers import Teacher
 from kdcore.train import Course
 
@@ -43,13 +46,16 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-def prepare(spec: DistillRun, folder: Path, world: World = ALONE) -> Prepared:
+def prepare(
+    spec: DistillRun, folder: Path, note: Note = lambda _: None, world: World = ALONE
+) -> Prepared:
     """Load dataset, teachers and student, and build every stage's methods once.
 
-    Raises RunError for everything in the spec or the files that does not fit.
+    `note` hears what takes long. Raises RunError for everything in the spec or the files that does
+    not fit.
     """
     device = open_device(spec.device, spec.precision, spec.threads, world)
-    data = _load_data(spec, folder)
+    data = _load_data(spec, folder, note)
     count, labels_N = len(data.train), data.train.labels_N
     training, held_out = hold_out(count, labels_N, spec.data.validation, spec.seed)
     library = _library(spec, folder, data, device) if world.size == 1 else None
@@ -71,8 +77,14 @@ def prepare(spec: DistillRun, folder: Path, world: World = ALONE) -> Prepared:
     size, accumulate = spec.data.per_step(len(training))
     _check_share(size, world)
     per_step = spec.data.model_copy(update={"batch_size": size * accumulate})
-    validation = Exam(data.train, held_out, batch_size, device.torch) if len(held_out) else None
-    test = None if data.test is None else Exam(data.test, None, batch_size, device.torch)
+    pixels = Pixels(data.train, device.torch)
+    validation = test = None
+    if len(held_out):
+        content = None if library is None else fingerprint(data.train)
+        validation = Exam(pixels, held_out, batch_size, device.torch, content)
+    if data.test is not None:
+        content = None if library is None else fingerprint(data.test)
+        test = Exam(Pixels(data.test, device.torch), None, batch_size, device.torch, content)
     course = Course(
         legs=legs,
         student=build,
@@ -80,7 +92,7 @@ def prepare(spec: DistillRun, folder: Path, world: World = ALONE) -> Prepared:
         teachers=teachers,
         setting=setting,
         loader=Loader(
-            data.train, training, per_step, spec.seed, device.torch, spec.teacher_cache.views
+            pixels, training, per_step, spec.seed, device.torch, spec.teacher_cache.views
         ),
         exam=validation,
         device=device,
@@ -94,10 +106,16 @@ def prepare(spec: DistillRun, folder: Path, world: World = ALONE) -> Prepared:
     return Prepared(course, network, test or validation, split, tuple(warnings))
 
 
-def _load_data(spec: DistillRun, folder: Path) -> ImageData:
+def _load_data(spec: DistillRun, folder: Path, note: Note) -> ImageData:
     dataset = spec.dataset.model_copy(update={"path": str(folder / spec.dataset.path)})
     return load_dataset(
-        dataset, spec.data.image_size, pad_to=spec.data.pad_to, train_limit=spec.data.train_limit
+        dataset,
+        spec.data.image_size,
+        resize_to=spec.data.resize_to,
+        pad_to=spec.data.pad_to,
+        train_limit=spec.data.train_limit,
+        packs=folder / (spec.dataset.packs or PACKS_DIR),
+        note=note,
     )
 
 
@@ -113,7 +131,7 @@ def _library(spec: DistillRun, folder: Path, data: ImageData, device: Device) ->
         return None
     facts = {
         "images": fingerprint(data.train),
-        "augment": spec.data.augment,
+        "augment": spec.data.model_dump(mode="json")["augment"],
         "precision": device.precision,
         "device": device.torch.type,
     }

@@ -89,7 +89,8 @@ def _carry_out(
         return inspect_model(spec.model_copy(update={"weights": weights}), folder / OUT_DIR)
     assert isinstance(spec, InspectDatasetRun)
     dataset = spec.dataset.model_copy(update={"path": str(folder / spec.dataset.path)})
-    return inspect_dataset(spec.model_copy(update={"dataset": dataset}))
+    run = spec.model_copy(update={"dataset": dataset})
+    return inspect_dataset(run, lambda line: events.log("info", line))
 
 
 def _write_result(folder: Path, result: RunResult) -> None:

@@ -40,10 +40,10 @@ def foreign_key(table: str, column: str, target: str) -> sa.ForeignKeyConstraint
     return sa.ForeignKeyConstraint([column], [target], name=op.f(name))
 
 
-def partial_index(name: str, table: str, column: str, condition: str) -> None:
+def partial_index(name: str, table: str, condition: str, *columns: str) -> None:
     """An index over the rows that meet a condition."""
     where = sa.text(condition)
-    op.create_index(name, table, [column], sqlite_where=where, postgresql_where=where)
+    op.create_index(name, table, list(columns), sqlite_where=where, postgresql_where=where)
 
 
 def index(table: str, *columns: str, unique: bool = False) -> None:

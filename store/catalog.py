@@ -11,6 +11,7 @@ from store import content, cursors
 from store.blobs import Blobs
 from store.errors import Conflict, Invalid, NotFound
 from store.ids import new_id
+from store.jobs.claim import QUEUE
 from store.jobs.fit import check_architecture
 from store.jobs.submit import insert_job
 from store.states import ACTIVE
@@ -148,7 +149,10 @@ def _delete(s: Session, table: type[Item], tenant: str, item_id: str) -> None:
         raise NotFound(f"no {table.__name__.lower()} {item_id}")
     named = cast(Job.spec, String).contains(item_id, autoescape=True)
     users = select(Job.id).where(
-        Job.tenant == tenant, Job.state.in_(ACTIVE), (Job.subject == item_id) | named
+        Job.tenant == tenant,
+        Job.task.in_(QUEUE),  # every one, which the index asks for
+        Job.state.in_(ACTIVE),
+        (Job.subject == item_id) | named,
     )
     user = s.scalar(users.limit(1))
     if user is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import Row, Select, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from kdcore.spec.events import MetricsEvent, PhaseEvent, ProgressEvent, RunEvent
@@ -142,31 +142,44 @@ def metrics(
     A longer series keeps every n-th point and its last. The caller has checked the job's tenant.
     """
     assert max_points >= 2, max_points
-    by_series: dict[str, Any] = {"partition_by": MetricPoint.series}
-    points = select(
-        MetricPoint.series,
-        MetricPoint.step,
-        MetricPoint.value,
-        (func.row_number().over(**by_series, order_by=MetricPoint.step) - 1).label("place"),
-        func.count().over(**by_series).label("total"),
-    ).where(MetricPoint.job_id == job_id)
+    of_job = [MetricPoint.job_id == job_id]
     if keys is not None:
-        points = points.where(MetricPoint.series.in_(keys))
+        of_job.append(MetricPoint.series.in_(keys))
     if after_step is not None:
-        points = points.where(MetricPoint.step > after_step)
-    p = points.subquery().c
-    stride = (p.total + (max_points - 2)).op("/")(max_points - 1)
-    wanted = or_(p.total <= max_points, p.place.op("%")(stride) == 0, p.place == p.total - 1)
-    query = select(p.series, p.step, p.value, p.total).where(wanted).order_by(p.series, p.step)
-    return [
-        _series(name, list(rows)) for name, rows in groupby(s.execute(query), lambda row: row[0])
-    ]
+        of_job.append(MetricPoint.step > after_step)
+    count = select(MetricPoint.series, func.count()).where(*of_job).group_by(MetricPoint.series)
+    totals = {row[0]: row[1] for row in s.execute(count)}
+    short = [name for name, total in totals.items() if total <= max_points]
+    point = select(MetricPoint.series, MetricPoint.step, MetricPoint.value).where(*of_job)
+    whole = point.where(MetricPoint.series.in_(short))
+    rows = s.execute(whole.order_by(MetricPoint.series, MetricPoint.step)) if short else ()
+    found = [_series(name, list(own), downsampled=False) for name, own in groupby(rows, _name)]
+    for name, total in totals.items():
+        if total > max_points:
+            one = point.where(MetricPoint.series == name)
+            thin = s.execute(_thinned(one, total, max_points))
+            found.append(_series(name, list(thin), downsampled=True))
+    return sorted(found, key=lambda series: series.name)
 
 
-def _series(name: str, rows: list[Any]) -> Series:
+def _thinned(points: Select[str, int, float], total: int, most: int) -> Select[Any, Any, Any]:
+    """Every n-th of the points of one series, and the last of `total`."""
+    place = func.row_number().over(order_by=MetricPoint.step) - 1
+    p = points.add_columns(place.label("place")).subquery().c
+    stride = (total + most - 2) // (most - 1)
+    kept = or_(p.place % stride == 0, p.place == total - 1)
+    # What was written since the points were counted waits for the next look.
+    return select(p.series, p.step, p.value).where(kept, p.place < total).order_by(p.step)
+
+
+def _name(row: Row[str, int, float]) -> str:
+    return row[0]
+
+
+def _series(name: str, rows: list[Row[str, int, float]], *, downsampled: bool) -> Series:
     return Series(
         name=name,
         steps=[row[1] for row in rows],
         values=[row[2] for row in rows],
-        downsampled=len(rows) < rows[0][3],
+        downsampled=downsampled,
     )

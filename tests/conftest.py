@@ -60,6 +60,12 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     yield from _fresh(postgres_server)
 
 
+@pytest.fixture(scope="module")
+def fresh_postgres_url(postgres_server: str) -> Iterator[str]:
+    """As `postgres_url`, for all tests of a file."""
+    yield from _fresh(postgres_server)
+
+
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """A fresh SQLite database without any table."""

@@ -18,11 +18,12 @@ from store.teacher_outputs import NewOutput
 from worker.bench import Bench
 from worker.config import inherited_environment
 from worker.device import Slot
-from worker.ending import Ending, Failure, Release, Success, read_ending
+from worker.ending import Asked, Ending, Failure, Release, Success, read_ending
 from worker.lease import Lease
 from worker.outputs import Outputs
 from worker.plan import Plan, make_plan
 from worker.recorder import Recorder
+from worker.rooms import Room, Rooms
 from worker.rundir import BadRunDir, RunDir, artifacts_of
 from worker.runner import Run, log_tail
 from worker.ticker import Ticker
@@ -50,10 +51,11 @@ class JobLog(logging.LoggerAdapter[logging.Logger]):
 class Attempt:
     """A claim being worked on, in the thread that calls `carry_out`."""
 
-    def __init__(self, bench: Bench, claim: Claim, slot: Slot):
+    def __init__(self, bench: Bench, claim: Claim, slot: Slot, rooms: Rooms):
         self._bench = bench
         self._claim = claim
         self._slot = slot
+        self._rooms = rooms
         self._dir = RunDir(bench.settings.runs, claim.job_id, claim.attempt)
         self._outputs = Outputs(self._dir.path)
         self._recorder = Recorder(self._dir.path)
@@ -83,9 +85,12 @@ class Attempt:
     def _try(self) -> Ending:
         try:
             plan = self._insist(self._make_plan)
-            self._dir.lay_out(plan, self._bench.blobs, self._check)
-            self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
-            return self._look_after(plan)
+            with self._rooms.taken(self._slot) as room:
+                where = None if room is None else room.path
+                self._dir.lay_out(plan, self._bench.blobs, self._check, where)
+                self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
+                code, asked = self._look_after(self._begin(room))
+            return self._read(plan, code, asked)
         except Stopped:
             return read_ending(Exit.INTERRUPTED, None, "stop", "")
         except (BadRunDir, NotFound) as error:
@@ -100,12 +105,23 @@ class Attempt:
 
     def _make_plan(self) -> Plan:
         with self._bench.database.read() as session:
-            return make_plan(session, self._claim, self._slot)
+            return make_plan(session, self._claim, self._slot, self._bench.settings.packs)
 
-    def _look_after(self, plan: Plan) -> Ending:
-        bench = self._bench
+    def _begin(self, room: Room | None) -> Run:
+        if room is not None:
+            try:
+                room.run.begin()
+            except BrokenPipeError:
+                self._log.warning("the run that waited has died; another starts")
+            else:
+                self._log.info("took up %s, which waited", room.run.pid)
+                return room.run
         environment = inherited_environment() | self._slot.environment()
-        run = Run(self._dir.path, bench.command, environment)
+        return Run(self._dir.path, self._bench.command, environment)
+
+    def _look_after(self, run: Run) -> tuple[int, Asked | None]:
+        """See the run out: its exit code, and why it was asked to end, if it was."""
+        bench = self._bench
         watch = Watch(
             run, self._lease, bench.settings, self._claim.limits, bench.stopping, self._log
         )
@@ -119,12 +135,16 @@ class Attempt:
             finally:
                 run.kill()
         recording.last()
+        return code, watch.asked
+
+    def _read(self, plan: Plan, code: int, asked: Asked | None) -> Ending:
+        """What the exit code and the rest of the events say, once the job is known to be ours."""
         self._lease.check()
         while self._insist(lambda: self._recorder.drain(self._append)):
             pass
         if code == Exit.OK:
             return self._bring_home(plan)
-        return read_ending(code, self._recorder.end, watch.asked, log_tail(self._dir.path))
+        return read_ending(code, self._recorder.end, asked, log_tail(self._dir.path))
 
     def _record(self) -> None:
         if time.monotonic() - self._recorded_s < self._bench.settings.tick_s:

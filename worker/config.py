@@ -38,6 +38,9 @@ class WorkerSettings(BaseSettings):
 
     home: Path = Field(Path(".kd"), description="Everything the embedded default keeps on disk.")
     run_dir: Path | None = Field(None, description="Run directories; none: KD_HOME/runs.")
+    pack_dir: Path | None = Field(
+        None, description="Decoded datasets, shared by all runs; none: KD_HOME/packs."
+    )
     slots: int | None = Field(
         None, ge=1, le=64, description="Jobs at once; none: one per GPU, or one on the CPU."
     )
@@ -48,6 +51,9 @@ class WorkerSettings(BaseSettings):
     )
     threads: int | None = Field(
         None, ge=1, description="CPU threads of a run; none: the CPUs divided by the slots."
+    )
+    warm: bool = Field(
+        True, description="Keep a process with torch imported waiting for the next job, per slot."
     )
     lease_s: float = Field(60.0, gt=0, description="A job is taken away after so long in silence.")
     beat_s: float = Field(10.0, gt=0, description="Between two renewals of a lease.")
@@ -81,3 +87,13 @@ class WorkerSettings(BaseSettings):
     def runs(self) -> Path:
         """The directory of run directories, absolute."""
         return (self.run_dir or self.home / "runs").absolute()
+
+    @property
+    def rooms(self) -> Path:
+        """Where processes wait for a job: on the disk of the run directories that rooms become."""
+        return self.runs / ".rooms"
+
+    @property
+    def packs(self) -> Path:
+        """The directory of decoded datasets, absolute."""
+        return (self.pack_dir or self.home / "packs").absolute()

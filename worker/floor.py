@@ -17,6 +17,7 @@ from store.tables import Job
 from worker.attempt import Attempt
 from worker.bench import Bench
 from worker.device import Slot, Slots
+from worker.rooms import Rooms
 
 logger = logging.getLogger(__name__)
 CLEAN_EVERY_S = 600.0
@@ -29,12 +30,14 @@ class Floor:
         self.slots = Slots(slots)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._bench = bench
+        self._rooms = Rooms(bench, slots)
         self._wake = threading.Event()
         self._threads: list[threading.Thread] = []
         self._poll = threading.Thread(target=self._poll_until_stopped, name="poll")
 
     def start(self) -> None:
-        """Begin to poll."""
+        """Begin to poll, and to have runs wait for jobs."""
+        self._rooms.start()
         self._poll.start()
 
     def stop(self) -> None:
@@ -43,10 +46,11 @@ class Floor:
         self._wake.set()
 
     def join(self) -> None:
-        """Wait for all that was started."""
+        """Wait for all that was started; no `offer` may be under way."""
         self._poll.join()
         for thread in self._threads:
             thread.join()
+        self._rooms.close()
 
     def offer(self, job_id: str) -> bool:
         """Run the job in this thread if a slot is free and the job waits; whether it was run."""
@@ -62,7 +66,7 @@ class Floor:
                 with self._bench.database.write() as session:
                     claim = jobs.claim(session, job_id, self.name, self._bench.settings.lease_s)
             if claim is not None:
-                Attempt(self._bench, claim, slot).carry_out()
+                Attempt(self._bench, claim, slot, self._rooms).carry_out()
         except Unavailable as error:
             logger.warning("%s: not claimed: %s", job_id, error)
         except Exception as error:  # a thread's outermost seam; the sweep helps
@@ -124,6 +128,8 @@ class Floor:
         if self._bench.settings.keep_runs or not self._bench.settings.runs.is_dir():
             return
         for folder in self._bench.settings.runs.iterdir():
+            if folder == self._bench.settings.rooms:
+                continue
             with self._bench.database.read() as session:
                 unwanted = is_over(session, folder.name, self._bench.settings.keep_failed_s)
             if unwanted:

@@ -1,6 +1,7 @@
 """The plan of an attempt: a claimed job's ids turned into a RunSpec and the blobs it reads."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -37,12 +38,17 @@ class Plan:
     outputs: dict[str, str] = field(default_factory=dict)
 
 
-def make_plan(session: Session, claim: Claim, slot: Slot) -> Plan:
-    """The plan of a claim on a slot. Raises NotFound when something it needs is gone."""
+def make_plan(session: Session, claim: Claim, slot: Slot, packs: Path) -> Plan:
+    """The plan of a claim on a slot; decoded datasets are kept in `packs`.
+
+    Raises NotFound when something it needs is gone.
+    """
     inputs: dict[str, str] = {}
     if claim.spec is not None:
         run = _distill(session, claim, claim.spec, slot, inputs)
-        return Plan(run, inputs, _outputs(session, claim, run, inputs))
+        placed = Plan(run, inputs, _outputs(session, claim, run, inputs))
+        dataset = run.dataset.model_copy(update={"packs": str(packs)})
+        return replace(placed, spec=run.model_copy(update={"dataset": dataset}))
     assert claim.subject is not None, "an inspection has a subject"
     if claim.task == "inspect_dataset":
         found = catalog.get_dataset(session, claim.tenant, claim.subject)
@@ -108,4 +114,5 @@ def _weights(model: Model, path: str, inputs: dict[str, str]) -> str:
 def _dataset(dataset: Dataset, inputs: dict[str, str]) -> RunDataset:
     path = f"inputs/dataset{SUFFIXES[dataset.format]}"
     inputs[path] = dataset.blob
-    return RunDataset.model_validate({"path": path, "format": dataset.format})
+    known = {"path": path, "format": dataset.format, "sha256": dataset.blob}
+    return RunDataset.model_validate(known)

@@ -45,11 +45,15 @@ class RunDir:
         self.path = self.job / str(attempt)
         self._has_links = False
 
-    def lay_out(self, plan: Plan, blobs: Blobs, check: Check) -> None:
+    def lay_out(self, plan: Plan, blobs: Blobs, check: Check, room: Path | None = None) -> None:
         """Make the directory: inputs verified, earlier checkpoints linked, the spec last. `check`
-        is called often and stops it by raising."""
+        is called often and stops it by raising. `room`: a directory on the same disk, in which the
+        run waits already, to be moved here."""
         # Left over when a worker died between claiming and this; nothing runs in it now.
         shutil.rmtree(self.path, ignore_errors=True)
+        if room is not None:
+            self.job.mkdir(mode=0o700, parents=True, exist_ok=True)
+            room.rename(self.path)
         for folder in (INPUTS, CHECKPOINT_DIR, OUT_DIR):
             (self.path / folder).mkdir(mode=0o700, parents=True)
         for number in range(self.attempt - 1, 0, -1):

@@ -65,7 +65,9 @@ def list_jobs(
     after: After = None,
     state: State | None = None,
     task: Task = "distill",
-    order: jobs.Order = "newest",
+    order: Annotated[
+        jobs.Order, Query(description="Newest first, or highest first; jobs without a value last.")
+    ] = "newest",
 ) -> Response:
     """Jobs, newest first or best first."""
     with deps.database.read() as s:

@@ -26,12 +26,17 @@ def list_(
     state: Annotated[
         str | None, typer.Option(help="Only queued, running, paused, succeeded, failed, ...")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    order: Annotated[
+        str | None,
+        typer.Option(help="Best first: by student_accuracy, gain, ...; newest first if none."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
 ) -> None:
-    """Jobs, newest first."""
+    """Jobs, newest or best first."""
     term = terminal(context)
     with term.client() as service:
-        jobs = [job for job, _ in zip(service.jobs.list(state=state), range(limit), strict=False)]
+        listed = service.jobs.list(state=state, order=order)
+        jobs = [job for job, _ in zip(listed, range(limit), strict=False)]
     if term.answered(jobs):
         return
     term.table(

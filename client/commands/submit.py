@@ -32,7 +32,9 @@ Method = Annotated[
 Epochs = Annotated[int | None, typer.Option(min=1, help="6, if none.")]
 BatchSize = Annotated[int | None, typer.Option(min=1)]
 LearningRate = Annotated[float | None, typer.Option()]
-Augment = Annotated[str | None, typer.Option(help="Of crop, flip, with commas; or none.")]
+Augment = Annotated[
+    str | None, typer.Option(help="Names with commas: crop, flip, cutout, mixup, ...; or none.")
+]
 Validation = Annotated[float | None, typer.Option(help="Part held out, 0 to 1.")]
 Seed = Annotated[int | None, typer.Option(min=0)]
 Baseline = Annotated[

@@ -15,7 +15,7 @@ from kdcore.data.images import bad_dataset
 from kdcore.errors import RunError
 
 MAX_MEMBERS = 2_000_000
-MAX_TOTAL_BYTES = 64 * 2**30
+MAX_TOTAL_BYTES = 256 * 2**30
 MAX_RATIO = 200  # inflated bytes over the archive's own, once that is much
 RATIO_FREE_BYTES = 256 * 2**20
 MAX_DEPTH = 16

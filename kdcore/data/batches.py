@@ -4,7 +4,7 @@ Every random choice is hashed from (seed, stage, epoch, sample index), so a run 
 without a loader state, and the same sample looks the same in a batch of any size on any device.
 """
 
-# B batch, C channels, H height, W width, N samples of the split
+# B batch, C channels, H height, W width, N samples of the split, P parts: samples, and partners
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,30 +13,45 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kdcore.data.counter import draw_below, hash_indices, shuffle
+from kdcore.data.augment.colour import LUMA
+from kdcore.data.augment.draws import Drawn, Key, Purpose
+from kdcore.data.augment.mix import Mixer
+from kdcore.data.augment.policy import Policy, columns_of
+from kdcore.data.counter import hash_indices, shuffle
 from kdcore.data.images import Split
+from kdcore.data.pixels import Pixels, pixels_of
 from kdcore.errors import RunError
+from kdcore.spec.augment import Cutmix, Mixup, mixes, with_knobs
 from kdcore.spec.parts import Data
 from kdcore.spec.run import Input
 
-# What a random number is for; part of its key.
-ORDER, CROP_ROW, CROP_COLUMN, FLIP, HOLD_OUT = range(5)
 VIEWS = 0  # in place of the seed, where views are limited: all seeds have the same ones
-CROP_FRACTION = 8  # the padding is 1/8 of the side, rounded up
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: red, green, blue to grey
+SPAN = 2**16  # samples whose augmentations are drawn at a time
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What each image was mixed with: positions in the split, class numbers if there are labels,
+    and the own image's share in [0, 1], float32."""
+
+    index_B: Tensor
+    labels_B: Tensor | None
+    share_B: Tensor
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images in [0, 1], float32, channels last; `index_B` are positions in the split.
+    """Images in [0, 1], float32, channels last; `index_B` are positions in the split, `labels_B`
+    and `index_B` those of the own image where images are mixed of two.
 
-    `view`: which of a limited number of augmentations of each sample these images are; None where
-    every epoch has its own. `host_index_B`: the positions on the CPU.
+    `view`: which of a limited number of looks the images have; None where every epoch has its own.
+    `host_index_B`: the positions on the CPU.
     """
 
     index_B: Tensor
     images_BCHW: Tensor
     labels_B: Tensor | None
+    mix: Mix | None = None
     view: int | None = None
     host_index_B: Tensor | None = None
 
@@ -44,13 +59,14 @@ class Batch:
 class Loader:
     """Training batches of the samples `indices` of a split; a short last batch is dropped.
 
-    With fewer samples than the batch size, the batch is all of them. With `views`, a sample is
-    augmented in so many ways, whatever the seed and the stage, and epochs show them in turn.
+    With fewer samples than the batch size, the batch is all of them. With `views`, an image has so
+    many looks, the same for every seed and stage, and epochs show them in turn; the order is every
+    epoch's own all the same. Raises RunError `mixing_with_views`: a mixed image has no view.
     """
 
     def __init__(
         self,
-        split: Split,
+        split: Split | Pixels,
         indices: Tensor,
         data: Data,
         seed: int,
@@ -59,101 +75,79 @@ class Loader:
     ):
         if len(indices) == 0:
             raise ValueError("there are no samples to train on")
-        self._pixels = _Pixels(split, device)
+        if views is not None and mixes(data.augment):
+            raise RunError(
+                "mixing_with_views",
+                "mixup and cutmix mix other images every epoch; with a number of views, leave them "
+                "out",
+                pointer="/data/augment",
+            )
+        self._pixels = pixels_of(split, device)
         self._index_N = indices.to("cpu", torch.int64)
-        self._augment = data.augment
+        self._policy = Policy(data.augment, self._pixels.stored, self._pixels.size)
+        self._mixer = _mixer(data, self._index_N, self._pixels)
         self._seed = seed
         self.views = views if data.augment else 1
+        self._device = device
         self.batch_size = min(data.batch_size, len(indices))
         self.steps_per_epoch = len(indices) // self.batch_size
 
+    def view_of(self, epoch: int) -> int | None:
+        """Which look images have in an epoch; None: one of its own."""
+        return None if self.views is None else epoch % self.views
+
     def batches(self, stage: int, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from `start_step` on."""
-        order_N = shuffle(self._index_N, self._seed, stage, epoch, ORDER)
-        view = None if self.views is None else epoch % self.views
-        where = (self._seed, stage, epoch) if view is None else (VIEWS, 0, view)
-        placement = self._placement(order_N, where)
-        for step in range(start_step, self.steps_per_epoch):
-            here = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            batch = self._pixels.batch(order_N[here], placement.part(here))
-            yield replace(batch, view=view, host_index_B=order_N[here])
+        order_N = shuffle(self._index_N, self._seed, stage, epoch, Purpose.ORDER)
+        used_N = order_N[start_step * self.batch_size : self.steps_per_epoch * self.batch_size]
+        view = self.view_of(epoch)
+        key = (self._seed, stage, epoch) if view is None else (VIEWS, 0, view)
+        steps_a_span = max(1, SPAN // self.batch_size)
+        for span_N in torch.split(used_N, steps_a_span * self.batch_size):
+            for batch in self._span(span_N, key):
+                yield replace(batch, view=view)
 
-    def _placement(self, index_N: Tensor, where: tuple[int, int, int]) -> "_Placement":
-        _, height, width, _ = self._pixels.shape
-        placement = _Placement()
-        if "crop" in self._augment:
-            pad_h, pad_w = -(-height // CROP_FRACTION), -(-width // CROP_FRACTION)
-            row_N = draw_below(2 * pad_h + 1, index_N, *where, CROP_ROW)
-            column_N = draw_below(2 * pad_w + 1, index_N, *where, CROP_COLUMN)
-            placement = _Placement((pad_h, pad_w), row_N, column_N)
-        if "flip" in self._augment:
-            flip_N = draw_below(2, index_N, *where, FLIP).bool()
-            placement = replace(placement, flip_B=flip_N)
-        return placement
+    def _span(self, index_N: Tensor, key: Key) -> Iterator[Batch]:
+        """The batches of consecutive samples."""
+        index_PN, shares = index_N[None], {}
+        if self._mixer is not None:
+            index_PN = torch.stack([index_N, self._mixer.partner(index_N, key)])
+            shares = self._mixer.draw(index_N, key)
+        drawn = self._policy.draw(index_PN, key)
+        rows = [
+            index_PN[:, start : start + self.batch_size]
+            for start in range(0, len(index_N), self.batch_size)
+        ]
+        pixels = self._pixels.gather(part_PB.flatten() for part_PB in rows)
+        for number, pixels_BHWC in enumerate(pixels):
+            start, end = number * self.batch_size, (number + 1) * self.batch_size
+            images_BHWC = self._policy.apply(pixels_BHWC, columns_of(drawn, start, end))
+            share = {name: row_N[start:end] for name, row_N in shares.items()}
+            yield self._batch(rows[number], images_BHWC, share)
 
+    def _batch(self, index_PB: Tensor, images_BHWC: Tensor, share: Drawn) -> Batch:
+        mix = None
+        if self._mixer is not None:
+            own_BHWC, partners_BHWC = images_BHWC.chunk(2)
+            images_BHWC = self._mixer.apply(own_BHWC, partners_BHWC, share)
+            partner_B, share_B = index_PB[1], share["share"]
+            labels_B = self._pixels.labels(partner_B)
+            mix = Mix(self._there(partner_B), labels_B, self._there(share_B))
+        index_B, labels_B = index_PB[0], self._pixels.labels(index_PB[0])
+        images_BCHW = images_BHWC.permute(0, 3, 1, 2)
+        return Batch(self._there(index_B), images_BCHW, labels_B, mix, host_index_B=index_B)
 
-@dataclass(frozen=True)
-class _Placement:
-    """Zeros around each image, the first row and column of its cut, and whether it is mirrored."""
-
-    pad: tuple[int, int] = (0, 0)
-    row_B: Tensor | None = None
-    column_B: Tensor | None = None
-    flip_B: Tensor | None = None
-
-    def part(self, here: slice) -> "_Placement":
-        tensors = (self.row_B, self.column_B, self.flip_B)
-        return _Placement(self.pad, *(None if t is None else t[here] for t in tensors))
-
-
-class _Pixels:
-    """A split's uint8 images, kept on the device where they take less than half of its memory."""
-
-    def __init__(self, split: Split, device: torch.device):
-        images_NHWC = split.images_NCHW.permute(0, 2, 3, 1).contiguous()
-        if device.type == "cuda" and images_NHWC.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
-            images_NHWC = images_NHWC.to(device)
-        self._images_NHWC = images_NHWC
-        self._labels_N = split.labels_N
-        self._device = device
-        self.shape = images_NHWC.shape
-
-    def batch(self, index_B: Tensor, placement: _Placement) -> Batch:
-        pixels_BHWC = self._images_NHWC[index_B.to(self._images_NHWC.device)].to(self._device)
-        pixels_BHWC = self._place(pixels_BHWC, placement)
-        # A product, because devices round a division by a number differently.
-        images_BHWC = pixels_BHWC * (1 / 255)
-        labels_B = None if self._labels_N is None else self._labels_N[index_B].to(self._device)
-        return Batch(index_B.to(self._device), images_BHWC.permute(0, 3, 1, 2), labels_B)
-
-    def _place(self, pixels_BHWC: Tensor, placement: _Placement) -> Tensor:
-        if placement.row_B is not None and placement.column_B is not None:
-            pad_h, pad_w = placement.pad
-            padded_BHWC = functional.pad(pixels_BHWC, (0, 0, pad_w, pad_w, pad_h, pad_h))
-            pixels_BHWC = _cut(
-                padded_BHWC,
-                placement.row_B.to(self._device),
-                placement.column_B.to(self._device),
-                (pixels_BHWC.shape[1], pixels_BHWC.shape[2]),
-            )
-        if placement.flip_B is not None:
-            flip_B111 = placement.flip_B.to(self._device)[:, None, None, None]
-            pixels_BHWC = torch.where(flip_B111, pixels_BHWC.flip(2), pixels_BHWC)
-        return pixels_BHWC
+    def _there(self, values_B: Tensor) -> Tensor:
+        return values_B.to(self._device, non_blocking=True)
 
 
-def _cut(padded_BHWC: Tensor, row_B: Tensor, column_B: Tensor, size: tuple[int, int]) -> Tensor:
-    """The window of `size` that starts at (row, column), of each image: one gather from a view
-    that has every window."""
-    batch, padded_h, padded_w, channels = padded_BHWC.shape
-    height, width = size
-    image, line, pixel, _ = padded_BHWC.stride()
-    windows = padded_BHWC.as_strided(
-        (batch, padded_h - height + 1, padded_w - width + 1, height, width * channels),
-        (image, line, pixel, line, 1),
-    )
-    image_B = torch.arange(batch, device=padded_BHWC.device)
-    return windows[image_B, row_B, column_B].view(batch, height, width, channels)
+def _mixer(data: Data, pool_N: Tensor, pixels: Pixels) -> Mixer | None:
+    knobs = with_knobs(data.augment)
+    mixup, cutmix = knobs.get("mixup"), knobs.get("cutmix")
+    if mixup is None and cutmix is None:
+        return None
+    assert isinstance(mixup, Mixup | None) and isinstance(cutmix, Cutmix | None)
+    return Mixer(mixup, cutmix, pool_N, pixels.size)
 
 
 class Adapter(nn.Module):
@@ -195,17 +189,22 @@ class Adapter(nn.Module):
 
 
 def eval_batches(
-    split: Split, batch_size: int, device: torch.device, indices: Tensor | None = None
+    split: Split | Pixels, batch_size: int, device: torch.device, indices: Tensor | None = None
 ) -> Iterator[Batch]:
-    """All samples (or those at `indices`), once, in order, unchanged; the last batch may be short.
+    """All samples (or those at `indices`), once, in order, unchanged (where there is a margin, the
+    centre); the last batch may be short.
 
     `index_B` are positions in the split.
     """
+    pixels = pixels_of(split, device)
     if indices is None:
-        indices = torch.arange(len(split.images_NCHW))
-    pixels = _Pixels(split, device)
-    for index_B in torch.split(indices, batch_size):
-        yield pixels.batch(index_B, _Placement())
+        indices = torch.arange(len(pixels))
+    policy = Policy((), pixels.stored, pixels.size)
+    parts = torch.split(indices, batch_size)
+    for index_B, pixels_BHWC in zip(parts, pixels.gather(parts), strict=True):
+        images_BHWC = policy.apply(pixels_BHWC, policy.draw(index_B, (0, 0, 0)))
+        images_BCHW = images_BHWC.permute(0, 3, 1, 2)
+        yield Batch(index_B.to(device, non_blocking=True), images_BCHW, pixels.labels(index_B))
 
 
 def hold_out(n: int, labels: Tensor | None, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -216,7 +215,7 @@ def hold_out(n: int, labels: Tensor | None, fraction: float, seed: int) -> tuple
     """
     index_N = torch.arange(n)
     count = 0 if fraction == 0 or n < 2 else min(max(1, round(n * fraction)), n - 1)
-    key_N = hash_indices(index_N, seed, HOLD_OUT)
+    key_N = hash_indices(index_N, seed, Purpose.HOLD_OUT)
     order_N = torch.argsort(key_N, stable=True)
     if labels is not None:
         order_N = order_N[torch.argsort(_rank_in_class(labels[order_N]), stable=True)]
@@ -232,20 +231,3 @@ def _rank_in_class(labels_N: Tensor) -> Tensor:
     rank_N = torch.empty(len(labels_N), dtype=torch.float64)
     rank_N[by_class_N] = (position_N.double() + 0.5) / sizes.repeat_interleave(sizes)
     return rank_N
-
-
-def data_statistics(split: Split, indices: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel, in [0, 1], of the pixels of these samples; a
-    constant channel gets the deviation 1."""
-    total = torch.zeros(split.images_NCHW.shape[1], dtype=torch.int64)
-    squares = torch.zeros_like(total)
-    pixels = 0
-    for index_B in torch.split(indices, 128):
-        images_BCHW = split.images_NCHW[index_B].to(torch.int64)
-        total += images_BCHW.sum((0, 2, 3))
-        squares += images_BCHW.square().sum((0, 2, 3))
-        pixels += images_BCHW[:, 0].numel()
-    mean = total.double() / pixels
-    variance = (squares.double() / pixels - mean.square()).clamp(min=0)
-    std = torch.where(variance > 0, variance.sqrt() / 255, 1.0)
-    return tuple((mean / 255).tolist()), tuple(std.tolist())

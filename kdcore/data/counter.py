@@ -47,6 +47,11 @@ def draw_below(limit: int, index_N: Tensor, *parts: int) -> Tensor:
     return (hash_indices(index_N, *parts) * limit) >> 32
 
 
+def draw_unit(index_N: Tensor, *parts: int) -> Tensor:
+    """A uniform number (float64) for each index, inside of (0, 1), a multiple of 2^-33."""
+    return (hash_indices(index_N, *parts).double() + 0.5) * 2.0**-32
+
+
 def shuffle(index_N: Tensor, *parts: int) -> Tensor:
     """The indices in an order that depends on nothing but them and the parts."""
     return index_N[torch.argsort(hash_indices(index_N, *parts), stable=True)]

@@ -7,11 +7,10 @@ content. Files that do not have an image's name, hidden files and `__MACOSX` are
 # N samples, C channels, H height, W width
 
 import io
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -23,7 +22,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from kdcore.data.archive import Files, open_files
-from kdcore.data.images import CHUNK, ImageData, Split, assemble, bad_dataset, check_size, resize
+from kdcore.data.fit import Fit
+from kdcore.data.images import CHUNK, ImageData, Size, Split, assemble, bad_dataset, check_size
+from kdcore.data.room import Memory, Room
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -32,7 +33,6 @@ TEST_NAMES = frozenset({"test", "testing", "val", "valid", "validation"})
 ORIENTATION = 0x0112
 MAX_PIXELS = 64 * 2**20
 GREY_MODES = frozenset({"1", "L", "I", "F", "I;16", "I;16B", "I;16L"})
-DECODERS = os.cpu_count() or 1
 
 T = TypeVar("T")
 
@@ -43,9 +43,10 @@ class _Sample:
     label: str | None
 
 
-def read_folder(path: Path, image_size: tuple[int, int] | None) -> ImageData:
-    """The dataset at the path; where sizes differ, all are stretched to `image_size`, or else to
-    the commonest size. Classes are numbered in the order of their names, numerically where all
+def read_folder(path: Path, fit: Fit | None = None, room: Room | None = None) -> ImageData:
+    """The dataset at the path, fitted image by image; where sizes differ and `fit` does not say
+    to which, all are stretched to the commonest one. It is decoded straight into `room`, else
+    memory. Classes are numbered in the order of their names, numerically where all
     are numbers. Samples are ordered in turn of all classes, so that the first of them are balanced.
 
     Raises RunError `bad_dataset`, `bad_archive`, `unsafe_archive`, `dataset_too_large`.
@@ -57,13 +58,14 @@ def read_folder(path: Path, image_size: tuple[int, int] | None) -> ImageData:
     headers = list(_in_parallel(partial(_header, files), samples))
     sizes = Counter((height, width) for height, width, _ in headers)
     channels = 1 if all(grey for _, _, grey in headers) else 3
-    size = sizes.most_common(1)[0][0]
-    if len(sizes) > 1 and image_size is not None:
-        size = image_size
-    check_size(len(samples), channels, *size)
-    loaded = {
-        name: _load(files, split, class_names, channels, size) for name, split in splits.items()
-    }
+    own = sizes.most_common(1)[0][0]
+    fit = fit or Fit()
+    if fit.image_size is None:
+        fit = replace(fit, image_size=own)
+    room = room or Memory()
+    check_size(len(samples), channels, *fit.stored(own), room.limit)
+    loader = _Loader(files, class_names, channels, fit, fit.stored(own), room)
+    loaded = {name: loader.load(name, split) for name, split in splits.items()}
     return assemble(loaded["train"], loaded.get("test"), class_names, uniform=len(sizes) == 1)
 
 
@@ -168,7 +170,7 @@ def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(ORIENTATION, 1)) if "exif" in image.info else 1
 
 
-def _decode(files: Files, channels: int, size: tuple[int, int], sample: _Sample) -> Tensor:
+def _decode(files: Files, channels: int, fit: Fit, sample: _Sample) -> Tensor:
     try:
         image = _open(files, sample.name)
         if _orientation(image) != 1:
@@ -177,7 +179,7 @@ def _decode(files: Files, channels: int, size: tuple[int, int], sample: _Sample)
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise bad_dataset(f"{sample.name} is damaged: {error}") from error
     image_NCHW = torch.from_numpy(pixels.reshape(1, image.height, image.width, channels).copy())
-    return resize(image_NCHW.permute(0, 3, 1, 2), size)[0]
+    return fit.apply(image_NCHW.permute(0, 3, 1, 2))[0]
 
 
 def _to_8_bits(image: Image.Image) -> NDArray[np.uint8]:
@@ -186,27 +188,31 @@ def _to_8_bits(image: Image.Image) -> NDArray[np.uint8]:
     return (np.asarray(image).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8)
 
 
-def _load(
-    files: Files,
-    samples: list[_Sample],
-    class_names: tuple[str, ...] | None,
-    channels: int,
-    size: tuple[int, int],
-) -> Split:
-    images_NCHW = torch.empty(
-        (len(samples), channels, *size), dtype=torch.uint8, memory_format=torch.channels_last
-    )
-    decoded = _in_parallel(partial(_decode, files, channels, size), samples)
-    for index, image_CHW in enumerate(decoded):
-        images_NCHW[index] = image_CHW
-    if class_names is None or samples[0].label is None:
-        return Split(images_NCHW, None)
-    number_of = {name: number for number, name in enumerate(class_names)}
-    return Split(images_NCHW, torch.tensor([number_of[str(s.label)] for s in samples]))
+@dataclass(frozen=True)
+class _Loader:
+    files: Files
+    class_names: tuple[str, ...] | None
+    channels: int
+    fit: Fit
+    size: Size
+    room: Room
+
+    def load(self, name: str, samples: list[_Sample]) -> Split:
+        """Decode a split into the room."""
+        images_NCHW = self.room.allocate(name, (len(samples), self.channels, *self.size))
+        decoded = _in_parallel(partial(_decode, self.files, self.channels, self.fit), samples)
+        for index, image_CHW in enumerate(decoded):
+            images_NCHW[index] = image_CHW
+            self.room.told(name, index + 1, len(samples))
+        if self.class_names is None or samples[0].label is None:
+            return Split(images_NCHW, None)
+        number_of = {label: number for number, label in enumerate(self.class_names)}
+        return Split(images_NCHW, torch.tensor([number_of[str(s.label)] for s in samples]))
 
 
 def _in_parallel(work: Callable[[_Sample], T], samples: list[_Sample]) -> Iterator[T]:
-    """Results in order, with few of them waiting at a time."""
-    with ThreadPoolExecutor(DECODERS) as pool:
+    """Results in order, with few of them waiting at a time; on as many threads as torch may use,
+    which is what the run may. Decoders work without Python's lock."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for start in range(0, len(samples), CHUNK):
             yield from pool.map(work, samples[start : start + CHUNK])

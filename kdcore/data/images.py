@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from kdcore.errors import RunError
 from kdcore.spec.events import Exit
@@ -19,13 +18,26 @@ MAX_CLASSES = 1_000_000
 MAX_BYTES = 16 * 2**30  # of all pixels, in memory
 CHUNK = 1024  # images worked on at a time
 
+Size = tuple[int, int]
+"""Height, width."""
+
 
 @dataclass(frozen=True)
 class Split:
-    """Images (uint8) and their class numbers (int64), if there are labels."""
+    """Images (uint8) and their class numbers (int64), if there are labels.
+
+    `size`: height and width that are read of each image: its centre, or a window within; None: all.
+    `sums_NC2`: each image's sums, as `statistics.pixel_sums` has them, where they are known.
+    `mapped`: whether the pixels lie in a file and need not fit into memory. `content`: a name that
+    no other images have, where there is one.
+    """
 
     images_NCHW: Tensor
     labels_N: Tensor | None
+    size: Size | None = None
+    sums_NC2: Tensor | None = None
+    mapped: bool = False
+    content: str | None = None
 
     def __len__(self) -> int:
         return len(self.images_NCHW)
@@ -50,8 +62,8 @@ def bad_dataset(message: str, code: str = "bad_dataset") -> RunError:
     return RunError(code, message, pointer="/dataset", exit=Exit.BAD_INPUT)
 
 
-def check_size(count: int, channels: int, height: int, width: int) -> None:
-    """Refuse what no network here reads or what does not fit into memory."""
+def check_size(count: int, channels: int, height: int, width: int, limit: int = MAX_BYTES) -> None:
+    """Refuse what no network here reads or what has more than `limit` bytes."""
     if count == 0:
         raise bad_dataset("a split has no images")
     if not (MIN_SIDE <= height <= MAX_SIDE and MIN_SIDE <= width <= MAX_SIDE):
@@ -60,10 +72,10 @@ def check_size(count: int, channels: int, height: int, width: int) -> None:
         )
     if not 1 <= channels <= MAX_CHANNELS:
         raise bad_dataset(f"images have {channels} channels; at most {MAX_CHANNELS} work")
-    if count * channels * height * width > MAX_BYTES:
+    if count * channels * height * width > limit:
         raise bad_dataset(
             f"{count} images of {channels}x{height}x{width} need more than"
-            f" {MAX_BYTES // 2**30} GiB; make them smaller",
+            f" {limit / 2**30:g} GiB; make them smaller",
             code="dataset_too_large",
         )
 
@@ -114,33 +126,3 @@ def assemble(
     if num_classes is not None and num_classes < 2:
         raise bad_dataset("all images are of one class; there must be at least 2 classes")
     return ImageData(train, test, class_names, num_classes, channels, height, width, uniform)
-
-
-def resize(images_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
-    """Stretch uint8 images to (height, width), bilinear with antialiasing."""
-    if images_NCHW.shape[2:] == size:
-        return images_NCHW
-    check_size(len(images_NCHW), images_NCHW.shape[1], *size)
-    return torch.cat(
-        [
-            functional.interpolate(
-                chunk_BCHW, size, mode="bilinear", align_corners=False, antialias=True
-            )
-            for chunk_BCHW in torch.split(images_NCHW, CHUNK)
-        ]
-    )
-
-
-def pad(images_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
-    """Surround images with zeros to (height, width); an odd pixel more goes below and right."""
-    height, width = size
-    rows, columns = height - images_NCHW.shape[2], width - images_NCHW.shape[3]
-    if rows < 0 or columns < 0:
-        raise RunError(
-            "bad_pad",
-            f"pad_to is {height}x{width}, but the images are already"
-            f" {images_NCHW.shape[2]}x{images_NCHW.shape[3]}",
-            pointer="/data/pad_to",
-        )
-    left, top = columns // 2, rows // 2
-    return functional.pad(images_NCHW, (left, columns - left, top, rows - top))

@@ -71,6 +71,7 @@ class Contrast(nn.Module):
 
     def forward(self, student_BC: Tensor, teacher_BC: Tensor, batch: Batch) -> Tensor:
         """Both contrasts summed; while training, the memories take the batch in."""
+        assert batch.mix is None, "the spec refuses mixed images: the memory has one row a sample"
         student_BE = functional.normalize(self.student(student_BC).float(), dim=1)
         teacher_BE = functional.normalize(self.teacher(teacher_BC).float(), dim=1)
         if not self.training:  # held-out samples are in no memory: each is its own

@@ -87,6 +87,7 @@ class Dkd(Method[DkdKnobs]):
     ) -> dict[str, Tensor]:
         """The term `dkd`."""
         assert student.logits_BK is not None and batch.labels_B is not None
+        assert batch.mix is None, "the spec refuses mixed images: there is no one label's class"
         k = self.knobs
         target_BK = ensemble_log_probs(
             logits_of(teachers), self._weights, k.temperature, self._mean

@@ -74,6 +74,7 @@ KNOBS: dict[str, type[Knobs]] = {
 }
 
 NEEDS_LABELS = frozenset({"hard_target", "dkd"})
+NEEDS_ONE_LABEL = frozenset({"dkd", "crd"})  # no mixup, no cutmix
 NEEDS_TEACHER = frozenset(KNOBS) - {"hard_target"}
 NEEDS_SAME_CLASSES = frozenset({"kd", "dkd", "dist", "standardized_kd", "simkd"})
 LEAST_CLASSES = {"dkd": 3}  # with two there is but one other class: nothing among the others

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from kdcore.spec.methods import NEEDS_TEACHER, Objective
+from kdcore.spec import augment as augmentations
+from kdcore.spec.augment import Augmentation, mixes
+from kdcore.spec.methods import NEEDS_ONE_LABEL, NEEDS_TEACHER, Objective
 from kdcore.spec.part import Part
 
 Scalar = bool | int | float | str
@@ -118,11 +120,22 @@ class Data(Part):
         "schedules and progress count optimizer steps. Batch norms, and methods that compare the "
         "samples of a batch, see one batch at a time.",
     )
-    augment: tuple[Literal["crop", "flip"], ...] = Field(
-        ("crop", "flip"), description="`crop`: zero-pad by 1/8 and crop at random; `flip`: mirror."
+    augment: tuple[Augmentation, ...] = Field(
+        ("crop", "flip"),
+        max_length=8,
+        description="Of training images: names, or objects of a `name` and knobs. Applied in the "
+        "order crop or random_resized_crop, flip, rand_augment, colour_jitter, cutout, mixup or "
+        "cutmix, however they are listed.",
     )
     image_size: ImageSize | None = Field(
         None, description="Height, width in pixels; none: the dataset's own."
+    )
+    resize_to: int | None = Field(
+        None,
+        ge=4,
+        le=1024,
+        description="Resize the shorter side to so many pixels, keeping the shape, and read the "
+        "centre of `image_size` (ImageNet: 256 for 224); none: stretch to `image_size`.",
     )
     pad_to: ImageSize | None = Field(
         None, description="Zero-pad images, centred, to this height and width; none: leave."
@@ -133,6 +146,23 @@ class Data(Part):
     train_limit: int | None = Field(
         None, ge=1, description="Use only the first so many training images (few-data studies)."
     )
+
+    _augment = field_validator("augment")(augmentations.check)
+
+    @model_validator(mode="after")
+    def _margin(self) -> "Data":
+        if self.resize_to is None:
+            return self
+        if self.image_size is None:
+            raise ValueError("resize_to needs an image_size to cut out")
+        if self.pad_to is not None:
+            raise ValueError("resize_to cuts and pad_to pads: choose one")
+        if self.resize_to < min(self.image_size):
+            raise ValueError(
+                f"resize_to is {self.resize_to}, less than the {min(self.image_size)} pixels that "
+                "image_size cuts out"
+            )
+        return self
 
     def per_step(self, samples: int) -> tuple[int, int]:
         """Images in a batch and batches in a step, where so many samples are trained on: an epoch
@@ -181,6 +211,20 @@ class Recipe(Part):
     checkpoint_every_s: float = Field(30.0, ge=0, description="Seconds between checkpoints.")
     limits: Limits = Limits()
     seed: int = Field(0, ge=0, lt=2**31)
+
+    @field_validator("data")
+    @classmethod
+    def _labels_that_methods_can_read(cls, data: Data, info: ValidationInfo) -> Data:
+        found = [m for m in methods_of(info.data.get("stages", ())) if m in NEEDS_ONE_LABEL]
+        if found and mixes(data.augment):
+            raise PydanticCustomError(
+                "mixed_labels",
+                "{method} needs one label or one sample per image, but mixup and cutmix make an "
+                "image of two; leave them out, or use hard_target, kd, dist or a feature method "
+                "other than crd",
+                {"method": found[0]},
+            )
+        return data
 
     def methods(self) -> tuple[str, ...]:
         """Every method named in any stage, in order, with repeats."""

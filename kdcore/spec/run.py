@@ -19,7 +19,9 @@ RESULT_FILE = "out/result.json"
 OUT_DIR = "out"
 CHECKPOINT_DIR = "checkpoints"
 TEACHER_OUTPUTS_DIR = "teacher_outputs"
+PACKS_DIR = "packs"
 LOG_FILE = "run.log"
+READY = "ready"  # what `python -m kdcore wait` says once it is warm
 
 
 class Input(Part):
@@ -81,6 +83,12 @@ class RunDataset(Part):
 
     path: str
     format: DatasetFormat
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="Of the file, if it is known; none: computed."
+    )
+    packs: str | None = Field(
+        None, description="Folder of packed datasets, shared between runs; none: DIR/packs."
+    )
 
 
 class DistillRun(Recipe):

@@ -104,14 +104,14 @@ def _create_jobs() -> None:
         sa.CheckConstraint(STATES, name=op.f("ck_jobs_state")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
     )
-    c.partial_index("ix_jobs_leased", "jobs", "lease_until", "state = 'running'")
+    c.partial_index("ix_jobs_leased", "jobs", "state = 'running'", "lease_until")
     c.index("jobs", "tenant", "task", "baseline_accuracy", "id")
     c.index("jobs", "tenant", "task", "gain", "id")
     c.index("jobs", "tenant", "task", "id")
     c.index("jobs", "tenant", "task", "state", "id")
     c.index("jobs", "tenant", "task", "student_accuracy", "id")
     c.index("jobs", "tenant", "task", "teacher_accuracy", "id")
-    c.partial_index("ix_jobs_waiting", "jobs", "queued_at", "state = 'queued'")
+    c.partial_index("ix_jobs_waiting", "jobs", "state = 'queued'", "queued_at")
 
 
 def _create_workers() -> None:

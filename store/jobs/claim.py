@@ -9,9 +9,12 @@ from kdcore.spec.parts import Limits
 from store.db import db_now
 from store.errors import LeaseLost
 from store.jobs.move import limits_of, note, spec_of
+from store.jobs.partial import in_state
 from store.jobspec import JobSpec
 from store.states import State, is_legal
 from store.tables import Attempt, Job
+
+QUEUE = ("inspect_model", "inspect_dataset", "distill")  # every task, in the order of service
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,17 @@ class Claim:
 
 def claimable(s: Session, limit: int) -> list[str]:
     """Ids of queued jobs whose backoff is over: inspections first, they are short; then by age."""
-    query = (
-        select(Job.id)
-        .where(Job.state == State.QUEUED, Job.not_before <= db_now(s))
-        .order_by(Job.task == "distill", Job.queued_at, Job.id)
-    )
-    return list(s.scalars(query.limit(limit)))
+    now = db_now(s)
+    found: list[str] = []
+    for task in QUEUE:
+        # One walk along the index per task: sorting every waiting job takes as long as there are.
+        query = (
+            select(Job.id)
+            .where(in_state(State.QUEUED), Job.task == task, Job.not_before <= now)
+            .order_by(Job.queued_at, Job.id)
+        )
+        found += s.scalars(query.limit(limit - len(found)))
+    return found
 
 
 def claim(s: Session, job_id: str, worker: str, lease_s: float) -> Claim | None:

@@ -1,13 +1,15 @@
 """Looking at jobs: one, a page of them, and why one is still waiting."""
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, func, select, tuple_, union_all
 from sqlalchemy.orm import InstrumentedAttribute, Session, defer
 
 from store import cursors, workers
 from store.db import db_now
 from store.errors import NotFound
+from store.jobs.partial import in_state
 from store.states import State
 from store.tables import Job
 
@@ -45,40 +47,71 @@ def page(
     `bad_cursor`.
     """
     query = select(Job).where(Job.tenant == tenant, Job.task == task)
-    query = query.options(defer(Job.result, raiseload=True))
+    if order != "newest":
+        return _page_by_metric(s, query, _METRICS[order], state, limit, after)
     if state is not None:
         query = query.where(Job.state == state)
-    if order == "newest":
-        return cursors.page_by_id(s, query, Job.id, limit, after)
-    return _page_by_metric(s, query, _METRICS[order], limit, after)
+    return cursors.page_by_id(s, _light(query), Job.id, limit, after)
 
 
 def _page_by_metric(
     s: Session,
     query: Select[Job],
     column: InstrumentedAttribute[float | None],
+    state: State | None,
     limit: int,
     after: str | None,
 ) -> tuple[list[Job], str | None]:
-    """First the jobs with a value, then those without: each part walks an index as it lies."""
+    """First the jobs with a value, which have all succeeded, then those without: each part walks
+    an index as it lies."""
     value, last = (
         (None, None) if after is None else cursors.decode(after, (float, int, type(None)), str)
     )
     rows: list[Job] = []
-    if last is None or value is not None:
-        rated = query.where(column.is_not(None)).order_by(column.desc(), Job.id.desc())
+    if state in (None, State.SUCCEEDED) and (last is None or value is not None):
+        rated = query.where(Job.state == State.SUCCEEDED, column.is_not(None))
         if last is not None:
             rated = rated.where(tuple_(column, Job.id) < tuple_(value, last))
-        rows += s.scalars(rated.limit(limit + 1))
+        rows += s.scalars(_light(rated).order_by(column.desc(), Job.id.desc()).limit(limit + 1))
     if len(rows) <= limit:
-        rest = query.where(column.is_(None)).order_by(Job.id.desc())
-        if last is not None and value is None:
-            rest = rest.where(Job.id < last)
-        rows += s.scalars(rest.limit(limit + 1 - len(rows)))
+        rest = query if last is None or value is not None else query.where(Job.id < last)
+        states = tuple(State) if state is None else (state,)
+        rows += _newest_unrated(s, rest, column, states, limit + 1 - len(rows))
     if len(rows) <= limit:
         return rows, None
     end = rows[limit - 1]
     return rows[:limit], cursors.encode(getattr(end, column.key), end.id)
+
+
+def _newest_unrated(
+    s: Session,
+    query: Select[Job],
+    column: InstrumentedAttribute[float | None],
+    states: Sequence[State],
+    limit: int,
+) -> Iterable[Job]:
+    """The newest jobs of these states without a value: so many of each state first, which lie
+    together."""
+    query = query.where(column.is_(None))
+    each = [
+        query.with_only_columns(Job.id)
+        .where(Job.state == state)
+        # PostgreSQL does not see that ids lie in order where the value is always NULL.
+        .order_by(column.desc(), Job.id.desc())
+        .limit(limit)
+        .subquery()
+        for state in states
+    ]
+    ids = union_all(*(select(one.c.id) for one in each)).subquery()
+    newest = select(ids.c.id).order_by(ids.c.id.desc()).limit(limit)
+    # Fetched before they are joined: no planner can then think of starting with all jobs.
+    found = list(s.scalars(newest))
+    return s.scalars(_light(select(Job)).where(Job.id.in_(found)).order_by(Job.id.desc()))
+
+
+def _light(query: Select[Job]) -> Select[Job]:
+    """Without what the list does not show."""
+    return query.options(defer(Job.result, raiseload=True))
 
 
 def waiting_for(s: Session, job: Job) -> Waiting | None:
@@ -94,5 +127,5 @@ def waiting_for(s: Session, job: Job) -> Waiting | None:
     slots = sum(worker.slots for worker in workers.alive(s))
     if slots == 0:
         return "no_worker"
-    running = s.scalar(select(func.count()).where(Job.state == State.RUNNING)) or 0
+    running = s.scalar(select(func.count()).where(in_state(State.RUNNING))) or 0
     return "capacity" if running >= slots else None

@@ -9,6 +9,7 @@ from store import idempotency, workers
 from store.db import db_now
 from store.jobs.claim import claimable
 from store.jobs.move import bury, failure
+from store.jobs.partial import in_state
 from store.states import State
 from store.tables import Job
 
@@ -28,7 +29,7 @@ def sweep(s: Session) -> SweepReport:
     now = db_now(s)
     query = (
         select(Job)
-        .where(Job.state == State.RUNNING, Job.lease_until < now)
+        .where(in_state(State.RUNNING), Job.lease_until < now)
         .order_by(Job.lease_until)
         .limit(_BATCH)
         .with_for_update(skip_locked=True)

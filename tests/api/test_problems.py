@@ -55,6 +55,17 @@ SHAPES: list[tuple[dict[str, Any], str, str]] = [
     ({"seed": 2**31}, "less_than", "/seed"),
     ({"data": {"augment": ["crop", "spin"]}}, "literal_error", "/data/augment/1"),
     ({"data": {"image_size": [32]}}, "missing", "/data/image_size/1"),
+    ({"data": {"augment": [{"name": "spin"}]}}, "unknown_augmentation", "/data/augment/0"),
+    (
+        {"data": {"augment": [{"name": "cutout", "size": 2}]}},
+        "less_than_equal",
+        "/data/augment/0/size",
+    ),
+    (
+        {"data": {"augment": ["mixup"]}, "stages": stages({"method": "dkd"})},
+        "mixed_labels",
+        "/data",
+    ),
 ]
 
 

@@ -102,6 +102,9 @@ def test_keys_are_shown_once(kd: Kd) -> None:
     listed = kd("keys", "list")[1]
     assert key["id"] in listed and key["key"] not in listed
     assert kd("jobs", "list", "--key", key["key"])[0] == ExitCode.OK
+    assert kd("jobs", "list", "--order", "gain", "--key", key["key"])[0] == ExitCode.OK
+    code, _, err = kd("jobs", "list", "--order", "beauty", "--key", key["key"])
+    assert code != ExitCode.OK and "order" in err
     assert kd("keys", "list", "--key", key["key"])[0] == ExitCode.DENIED
     assert kd("keys", "revoke", key["id"])[0] == ExitCode.OK
     code, _, err = kd("jobs", "list", "--key", key["key"])

@@ -101,6 +101,9 @@ def test_inspections_are_jobs_too(client: Client, npz: Path) -> None:
     job = client.jobs.get(dataset.inspect_job)
     assert (job.task, job.state, job.subject) == ("inspect_dataset", "queued", dataset.id)
     assert job.id in [j.id for j in client.jobs.list(task="inspect_dataset")]
+    assert job.id in [j.id for j in client.jobs.list(task="inspect_dataset", order="gain")]
+    with pytest.raises(ApiError, match="order"):
+        next(client.jobs.list(order="beauty"))
     assert [str(move.target) for move in client.jobs.transitions(job.id)] == ["queued"]
     assert client.jobs.metrics(job.id).series == []
     assert client.jobs.artifacts(job.id) == ()

@@ -101,7 +101,9 @@ def test_it_has_the_optimizer_and_the_data_of_the_literature(path: Path) -> None
     assert spec.stages[-1].optimizer == Sgd(learning_rate=rate, momentum=0.9, weight_decay=decay)
     assert spec.data.batch_size == (64 if cifar else 256)
     assert spec.data.image_size == (None if cifar else (224, 224))
-    assert (spec.data.augment, spec.data.validation) == (("crop", "flip"), 0)
+    assert spec.data.resize_to == (None if cifar else 256)
+    crop = "crop" if cifar else "random_resized_crop"
+    assert (spec.data.augment, spec.data.validation) == ((crop, "flip"), 0)
     assert spec.precision == "fp32"
 
 

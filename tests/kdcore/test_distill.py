@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ import torch
 from safetensors.torch import load_file
 
 from kdcore.__main__ import main
+from kdcore.data.batches import Batch
 from kdcore.distill import identity_of
 from kdcore.networks.weights import load_network, save_weights
 from kdcore.networks.zoo import build_network
+from kdcore.objectives import Loss
 from kdcore.spec.events import Exit
 from kdcore.spec.result import RUN_RESULT, DistillResult
 from kdcore.spec.run import Input, Network
+from kdcore.stage import StageRun
+from kdcore.stop import Stop
 from tests.kdcore.tiny import (
     FITNET,
     HARD,
@@ -29,6 +34,8 @@ from tests.kdcore.tiny import (
     stage,
     write_digits,
 )
+
+LISTEN = Stop.listen
 
 
 @pytest.fixture(autouse=True)
@@ -171,6 +178,42 @@ def test_checkpoints_of_another_spec_are_refused(tmp_path: Path) -> None:
     assert events_of(tmp_path)[-1]["code"] == "checkpoint_of_other_spec"
     make_folder(tmp_path, baseline=False, checkpoint_every_s=1, export=["onnx"])
     assert main(["run", str(tmp_path)]) == Exit.OK
+
+
+def test_with_every_augmentation_a_stopped_run_ends_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mixed images too: teacher, student and labels see the same ones, resumed or not."""
+    augment = [
+        *("random_resized_crop", "flip", {"name": "rand_augment", "spread": 9}),
+        *("colour_jitter", "cutout", "mixup", "cutmix"),
+    ]
+    data = {"batch_size": 8, "validation": 0.25, "augment": augment}
+    spec: dict[str, Any] = {"data": data, "stages": [stage(HARD, KD, epochs=2)]}
+    _distil(tmp_path / "whole", **spec)
+    with monkeypatch.context() as patch:
+        step, seen = StageRun.step, list[int]()
+
+        def stop_in_the_middle(self: StageRun, batch: Batch, number: int) -> Loss:
+            assert batch.mix is not None
+            seen.append(number)
+            if len(seen) == 5:
+                signal.raise_signal(signal.SIGTERM)
+            return step(self, batch, number)
+
+        patch.setattr(StageRun, "step", stop_in_the_middle)
+        patch.setattr(Stop, "listen", LISTEN)
+        before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            folder = make_folder(tmp_path / "stopped", **spec)
+            assert main(["run", str(folder)]) == Exit.INTERRUPTED
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    assert len(seen) == 5
+    result = _distil(tmp_path / "stopped", **spec)
+    assert result.resumes == 1
+    assert _weights_hash(tmp_path / "stopped") == _weights_hash(tmp_path / "whole")
 
 
 def test_a_damaged_checkpoint_is_said_and_the_run_starts_over(tmp_path: Path) -> None:

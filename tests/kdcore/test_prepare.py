@@ -136,3 +136,39 @@ def test_teachers_are_frozen_and_in_evaluation_mode(tmp_path: Path) -> None:
     (teacher,) = prepare(parse(make_spec()), make_folder(tmp_path)).course.teachers
     assert not any(p.requires_grad for p in teacher.network.parameters())
     assert not teacher.network.training and teacher.size_bytes > 1000
+
+
+def test_a_dataset_is_decoded_once_for_all_runs_of_a_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder(tmp_path)
+    first = prepare(parse(make_spec()), folder)
+    assert [p.is_dir() for p in (folder / "packs").iterdir()] == [True]
+
+    def never(*_: object) -> None:
+        raise AssertionError("it was decoded again")
+
+    monkeypatch.setattr("kdcore.data.source._read", never)
+    second = prepare(parse(make_spec()), folder)
+    assert second.network == first.network
+    pairs = zip(first.course.loader.batches(0, 0), second.course.loader.batches(0, 0), strict=True)
+    assert all(torch.equal(a.images_BCHW, b.images_BCHW) for a, b in pairs)
+
+
+def test_packs_go_where_the_spec_says(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "run")
+    shared = str(tmp_path / "shared")
+    dataset = {"path": "data.npz", "format": "npz", "sha256": "0" * 64, "packs": shared}
+    prepare(parse(make_spec(dataset=dataset)), folder)
+    (entry,) = (tmp_path / "shared").iterdir()
+    assert entry.name.startswith("0" * 16) and not (folder / "packs").exists()
+
+
+def test_networks_are_built_for_what_is_read_of_a_larger_image(tmp_path: Path) -> None:
+    data = {"batch_size": 8, "augment": ["random_resized_crop"], "image_size": [12, 12]}
+    prepared = prepare(parse(make_spec(data={**data, "resize_to": 14})), make_folder(tmp_path))
+    image = prepared.network.input
+    assert (image.height, image.width) == (12, 12)
+    assert prepared.exam is not None
+    for batch in (*prepared.exam.batches(), *prepared.course.loader.batches(0, 0)):
+        assert batch.images_BCHW.shape[2:] == (12, 12)

@@ -55,6 +55,7 @@ class OddRun:
     def work(self) -> int:
         """Count steps from the last checkpoint, then leave a result."""
         (self.directory / "env.json").write_text(json.dumps(dict(os.environ)))
+        (self.directory / "pid").write_text(str(os.getpid()))
         self.say("phase", phase="training")
         time.sleep(self.script.get("hang", 0))
         step = start = self.resume()
@@ -132,5 +133,13 @@ class OddRun:
         (self.out / "result.json").write_text(json.dumps(result))
 
 
+def wait() -> str:
+    """Wait as `python -m kdcore wait` does; the directory it is told, which is empty at the end."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip()
+
+
 if __name__ == "__main__":
-    sys.exit(OddRun(Path(sys.argv[1])).work())
+    told = wait() if sys.argv[1] == "wait" else sys.argv[2]
+    sys.exit(OddRun(Path(told)).work() if told else 0)

@@ -1,5 +1,7 @@
 """Plans: a job's ids become paths in its run directory, with every default resolved."""
 
+from pathlib import Path
+
 import pytest
 
 from kdcore.spec.run import DistillRun
@@ -21,6 +23,7 @@ SPEC = JobSpec.model_validate(
         "seed": 5,
     }
 )
+PACKS = Path("/packs")
 CLAIM = Claim("job_1", TENANT, "distill", 1, SPEC, None, SPEC.limits)
 
 
@@ -56,12 +59,13 @@ def test_a_distillation_names_paths_and_the_slots_device(
     shop: Shop, blobs_by_name: dict[str, str]
 ) -> None:
     with shop.database.read() as session:
-        plan = make_plan(session, CLAIM, Slot("GPU-a", 3))
+        plan = make_plan(session, CLAIM, Slot("GPU-a", 3), PACKS)
     spec = plan.spec
     assert isinstance(spec, DistillRun)
     assert (spec.device, spec.threads, spec.seed) == ("cuda", 3, 5)
     assert [(t.name, t.weight) for t in spec.teachers] == [("a", 2), ("b", 1)]
     assert spec.stages == SPEC.stages
+    assert (spec.dataset.sha256, spec.dataset.packs) == (blobs_by_name["data"], "/packs")
     paths = [t.weights for t in spec.teachers]
     assert spec.student.initial_weights is not None
     named = [*paths, spec.student.initial_weights, spec.dataset.path]
@@ -72,4 +76,4 @@ def test_a_distillation_names_paths_and_the_slots_device(
 
 def test_what_is_gone_is_named(shop: Shop) -> None:
     with shop.database.read() as session, pytest.raises(NotFound, match="mdl_a"):
-        make_plan(session, CLAIM, Slot(None, 1))
+        make_plan(session, CLAIM, Slot(None, 1), PACKS)

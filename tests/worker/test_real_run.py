@@ -104,6 +104,8 @@ def test_a_student_is_trained_registered_and_its_files_are_what_they_say(trade: 
         student = session.get_one(Model, job.student_model)
     assert {artifact.kind for artifact in made} >= {"weights", "config"}
     assert all(is_intact(shop, artifact) for artifact in made)
+    packs = list(shop.settings().packs.iterdir())
+    assert len(packs) == 1 and (packs[0] / "manifest.json").is_file()
     assert student.blob in {artifact.sha256 for artifact in made}
     assert (student.state, student.source_job) == ("ready", job.id)
 

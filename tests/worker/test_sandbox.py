@@ -13,7 +13,7 @@ from worker.sandbox import ORPHANED, launcher
 PROBE = """
 import json, os, resource, sys
 status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
-open(sys.argv[1] + "/seen", "w").write(json.dumps({
+open(sys.argv[2] + "/seen", "w").write(json.dumps({
     "privileges": status["NoNewPrivs"].strip(), "session": os.getsid(0) == os.getpid(),
     "core": resource.getrlimit(resource.RLIMIT_CORE), "files": sorted(os.listdir("/proc/self/fd")),
     "path": sys.path, "umask": os.umask(0)}))
@@ -21,7 +21,7 @@ open(sys.argv[1] + "/seen", "w").write(json.dumps({
 FAMILY = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-open(sys.argv[1] + "/seen", "w").write(str(child.pid))
+open(sys.argv[2] + "/seen", "w").write(str(child.pid))
 time.sleep({0})
 """
 

@@ -104,3 +104,6 @@ class SimkdKnobs(Knobs):
     """SimKD (Chen et al. 2022): learn to feed the teacher's own classifier, which is reused."""
 
     method: Literal["simkd"] = "simkd"
+    weight: float = Field(
+        10.0, ge=0, description="Weight of this loss term; the paper's 1 is for 240 epochs."
+    )

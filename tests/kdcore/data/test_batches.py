@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdcore.data.batches import Adapter, Loader, data_statistics, eval_batches, hold_out
+from kdcore.data.batches import Adapter, Loader, eval_batches, hold_out
 from kdcore.data.images import Split
 from kdcore.errors import RunError
 from kdcore.spec.parts import Data
@@ -183,22 +183,6 @@ def test_holding_out_leaves_something_to_train_on(n: int, fraction: float, held:
     for labels_N in (None, torch.zeros(n, dtype=torch.int64)):
         train_N, validation_N = hold_out(n, labels_N, fraction, seed=0)
         assert (len(train_N), len(validation_N)) == (n - held, held)
-
-
-def test_statistics_are_those_of_the_pixels() -> None:
-    split = make_split()
-    index_N = torch.arange(0, 20, 3)
-    mean, std = data_statistics(split, index_N)
-    pixels = split.images_NCHW[index_N].double() / 255
-    assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist())
-    assert std == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist())
-
-
-def test_a_constant_channel_can_be_normalised() -> None:
-    split = Split(torch.full((2, 1, 4, 4), 51, dtype=torch.uint8), None)
-    mean, std = data_statistics(split, torch.arange(2))
-    assert mean == pytest.approx((0.2,))
-    assert std == (1.0,)
 
 
 def test_an_adapter_normalises_for_its_network() -> None:

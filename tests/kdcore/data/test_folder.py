@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from kdcore.data.fit import Fit
 from kdcore.data.folder import read_folder
 from kdcore.errors import RunError
 
@@ -32,7 +33,7 @@ def write(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def labels(path: Path, files: dict[str, bytes]) -> list[int] | None:
-    found = read_folder(write(path, files), None).train.labels_N
+    found = read_folder(write(path, files)).train.labels_N
     return None if found is None else found.tolist()
 
 
@@ -51,7 +52,7 @@ def test_classes_are_the_folders_by_name(tmp_path: Path, prefix: str, zipped: bo
         with zipfile.ZipFile(path, "w") as target:
             for name, content in files.items():
                 target.writestr(name, content)
-    data = read_folder(path, None)
+    data = read_folder(path)
     assert data.class_names == ("cat", "dog")
     assert data.train.labels_N is not None and data.train.labels_N.tolist() == [0, 1, 0]
     assert data.test is not None and data.test.labels_N is not None
@@ -64,14 +65,14 @@ def test_without_a_train_folder_all_is_training(tmp_path: Path) -> None:
 
 
 def test_numbered_classes_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    data = read_folder(write(tmp_path, {f"{n}/a.png": picture() for n in (10, 2, 0)}), None)
+    data = read_folder(write(tmp_path, {f"{n}/a.png": picture() for n in (10, 2, 0)}))
     assert data.class_names == ("0", "2", "10")
 
 
 def test_images_outside_of_class_folders_have_no_labels(tmp_path: Path) -> None:
     assert labels(tmp_path / "a", {"1.png": picture(), "2.png": picture()}) is None
     files = {"train/1.png": picture(), "test/cat/1.png": picture(), "test/dog/1.png": picture()}
-    data = read_folder(write(tmp_path / "b", files), None)
+    data = read_folder(write(tmp_path / "b", files))
     assert data.train.labels_N is None
     assert data.test is not None and data.test.labels_N is not None
     assert data.class_names == ("cat", "dog")
@@ -85,7 +86,7 @@ def test_the_first_images_are_in_turn_of_all_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
 def test_formats_are_told_by_content(tmp_path: Path, format: str) -> None:
     image = picture(value=(250, 100, 50), format=format)
-    data = read_folder(write(tmp_path, {"a/1.jpg": image, "b/1.jpg": image}), None)
+    data = read_folder(write(tmp_path, {"a/1.jpg": image, "b/1.jpg": image}))
     colour = data.train.images_NCHW[0, :, 4, 5].tolist()
     assert np.allclose(colour, (250, 100, 50), atol=6)
 
@@ -105,13 +106,13 @@ def test_modes_become_grey_or_colour(
     tmp_path: Path, mode: str, value: object, expected: list[int]
 ) -> None:
     image = picture(mode=mode, value=value)
-    data = read_folder(write(tmp_path, {"a/1.png": image, "b/1.png": image}), None)
+    data = read_folder(write(tmp_path, {"a/1.png": image, "b/1.png": image}))
     assert data.train.images_NCHW[0, :, 0, 0].tolist() == expected
 
 
 def test_one_coloured_image_makes_all_of_them_colour(tmp_path: Path) -> None:
     grey, colour = picture(mode="L", value=9), picture(value=COLOUR)
-    data = read_folder(write(tmp_path, {"a/1.png": grey, "b/1.png": colour}), None)
+    data = read_folder(write(tmp_path, {"a/1.png": grey, "b/1.png": colour}))
     assert data.train.images_NCHW[:, :, 0, 0].tolist() == [[9, 9, 9], [255, 0, 0]]
 
 
@@ -122,9 +123,9 @@ def test_other_sizes_are_stretched_to_the_commonest_or_the_wanted(tmp_path: Path
         "b/1.png": picture((30, 20)),
     }
     path = write(tmp_path, images)
-    data = read_folder(path, None)
+    data = read_folder(path)
     assert (data.height, data.width, data.uniform) == (8, 10, False)
-    wanted = read_folder(path, (16, 12))
+    wanted = read_folder(path, Fit((16, 12)))
     assert wanted.train.images_NCHW.shape == (3, 3, 16, 12)
 
 
@@ -135,7 +136,7 @@ def test_a_turned_photograph_is_set_upright(tmp_path: Path) -> None:
     exif[0x0112] = 3  # upside down
     stream = io.BytesIO()
     image.save(stream, "PNG", exif=exif)
-    data = read_folder(write(tmp_path, {"a/1.png": stream.getvalue(), "b/1.png": picture()}), None)
+    data = read_folder(write(tmp_path, {"a/1.png": stream.getvalue(), "b/1.png": picture()}))
     assert data.train.images_NCHW[0, :, 7, 0].tolist() == [255, 0, 0]
     assert data.train.images_NCHW[0, :, 0, 0].tolist() == [0, 0, 0]
 
@@ -160,7 +161,7 @@ def test_what_cannot_be_a_dataset_is_refused(
     tmp_path: Path, files: dict[str, bytes], message: str
 ) -> None:
     with pytest.raises(RunError, match=message) as caught:
-        read_folder(write(tmp_path, files), None)
+        read_folder(write(tmp_path, files))
     assert caught.value.code == "bad_dataset"
 
 
@@ -168,9 +169,9 @@ def test_an_image_of_too_many_pixels_is_never_decoded(tmp_path: Path) -> None:
     giant = picture((9000, 9000), mode="1", value=0)
     assert len(giant) < 100_000
     with pytest.raises(RunError, match="too many"):
-        read_folder(write(tmp_path, TWO | {"cat/3.png": giant}), None)
+        read_folder(write(tmp_path, TWO | {"cat/3.png": giant}))
 
 
 def test_images_are_kept_channels_last(tmp_path: Path) -> None:
-    images_NCHW = read_folder(write(tmp_path, TWO), None).train.images_NCHW
+    images_NCHW = read_folder(write(tmp_path, TWO)).train.images_NCHW
     assert images_NCHW.is_contiguous(memory_format=torch.channels_last)

@@ -26,7 +26,14 @@ class Richer(Batch):
 def _batch() -> Richer:
     images_BCHW = torch.rand(6, 4, 4, 1).permute(0, 3, 1, 2)
     index_B = torch.arange(6)
-    return Richer(index_B, images_BCHW, None, 3, index_B + 10, within=Within(index_B * 0.5))
+    return Richer(
+        index_B,
+        images_BCHW,
+        None,
+        view=3,
+        host_index_B=index_B + 10,
+        within=Within(index_B * 0.5),
+    )
 
 
 def test_parts_are_the_batch_in_order() -> None:

@@ -17,12 +17,12 @@ from tests.store.makers import LEASE_S, TENANT, add_job
 GAINS = (0.1, None, 0.3, 0.1, None, 0.2, 0.1)
 
 
-def all_pages(database: Database, size: int, order: Order) -> list[Job]:
+def all_pages(database: Database, size: int, order: Order, state: State | None = None) -> list[Job]:
     rows: list[Job] = []
     after = None
     for _ in islice(iter(int, 1), 20):
         with database.read() as s:
-            page, after = jobs.page(s, TENANT, limit=size, after=after, order=order)
+            page, after = jobs.page(s, TENANT, limit=size, after=after, order=order, state=state)
         rows += page
         if after is None:
             return rows
@@ -35,6 +35,7 @@ def test_pages_meet_in_every_order(database: Database, size: int) -> None:
         made = [add_job(s) for _ in GAINS]
         for job, gain in zip(made, GAINS, strict=True):
             job.gain = gain
+            job.state = State.CANCELLED if gain is None else State.SUCCEEDED
         add_job(s, tenant="other")
     newest = all_pages(database, size, "newest")
     assert [job.id for job in newest] == sorted((job.id for job in made), reverse=True)
@@ -42,6 +43,23 @@ def test_pages_meet_in_every_order(database: Database, size: int) -> None:
     assert [job.gain for job in best] == [0.3, 0.2, 0.1, 0.1, 0.1, None, None]
     assert len({job.id for job in best}) == len(made)
     assert [j.id for j in all_pages(database, size, "student_accuracy")] == [j.id for j in newest]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_the_best_of_one_state(database: Database, size: int) -> None:
+    states = [State.FAILED, State.SUCCEEDED, State.QUEUED, State.SUCCEEDED, State.SUCCEEDED]
+    with database.write() as s:
+        made = [add_job(s) for _ in states]
+        for job, state in zip(made, states, strict=True):
+            job.state = state
+        made[1].gain, made[3].gain = 0.1, 0.2
+    ids = [job.id for job in made]
+    best = [job.id for job in all_pages(database, size, "gain")]
+    assert best == [ids[3], ids[1], ids[4], ids[2], ids[0]]
+    done = [job.id for job in all_pages(database, size, "gain", State.SUCCEEDED)]
+    assert done == [ids[3], ids[1], ids[4]]
+    assert [j.id for j in all_pages(database, size, "gain", State.FAILED)] == [ids[0]]
+    assert all_pages(database, size, "gain", State.PAUSED) == []
 
 
 def test_lists_filter_and_leave_results_out(database: Database) -> None:
@@ -56,6 +74,10 @@ def test_lists_filter_and_leave_results_out(database: Database) -> None:
         assert [j.id for j in jobs.page(s, TENANT, task="inspect_model")[0]] == [second.id]
         s.expunge_all()
         (found,), _ = jobs.page(s, TENANT, state=State.CANCELLED)
+        with pytest.raises(InvalidRequestError, match="raiseload"):
+            _ = found.result
+        s.expunge_all()
+        (found,), _ = jobs.page(s, TENANT, order="gain")
         with pytest.raises(InvalidRequestError, match="raiseload"):
             _ = found.result
 

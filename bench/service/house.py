@@ -1,0 +1,146 @@
+"""Our service's real processes on a home of their own, over a database that was filled before."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+
+from bench.seeds import TENANT, Seeds, fill
+from bench.service.wire import Wire
+from client.child import Child
+from client.config import child_environment
+from store import keys, workers
+from store.db import Database
+
+READY_S = 90.0
+MIB = 2**20
+PROGRAMS = {"api": ["api"], "worker": ["worker", "jobs"], "sweep": ["worker", "sweep"]}
+
+
+class House:
+    """The processes by name, started one by one; `database` is open beside them."""
+
+    def __init__(self, home: Path, servers: Mapping[str, str]):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = child_environment(
+            KD_HOME=str(home), KD_PORT=str(self.port), KD_LOCAL_USER="false", **servers
+        )
+        self._children = {
+            name: Child(name, ["-m", *args], home / f"{name}.log", environment=self._environment)
+            for name, args in PROGRAMS.items()
+        }
+        given = servers.get("KD_DATABASE_URL")
+        self.database = Database(given or f"sqlite:///{home / 'distillery.sqlite'}")
+        subprocess.run(
+            [sys.executable, "-m", "store", "migrate"],
+            env=self._environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        with self.database.write() as session:
+            _, self.key = keys.create(session, TENANT, "bench", ("read", "write"))
+
+    def start(self, *names: str) -> None:
+        """Start these programs."""
+        for name in names:
+            self._children[name].start()
+
+    def wait_until_ready(self) -> None:
+        """Returns when the API answers, and finds a worker where one was started."""
+        worker = self._children["worker"].pid is not None
+        wait_until(lambda: self._is_ready(worker), READY_S, "the service is ready")
+
+    def wire(self) -> Wire:
+        """A new connection with a key."""
+        return Wire(self.url, {"Authorization": f"Bearer {self.key}"})
+
+    def memory_mib(self, name: str) -> float:
+        """Resident memory of a program and all it started."""
+        return memory_mib(self.process(name))
+
+    def process(self, name: str) -> psutil.Process:
+        """The process of a started program."""
+        pid = self._children[name].pid
+        assert pid is not None
+        return psutil.Process(pid)
+
+    def stop(self) -> None:
+        """Stop everything."""
+        for child in self._children.values():
+            child.terminate()
+        for child in self._children.values():
+            if child.pid is not None:
+                try:
+                    child.wait(30)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+        self.database.dispose()
+
+    def _is_ready(self, worker: bool) -> bool:
+        for child in self._children.values():
+            assert child.poll() is None, f"{child.name} died: {child.last_lines(10)}"
+        try:
+            wire = self.wire()
+            wire.get("/v1/jobs?limit=1")
+            wire.close()
+        except OSError:
+            return False
+        if not worker:
+            return True
+        with self.database.read() as session:
+            return bool(workers.alive(session))
+
+
+@contextmanager
+def house(seeds: Seeds | None, servers: Mapping[str, str]) -> Iterator[House]:
+    """A house over a filled (or, without seeds, an empty) database; nothing is started yet."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kd-bench-")))
+        opened = House(home, servers)
+        stack.callback(opened.stop)
+        if seeds is not None:
+            fill(opened.database, seeds)
+        yield opened
+
+
+def memory_mib(process: psutil.Process) -> float:
+    """Memory of a process and its descendants; pages that several share are counted once."""
+    total = 0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            total += one.memory_full_info().pss
+        except psutil.NoSuchProcess:
+            continue
+    return round(total / MIB, 1)
+
+
+def has_torch(process: psutil.Process) -> bool:
+    """Whether a process has loaded PyTorch's library."""
+    return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
+
+
+def wait_until(
+    holds: Callable[[], object], within_s: float, what: str, every_s: float = 0.05
+) -> None:
+    """Return as soon as `holds()` is true; an AssertionError that says `what` when it never is."""
+    deadline_s = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not within {within_s} s: {what}"
+        time.sleep(every_s)
+
+
+def quiet_environment() -> dict[str, str]:
+    """For programs that would otherwise phone home."""
+    return {**os.environ, "DO_NOT_TRACK": "true", "RAY_USAGE_STATS_ENABLED": "0"} | {
+        "MLFLOW_DISABLE_TELEMETRY": "true"
+    }

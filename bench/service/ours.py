@@ -1,0 +1,154 @@
+"""What is measured of our service, one function per group of figures."""
+
+import itertools
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench.seeds import EVENTS as SEEN
+from bench.seeds import RUNNING, SERIES, TENANT, Seeds, job_id, spec_of
+from bench.service.crowd import PEOPLE, Crowd, followers, pollers
+from bench.service.house import House, wait_until
+from bench.service.wire import Latency, Wire, clocked, latency
+from client.digits import write_digits
+from client.http import Client
+from kdcore.spec.events import LogEvent, MetricsEvent
+from kdcore.spec.parts import Limits
+from store import cursors, events, jobs
+from store.states import State
+from worker.recorder import Recorder
+
+EVENTS = 20_000
+_numbers = itertools.count()
+
+
+def requests(house: House, seeds: Seeds, count: int) -> dict[str, Latency]:
+    """Every kind of request that people and workers make, by name."""
+    wire = house.wire()
+    newest = f"/v1/jobs/{seeds.newest}"
+    deep = cursors.encode(job_id(seeds.jobs // 10))
+    best_deep = cursors.encode(0.05, job_id(seeds.jobs // 2))
+    curve = f"{newest}/metrics?keys={SERIES[0]}"
+    paths = {
+        "list 100": "/v1/jobs?limit=100",
+        "list 100, deep page": f"/v1/jobs?limit=100&after={deep}",
+        "list 100 by state": "/v1/jobs?limit=100&state=succeeded",
+        "list 100 ordered by a metric": "/v1/jobs?limit=100&order=gain",
+        "list 100 ordered by a metric, deep page": (
+            f"/v1/jobs?limit=100&order=gain&after={best_deep}"
+        ),
+        "show": newest,
+        "metric history, 500 of the points": f"{curve}&max_points=500",
+        "metric history, every point": f"{curve}&max_points=5000",
+        "metric history, four curves": f"{newest}/metrics",
+        "events, 100": f"{newest}/events",
+    }
+    api = house.process("api")
+    found = {name: clocked(partial(wire.get, path), count, api) for name, path in paths.items()}
+    for name in ("show", "list 100"):
+        headers = {"If-None-Match": wire.get(paths[name]).headers["etag"]}
+        assert wire.get(paths[name], headers).status == 304
+        again = partial(wire.get, paths[name], headers)
+        found[f"{name}, unchanged (304)"] = clocked(again, count, api)
+    found["create"] = clocked(lambda: create(wire), count, api)
+    wire.close()
+    return found
+
+
+def create(wire: Wire, spec: dict[str, Any] | None = None) -> Any:
+    """Submit a job with an idempotency key."""
+    key = {"Idempotency-Key": f"bench-{next(_numbers)}"}
+    return wire.ask("POST", "/v1/jobs", spec or spec_of(), key)
+
+
+def ingest(house: House) -> dict[str, float]:
+    """Events a second, and metric points a second, from a run's file into the database: lines
+    parsed and checked, written in the worker's batches."""
+    with house.database.write() as session:
+        claim = jobs.claim(session, job_id(1), "bench", 3600)
+    assert claim is not None
+    with tempfile.TemporaryDirectory() as folder:
+        with Path(folder, "events.jsonl").open("w", encoding="utf-8") as file:
+            for n in range(1, EVENTS + 1):
+                values = dict.fromkeys(SERIES, 1 / n)
+                event = MetricsEvent(seq=n, at=time.time(), step=n, values=values)
+                file.write(event.model_dump_json() + "\n")
+
+        def append(batch: list[Any]) -> None:
+            with house.database.write() as session:
+                events.append(session, claim, batch)
+
+        recorder = Recorder(Path(folder))
+        begun_s = time.perf_counter()
+        while recorder.drain(append):
+            pass
+        took_s = time.perf_counter() - begun_s
+    with house.database.write() as session:
+        jobs.release(session, claim, State.CANCELLED, "measured")
+    return {
+        "events a second": round(EVENTS / took_s),
+        "metric points a second": round(EVENTS * len(SERIES) / took_s),
+    }
+
+
+def until_running(house: House, repeats: int) -> dict[str, Latency]:
+    """From sending the request until a look at the job says `running`, and until its first
+    training step is seen; one worker that idles, jobs one after another."""
+    wire = house.wire()
+    with tempfile.TemporaryDirectory() as folder, Client(house.url, house.key) as client:
+        file = write_digits(Path(folder) / "digits.npz")
+        dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
+    spec = {
+        "student": {"architecture": "resnet8", "options": {"width": 0.25}},
+        "dataset": dataset.id,
+        "stages": [{"epochs": 50, "objectives": [{"method": "hard_target"}]}],
+    }
+    running_ms: list[float] = []
+    step_ms: list[float] = []
+    for _ in range(repeats + 1):
+        time.sleep(0.5 + 0.0937 * (len(step_ms) % 7))  # at no fixed place in the worker's beat
+        begun_s = time.perf_counter()
+        path = f"/v1/jobs/{create(wire, spec).json()['id']}"
+        _see(wire, path, lambda job: job["state"] == "running")
+        running_ms.append((time.perf_counter() - begun_s) * 1e3)
+        _see(wire, path, lambda job: (job["progress"] or {}).get("step", 0) > 0)
+        step_ms.append((time.perf_counter() - begun_s) * 1e3)
+        wire.ask("POST", f"{path}/cancel")
+        _see(wire, path, lambda job: job["terminal"])
+    wire.close()
+    # The first is not counted: a worker is warm after it.
+    return {"submit until running": latency(running_ms[1:])} | {
+        "submit until the first step is seen": latency(step_ms[1:])
+    }
+
+
+def _see(wire: Wire, path: str, holds: Any) -> None:
+    wait_until(lambda: holds(wire.get(path).json()), 60, f"{path} is as it should be", 0.004)
+
+
+def poll(house: House, seeds: Seeds) -> Crowd:
+    """People who look at jobs that run, and at some that have ended."""
+    paths = [f"/v1/jobs/{job_id(seeds.jobs - 1 - n)}" for n in range(PEOPLE)]
+    requests = [("GET", path, b"") for path in paths]
+    return pollers(house.wire(), house.process("api"), requests)
+
+
+def follow(house: House, seeds: Seeds) -> Crowd:
+    """People who follow the jobs that run, ten each."""
+    numbers = range(seeds.jobs - RUNNING, seeds.jobs)
+    ids = [job_id(number) for number in numbers]
+    claims = [jobs.Claim(i, TENANT, "distill", 1, None, None, Limits()) for i in ids]
+    seqs = itertools.count(EVENTS + 1)
+
+    def say() -> None:
+        seq = next(seqs)
+        for claim in claims:
+            with house.database.write() as session:
+                now_s = time.time()
+                line = LogEvent(seq=seq, at=now_s, level="info", message=f"t={now_s}")
+                events.append(session, claim, [line])
+
+    paths = [f"/v1/jobs/{i}/events?after={SEEN}" for i in ids]
+    return followers(house.wire(), house.process("api"), paths, say)

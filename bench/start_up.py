@@ -1,0 +1,172 @@
+"""How soon a submitted job runs and makes its first training step, warm and cold.
+
+    python -m bench.start_up [--jobs 10] [--cold-jobs 5] [--home FOLDER]
+
+Starts API, worker and sweep on the embedded default, with its settings, and submits the demo's
+distillation (resnet20 teaches resnet8 on 500 digits), one epoch long, one job after the other.
+Warm: a run waits for each job; in a row: a job is submitted as soon as the one before has ended,
+and finds a run in the middle of its warm-up; cold: KD_WARM is off. Times are from just before the
+request to the job's move to `running` (the store's clock, in milliseconds) and to the first
+progress event, which kdcore writes after its first optimizer step. Writes a file to bench/results.
+"""
+
+import argparse
+import os
+import re
+import statistics
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from bench.results_file import Measurement, this_hardware, write
+from client.demo import student_spec, teacher_spec
+from client.digits import write_digits
+from client.http import Client
+from tests.e2e.service import Service, finish, wait_until
+
+# What tests.e2e.service hurries, at its default again. Runs have one thread: two of them wait for
+# each other where other work shares the cores.
+DEFAULTS = {
+    "KD_LEASE_S": "60",
+    "KD_BEAT_S": "10",
+    "KD_TICK_S": "1",
+    "KD_POLL_S": "3",
+    "KD_SWEEP_S": "5",
+    "KD_STREAM_POLL_S": "0.5",
+}
+WARM_LINE = re.compile(r"a run is warm for .* after ([0-9.]+) s")
+PATIENCE_S = 300.0
+
+
+class Spread(BaseModel):
+    """Seconds of several jobs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    p50_s: float
+    max_s: float
+    each_s: tuple[float, ...]
+
+    @classmethod
+    def of(cls, each_s: Sequence[float]) -> "Spread":
+        """Of one number a job."""
+        rounded = tuple(round(s, 3) for s in each_s)
+        return cls(p50_s=statistics.median(rounded), max_s=max(rounded), each_s=rounded)
+
+
+class Case(BaseModel):
+    """Seconds from submission, of every job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    running: Spread
+    first_step: Spread
+
+
+class StartUp(Measurement):
+    """One run of `python -m bench.start_up`. `unique`: memory that an idle warm run has alone."""
+
+    kind: Literal["start-up"] = "start-up"
+    job: str
+    load_before: float
+    warm: Case
+    in_a_row: Case
+    cold: Case
+    warm_up: Spread
+    idle_unique_mb: float
+    idle_resident_mb: float
+
+
+class Shop:
+    """A service with the demo's dataset and a teacher in it."""
+
+    def __init__(self, service: Service, folder: Path):
+        self._service = service
+        self._client: Client = service.client
+        self._log = service.home / "jobs.log"
+        data = self._client.datasets.push(write_digits(folder / "digits.npz"), format="npz")
+        self.dataset = self._client.datasets.wait(data.id).id
+        spec = teacher_spec(self.dataset)
+        spec["stages"] = [{**spec["stages"][0], "epochs": 1}]
+        spec["data"] = {**spec["data"], "train_limit": 500}
+        trained = finish(self._client, self._client.jobs.submit(spec), PATIENCE_S)
+        assert trained.student_model is not None, trained.error
+        self.teacher = trained.student_model
+
+    def measure(self, jobs: int, ready: bool) -> Case:
+        """Submit so many jobs, each when nothing runs and, with `ready`, a run waits warm."""
+        running_s, step_s = [], []
+        for number in range(jobs):
+            if ready:
+                wait_until(self._is_warm, PATIENCE_S, "a run waits")
+            spec: dict[str, Any] = student_spec(self.dataset, self.teacher, seed=number)
+            spec["stages"] = [{**spec["stages"][0], "epochs": 1}]
+            began = datetime.now(UTC)
+            job = self._client.jobs.submit({**spec, "export": ["safetensors"], "baseline": False})
+            job = finish(self._client, job, PATIENCE_S)
+            assert job.state == "succeeded" and job.started_at is not None, job.error
+            step = next(e for e in self._client.jobs.events(job.id) if e.kind == "progress")
+            running_s.append((job.started_at - began).total_seconds())
+            step_s.append((step.at - began).total_seconds())
+        return Case(running=Spread.of(running_s), first_step=Spread.of(step_s))
+
+    def warm_ups_s(self) -> list[float]:
+        """How long each warm-up took, from the worker's log."""
+        return [float(found) for found in WARM_LINE.findall(self._log.read_text())]
+
+    def memory_mb(self) -> tuple[float, float]:
+        """Unique and resident memory of the run that waits."""
+        wait_until(self._is_warm, PATIENCE_S, "a run waits")
+        (idle,) = self._service.runs()
+        memory = idle.memory_full_info()
+        return round(memory.uss / 2**20, 1), round(memory.rss / 2**20, 1)
+
+    def _is_warm(self) -> bool:
+        said = self._log.read_text()
+        return said.rfind("a run is warm") > said.rfind(": started ")
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=10)
+    parser.add_argument("--cold-jobs", type=int, default=5)
+    given = parser.parse_args()
+    hardware, load = this_hardware(), os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with Service(folder / "warm", **DEFAULTS) as service:
+            shop = Shop(service, folder)
+            warm = shop.measure(given.jobs, ready=True)
+            in_a_row = shop.measure(given.cold_jobs, ready=False)
+            unique_mb, resident_mb = shop.memory_mb()
+            warm_ups_s = shop.warm_ups_s()
+        with Service(folder / "cold", **DEFAULTS, KD_WARM="false") as service:
+            cold = Shop(service, folder).measure(given.cold_jobs, ready=False)
+    made = StartUp(
+        date=datetime.now(UTC).date(),
+        hardware=hardware,
+        job="resnet20 teaches resnet8 (width 0.25) on 500 of 4,000 digits, batch 32",
+        load_before=round(load, 2),
+        warm=warm,
+        in_a_row=in_a_row,
+        cold=cold,
+        warm_up=Spread.of(warm_ups_s),
+        idle_unique_mb=unique_mb,
+        idle_resident_mb=resident_mb,
+    )
+    for name, case in (("warm", warm), ("in a row", in_a_row), ("cold", cold)):
+        for what, spread in (("running", case.running), ("first step", case.first_step)):
+            print(f"{name:8} {what:10} p50 {spread.p50_s:.3f} s, max {spread.max_s:.3f} s")
+    print(f"warm-up {made.warm_up.p50_s} s; idle {unique_mb} MB unique, {resident_mb} MB resident")
+    print(write(made))
+
+
+if __name__ == "__main__":
+    main()

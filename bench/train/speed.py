@@ -1,0 +1,110 @@
+"""All sides at all methods, in turn, each run in a process of its own with all cores."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from bench.recipes import Spec
+from bench.train import ours
+from bench.train.floor import Rates, Work
+from bench.train.task import BATCH, Speed, lay_out
+
+ROOT = Path(__file__).resolve().parents[2]
+PEERS = ROOT / ".bench" / "peers-train" / "bin" / "python"
+EAGER, EAGER_FED, PEER = "plain eager", "plain eager, 2 loader workers", "torchdistill"
+OURS_FP32, OURS, OURS_CACHED = "ours, fp32", "ours", "ours, cached"
+NOT_IN_PEER = ("overhaul",)
+CACHED_EPOCHS = 2  # the first fills the cache
+
+
+@dataclass
+class Runs:
+    """Images a second of one side's runs at one method, a round each."""
+
+    side: str
+    method: str
+    images_per_s: list[float] = field(default_factory=list)
+
+    @property
+    def typical(self) -> float:
+        """The median."""
+        return median(self.images_per_s)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is run. `cache`: the `teacher_cache` of our specs, none: that side is left out."""
+
+    methods: Sequence[str]
+    rounds: int
+    steps: int
+    threads: int
+    work: Path
+    data: Path | None
+    cache: Spec | None
+
+    def sides(self) -> list[str]:
+        """In the order they take turns."""
+        peer = [PEER] if PEERS.exists() else []
+        cached = [] if self.cache is None else [OURS_CACHED]
+        return [EAGER, *([EAGER_FED] if self.threads > 1 else []), *peer, OURS_FP32, OURS, *cached]
+
+
+def measure(course: Course) -> list[Runs]:
+    """Every round goes through all methods and sides; what a side lacks is left out."""
+    inputs = course.work / "inputs"
+    lay_out(inputs, course.data, course.steps * BATCH)
+    cells: dict[tuple[str, str], Runs] = {}
+    for number in range(course.rounds):
+        for method in course.methods:
+            for side in course.sides():
+                if side == PEER and method in NOT_IN_PEER:
+                    continue
+                speed = _speed(side, method, course, inputs)
+                cell = cells.setdefault((method, side), Runs(side, method))
+                cell.images_per_s.append(speed.images_per_s)
+                told = (
+                    f"round {number + 1}  {method:9} {side:30} {speed.images_per_s:7.1f} images/s"
+                )
+                print(told, file=sys.stderr, flush=True)
+    return list(cells.values())
+
+
+def floor(course: Course) -> tuple[Rates, dict[str, Work]]:
+    """The machine's rates and every method's work, from a process of their own."""
+    command = [sys.executable, "-m", "bench.train.floor", "--threads", str(course.threads)]
+    found = _last_line([*command, "--methods", *course.methods])
+    works = {method: Work(**counted) for method, counted in found["work"].items()}
+    return Rates(**found["rates"]), works
+
+
+def _speed(side: str, method: str, course: Course, inputs: Path) -> Speed:
+    if side in (EAGER, EAGER_FED, PEER):
+        python = str(PEERS) if side == PEER else sys.executable
+        module = "bench.train.peer" if side == PEER else "bench.train.eager"
+        workers = 2 if side == EAGER_FED else 0
+        told = {"method": method, "steps": course.steps, "threads": course.threads}
+        flags = [f"--{name}={value}" for name, value in told.items()]
+        flags += [f"--folder={inputs}", f"--workers={workers}"]
+        return Speed(**_last_line([python, "-m", module, *flags]))
+    order = ours.Order(
+        method,
+        images=course.steps * BATCH,
+        threads=course.threads,
+        precision="fp32" if side == OURS_FP32 else "auto",
+        epochs=CACHED_EPOCHS if side == OURS_CACHED else 1,
+        cache=course.cache if side == OURS_CACHED else None,
+    )
+    return ours.speed(order, course.work / "run", inputs)
+
+
+def _last_line(command: Sequence[str]) -> Spec:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[1:3])} failed:\n{done.stderr[-2000:]}")
+    found: Spec = json.loads(done.stdout.splitlines()[-1])
+    return found

@@ -1,0 +1,48 @@
+"""A job is run by the process that waited for it, and ends with the bits of a cold start."""
+
+from pathlib import Path
+
+import pytest
+
+from api.views.jobs import Job
+from client.http import Client
+from tests.e2e.pictures import training, write_pictures
+from tests.e2e.service import Service, finish, lives, wait_until
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_job_is_run_by_the_process_that_waited_for_it(tmp_path: Path) -> None:
+    file = write_pictures(tmp_path / "pictures.npz")
+    with Service(tmp_path / "warm") as service:
+        dataset = _push(service.client, file)
+        wait_until(lambda: _is_warm(service), 120, "a run waits, warm, after the inspection's")
+        (waiting,) = service.runs()
+        job = service.client.jobs.submit(training(dataset, epochs=2))
+        job = finish(service.client, job)
+        assert job.state == "succeeded", job.error
+        assert not lives(waiting), "it is used once"
+        warm = _weights(service.client, job)
+        assert f"{job.id}/1: took up {waiting.pid}" in (service.home / "jobs.log").read_text()
+        wait_until(lambda: len(service.runs()) == 1, 60, "the next one waits")
+        (waiting,) = service.runs()
+        service.kill("jobs")
+        wait_until(lambda: not lives(waiting), 2, "who waits dies with its worker")
+        service.start("jobs")
+    with Service(tmp_path / "cold", KD_WARM="false") as service:
+        job = service.client.jobs.submit(training(_push(service.client, file), epochs=2))
+        assert _weights(service.client, finish(service.client, job)) == warm
+
+
+def _push(client: Client, file: Path) -> str:
+    return client.datasets.wait(client.datasets.push(file, format="npz").id).id
+
+
+def _is_warm(service: Service) -> bool:
+    said = (service.home / "jobs.log").read_text()
+    return said.rfind("a run is warm") > said.rfind(": started ") > 0
+
+
+def _weights(client: Client, job: Job) -> str:
+    (sha256,) = (a.sha256 for a in client.jobs.artifacts(job.id) if a.kind == "weights")
+    return sha256
