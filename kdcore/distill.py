@@ -50,6 +50,10 @@ def distill(
     prepared = prepare(spec, folder, lambda line: events.log("info", line), world)
     for warning in prepared.warnings:
         events.log("warning", warning)
+    if world.size > 1:
+        events.log(
+            "info", f"{world.size} processes share every batch; teacher outputs are not kept"
+        )
     history = History(machine=prepared.course.device.profile(), identity=identity_of(spec))
     trainer = Trainer(
         prepared.course,
@@ -66,6 +70,7 @@ def distill(
     if first.accuracy is not None:
         events.metrics(0, {"teacher/accuracy": first.accuracy})
     outcomes = trainer.run()
+    world.leave()
     if not world.primary:
         return None
     if (library := prepared.course.library) is not None:

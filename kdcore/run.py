@@ -42,7 +42,6 @@ def run(folder: Path, stop: Stop) -> Exit:
         result = _carry_out(read_spec(folder), folder, events, stop, world)
         if result is not None:
             _write_result(folder, result)
-        world.leave()
     except Interrupted:
         return _give_up(INTERRUPTED, events, world)
     except Exception as error:  # noqa: BLE001 -- the outermost seam: every death is named

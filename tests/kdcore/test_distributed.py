@@ -94,7 +94,8 @@ def test_one_process_asked_to_stop_stops_both_and_they_go_on_to_the_same_bits(
 
 
 def test_one_command_runs_a_spec_on_two_processes(tmp_path: Path) -> None:
-    """Names, files and results are those of one process, and one process alone writes."""
+    """Names, files and results are those of one process, and one process alone writes; a finished
+    run goes on from its checkpoint."""
     stages = [stage(FITNET), stage(HARD, KD, epochs=2, ema={})]
     data = {"batch_size": 6, "accumulate": 2, "validation": 0.25, "augment": ["crop"]}
     folders = [tmp_path / "alone", tmp_path / "together"]
@@ -111,9 +112,15 @@ def test_one_command_runs_a_spec_on_two_processes(tmp_path: Path) -> None:
     events = events_of(folders[1])
     assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
     assert events[-1]["exit"] == "OK"
-    assert [e["kind"] for e in events if e["kind"] != "progress"] == [
-        e["kind"] for e in events_of(folders[0]) if e["kind"] != "progress"
-    ]
+    said, expected = (
+        [e["kind"] for e in events_of(f) if e["kind"] not in ("progress", "log")] for f in folders
+    )
+    assert said == expected
+    assert "2 processes share" in next(e["message"] for e in events if e["kind"] == "log")
+    assert _run("kdcore", "run", str(folders[1]), log=log) == 0, log.read_text()
+    again = load_file(folders[1] / "out" / "student.safetensors")
+    assert result_of(folders[1])["resumes"] == 1 and result_of(folders[1])["bit_exact"]
+    assert all(torch.equal(v, together[k]) for k, v in again.items())
 
 
 def test_sigterm_leaves_one_checkpoint_to_go_on_from(tmp_path: Path) -> None:
