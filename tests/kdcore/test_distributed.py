@@ -67,7 +67,7 @@ def test_two_processes_end_as_one_with_the_same_global_batch(
     together: Path, tmp_path: Path, name: str
 ) -> None:
     shared = load_file(together / "0" / f"{name}.safetensors")
-    alone = train(tmp_path / "alone", *COURSES[name], ALONE)
+    alone = train(tmp_path / "alone", COURSES[name], ALONE)
     assert set(shared) == set(alone)
     for key, value in alone.items():
         difference = (shared[key] - value).abs().max().item()

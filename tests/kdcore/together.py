@@ -7,6 +7,7 @@ import pkgutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import safetensors.torch
 import torch
@@ -31,12 +32,28 @@ TWO_STAGES: Stages = (
     stage(FITNET, epochs=2, optimizer=SLOW),
     stage(HARD, KD, epochs=2, optimizer=SLOW, start_from="best", ema={}),
 )
-COURSES: dict[str, tuple[Stages, int]] = {
-    "hard targets and kd": ((stage(HARD, KD, epochs=2, optimizer=SLOW),), 1),
-    "fitnet first": (TWO_STAGES, 1),
-    "accumulated": ((stage(HARD, {"method": "sp", "weight": 1}, optimizer=SLOW),), 2),
+
+
+class Shared(NamedTuple):
+    """A course for several processes; without `affine`, the teacher's norms have no weights."""
+
+    stages: Stages
+    accumulate: int = 1
+    affine: bool = True
+
+
+COURSES: dict[str, Shared] = {
+    "hard targets and kd": Shared((stage(HARD, KD, epochs=2, optimizer=SLOW),)),
+    "fitnet first": Shared(TWO_STAGES),
+    "accumulated": Shared((stage(HARD, {"method": "sp", "weight": 1}, optimizer=SLOW),), 2),
+    "overhaul, margins measured": Shared(
+        (stage(HARD, {"method": "overhaul", "weight": 0.01}, epochs=2, optimizer=SLOW),),
+        affine=False,
+    ),
     **{
-        method: ((stage({"method": method, **WEIGHTS.get(method, {})}, HARD, optimizer=SLOW),), 1)
+        method: Shared(
+            (stage({"method": method, **WEIGHTS.get(method, {})}, HARD, optimizer=SLOW),)
+        )
         for method in KNOBS
         if method not in ("simkd", "fsp")  # these need another student
     },
@@ -49,23 +66,24 @@ def train_all(out: Path) -> None:
     world = join()
     out = out / str(world.rank)
     out.mkdir()
-    for name, (stages, accumulate) in COURSES.items():
-        save(train(out / name, stages, accumulate, world), out / f"{name}.safetensors")
+    for name, shared in COURSES.items():
+        save(train(out / name, shared, world), out / f"{name}.safetensors")
     folder = out / "interrupted"
     after = 8 if world.rank == world.size - 1 else 10**6
     try:
-        train(folder, TWO_STAGES, 1, world, after)
+        train(folder, Shared(TWO_STAGES), world, after)
     except Interrupted:
-        save(train(folder, TWO_STAGES, 1, world), out / "interrupted.safetensors")
+        save(train(folder, Shared(TWO_STAGES), world), out / "interrupted.safetensors")
     world.leave()
 
 
-def train(
-    folder: Path, stages: Stages, accumulate: int, world: World, after: int = 0
-) -> dict[str, Tensor]:
+def train(folder: Path, shared: Shared, world: World, after: int = 0) -> dict[str, Tensor]:
     """The last and best weights of the student and its reported losses; from a checkpoint where
     the folder has one. With `after`, this process is asked to stop after so many steps."""
-    course, stop = make_course(stages, accumulate), Stop()
+    course, stop = make_course(shared.stages, shared.accumulate), Stop()
+    for module in course.teachers[0].network.modules():
+        if isinstance(module, nn.BatchNorm2d) and not shared.affine:
+            module.weight = module.bias = None  # type: ignore[assignment]
     stop.alone = world.size == 1
     device = open_device("cpu", "fp32", None, world)
     course = replace(course, legs=course.legs[:1], student=_student, world=world, device=device)
