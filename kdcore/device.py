@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from kdcore.distributed import ALONE, World
 from kdcore.errors import RunError
 from kdcore.spec.events import Exit
 from kdcore.spec.parts import Precision
@@ -27,6 +28,7 @@ class Device:
 
     torch: torch.device
     precision: Resolved
+    processes: int = 1
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of a training step's forward passes."""
@@ -52,11 +54,18 @@ class Device:
             device=torch.cuda.get_device_name(self.torch) if cuda else _cpu_name(),
             threads=torch.get_num_threads(),
             precision=self.precision,
+            processes=self.processes,
         )
 
 
-def open_device(name: str, precision: Precision, threads: int | None) -> Device:
-    """Settle device, threads and precision for this process.
+def open_device(
+    name: str,
+    precision: Precision,
+    threads: int | None,
+    world: World = ALONE,
+) -> Device:
+    """Settle device, threads and precision for this process. Of several processes on a host, each
+    has the GPU of its own number.
 
     `auto` precision is bf16 where the hardware has units for it, else float32 (bf16 without them
     was measured 5 times slower). Raises RunError `no_device`, `precision_not_supported`.
@@ -68,15 +77,17 @@ def open_device(name: str, precision: Precision, threads: int | None) -> Device:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     device = _find_device(name)
+    if world.size > 1 and device.type == "cuda":
+        device = _own_device(device, world)
     if precision == "auto":
-        return Device(device, "bf16" if _has_bf16(device) else "fp32")
+        return Device(device, "bf16" if _has_bf16(device) else "fp32", world.size)
     if precision == "fp16" and device.type == "cpu":
         raise RunError(
             "precision_not_supported",
             "fp16 needs a GPU: on a CPU choose fp32, or auto",
             pointer="/precision",
         )
-    return Device(device, precision)
+    return Device(device, precision, world.size)
 
 
 class Layout(nn.Module):
@@ -109,6 +120,19 @@ def _find_device(name: str) -> torch.device:
         message = f"this machine has no device {name!r}"
         raise RunError("no_device", message, pointer="/device", exit=Exit.BAD_INPUT)
     return device
+
+
+def _own_device(device: torch.device, world: World) -> torch.device:
+    if device.index is not None:
+        raise RunError(
+            "device_of_one_process",
+            f"{device} is one device, but {world.size} processes share the run: leave the number "
+            "out, so that each takes its own",
+            pointer="/device",
+        )
+    own = _find_device(f"cuda:{world.local_rank}")
+    torch.cuda.set_device(own)
+    return own
 
 
 def _has_bf16(device: torch.device) -> bool:

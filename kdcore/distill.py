@@ -8,11 +8,13 @@ from pathlib import Path
 from pydantic.main import IncEx
 
 from kdcore.checkpoint import Checkpoints
+from kdcore.distributed import ALONE, World
 from kdcore.errors import RunError
 from kdcore.evaluate import Exam, TeacherScores, recall_teachers, score_teachers
 from kdcore.events import EventLog
 from kdcore.prepare import Prepared, prepare
 from kdcore.report import NOT_SCORED, export_all, make_result, report_student
+from kdcore.sharing import share_snapshot
 from kdcore.spec.result import DistillResult
 from kdcore.spec.run import CHECKPOINT_DIR, OUT_DIR, DistillRun
 from kdcore.state import History, State
@@ -33,30 +35,44 @@ NOT_IDENTITY: dict[str, IncEx | bool] = {
 }
 
 
-def distill(spec: DistillRun, folder: Path, events: EventLog, stop: Stop) -> DistillResult:
+def distill(
+    spec: DistillRun,
+    folder: Path,
+    events: EventLog,
+    stop: Stop,
+    world: World = ALONE,
+) -> DistillResult | None:
     """Run a distillation in `folder`, going on from its newest valid checkpoint if it has one.
 
+    All processes of a world train; the primary alone measures and writes, the others return None.
     Raises RunError, and Interrupted after a checkpoint.
     """
-    prepared = prepare(spec, folder, lambda line: events.log("info", line))
+    prepared = prepare(spec, folder, lambda line: events.log("info", line), world)
     for warning in prepared.warnings:
         events.log("warning", warning)
+    if world.size > 1:
+        events.log(
+            "info", f"{world.size} processes share every batch; teacher outputs are not kept"
+        )
     history = History(machine=prepared.course.device.profile(), identity=identity_of(spec))
     trainer = Trainer(
         prepared.course,
         State(history),
         events,
-        checkpoints := Checkpoints(folder / CHECKPOINT_DIR),
+        checkpoints := Checkpoints(folder / CHECKPOINT_DIR) if world.primary else None,
         spec.checkpoint_every_s,
         stop,
     )
-    _resume(trainer, checkpoints, history, events)
+    _resume(trainer, checkpoints, history, events, world)
     if spec.teachers:
         events.phase("teacher")
     first = _examine_teachers(prepared, prepared.course.exam)
     if first.accuracy is not None:
         events.metrics(0, {"teacher/accuracy": first.accuracy})
     outcomes = trainer.run()
+    world.leave()
+    if not world.primary:
+        return None
     if (library := prepared.course.library) is not None:
         library.finish()
         for warning in library.warnings:
@@ -104,8 +120,16 @@ def write_whole(path: Path, text: str) -> None:
     writing.replace(path)
 
 
-def _resume(trainer: Trainer, checkpoints: Checkpoints, history: History, events: EventLog) -> None:
-    snapshot, complaints = checkpoints.load()
+def _resume(
+    trainer: Trainer,
+    checkpoints: Checkpoints | None,
+    history: History,
+    events: EventLog,
+    world: World,
+) -> None:
+    snapshot, complaints = share_snapshot(
+        world, lambda: (None, []) if checkpoints is None else checkpoints.load()
+    )
     for complaint in complaints:
         events.log("warning", complaint)
     if snapshot is None:

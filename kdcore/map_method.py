@@ -114,6 +114,7 @@ class RelationMethod(MapMethod[K], Generic[K]):
     will do. Raises RunError `batch_too_small` too."""
 
     vectors = True
+    compares_samples = True
 
     def __init__(self, knobs: K, setting: Setting) -> None:
         super().__init__(knobs, setting)

@@ -53,6 +53,10 @@ class Method(nn.Module, Generic[K]):
     teacher_batch_norm: ClassVar[Literal["eval", "train"] | None] = None
     """The mode it demands of the teachers' batch norms; None: as the spec says."""
 
+    compares_samples: bool = False
+    """Whether its loss is more than a mean over samples: it is then given the whole batch, where
+    several processes share one."""
+
     def __init__(self, knobs: K, setting: Setting) -> None:
         super().__init__()
         self.knobs = knobs

@@ -1,6 +1,6 @@
 """The loss of a stage: its methods, their weights along the stage, and what they read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,6 +52,12 @@ class Loss:
     terms: dict[str, Tensor]
 
 
+Widen = Callable[
+    [Method[Knobs], Outputs, Sequence[Outputs]], tuple[Outputs, Sequence[Outputs], Batch]
+]
+"""Gives a method that compares samples the outputs of a whole batch, and the batch."""
+
+
 def mean_of(losses: Sequence[Loss]) -> Loss:
     """The mean loss of batches of equal size."""
     if len(losses) == 1:
@@ -96,14 +102,23 @@ class Objectives(nn.Module):
         self.teacher_logits = any(m.teacher_logits for m in methods)
 
     def forward(
-        self, student: Outputs, teachers: Sequence[Outputs], batch: Batch, progress: float
+        self,
+        student: Outputs,
+        teachers: Sequence[Outputs],
+        batch: Batch,
+        progress: float,
+        widen: Widen | None = None,
     ) -> Loss:
-        """The loss of one batch. A second objective of one method is named `method_2`."""
+        """The loss of one batch, or of a process's share in one, which `widen` makes whole. A
+        second objective of one method is named `method_2`."""
         terms: dict[str, Tensor] = {}
         parts: list[Tensor] = []
         for method in self._methods():
             weight = weight_at(method.knobs, progress, self.stage.epochs)
-            for name, value in method(student, teachers, batch).items():
+            read = (student, teachers, batch)
+            if widen is not None and method.compares_samples:
+                read = widen(method, student, teachers)
+            for name, value in method(*read).items():
                 terms[_unused(name, terms)] = value.detach()
                 parts.append(value if name in method.unweighted else weight * value)
         return Loss(sum(parts[1:], parts[0]), terms)

@@ -16,6 +16,7 @@ from kdcore.data.room import Note
 from kdcore.data.source import load_dataset
 from kdcore.data.statistics import data_statistics
 from kdcore.device import Device, Layout, open_device
+from kdcore.distributed import ALONE, World
 from kdcore.errors import RunError, pointing
 from kdcore.evaluate import Exam
 from kdcore.events import LegName
@@ -45,17 +46,19 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-def prepare(spec: DistillRun, folder: Path, note: Note = lambda _: None) -> Prepared:
+def prepare(
+    spec: DistillRun, folder: Path, note: Note = lambda _: None, world: World = ALONE
+) -> Prepared:
     """Load dataset, teachers and student, and build every stage's methods once.
 
     `note` hears what takes long. Raises RunError for everything in the spec or the files that does
     not fit.
     """
-    device = open_device(spec.device, spec.precision, spec.threads)
+    device = open_device(spec.device, spec.precision, spec.threads, world)
     data = _load_data(spec, folder, note)
     count, labels_N = len(data.train), data.train.labels_N
     training, held_out = hold_out(count, labels_N, spec.data.validation, spec.seed)
-    library = _library(spec, folder, data, device)
+    library = _library(spec, folder, data, device) if world.size == 1 else None
     teachers = tuple(
         _load_teacher(index, teacher, folder, data, device, library is not None)
         for index, teacher in enumerate(spec.teachers)
@@ -72,6 +75,7 @@ def prepare(spec: DistillRun, folder: Path, note: Note = lambda _: None) -> Prep
     _check(legs, setting)
     batch_size = spec.data.batch_size
     size, accumulate = spec.data.per_step(len(training))
+    _check_share(size, world)
     per_step = spec.data.model_copy(update={"batch_size": size * accumulate})
     pixels = Pixels(data.train, device.torch)
     validation = test = None
@@ -95,6 +99,7 @@ def prepare(spec: DistillRun, folder: Path, note: Note = lambda _: None) -> Prep
         seed=spec.seed,
         library=library,
         accumulate=accumulate,
+        world=world,
     )
     warnings = [w for w in (no_baseline, _missing_classes(data), _untrained(legs[0])) if w]
     split: SplitName = "test" if test else "validation" if validation else "none"
@@ -260,6 +265,17 @@ def _check(legs: Sequence[Leg], setting: Setting) -> None:
     for leg in legs:
         for index, stage in enumerate(leg.stages):
             Objectives(stage, setting, f"/stages/{index}")
+
+
+def _check_share(size: int, world: World) -> None:
+    """Raises RunError `batch_not_divisible`."""
+    if size % world.size:
+        fits = max(1, size // world.size) * world.size
+        raise RunError(
+            "batch_not_divisible",
+            f"{world.size} processes cannot share batches of {size} equally; {fits} would do",
+            pointer="/data/batch_size",
+        )
 
 
 def _missing_classes(data: ImageData) -> str | None:

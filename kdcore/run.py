@@ -1,10 +1,12 @@
 """Runs a run directory: DIR/spec.json in; events, checkpoints and results out; an exit code."""
 
 import errno
+import os
 import sys
 import traceback
 from pathlib import Path
 
+from kdcore.distributed import World, join
 from kdcore.errors import RunError
 from kdcore.events import EventLog
 from kdcore.spec.events import Exit
@@ -24,26 +26,26 @@ from kdcore.stop import Interrupted, Stop
 # torch's own words on a CPU; on a GPU it raises OutOfMemoryError.
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")
 NO_SPACE = ("No space left on device",)
+INTERRUPTED = RunError("interrupted", "stopped as asked; it can be resumed", exit=Exit.INTERRUPTED)
 
 
 def run(folder: Path, stop: Stop) -> Exit:
-    """Do what DIR/spec.json asks. Whatever happens, the last event says how it ended."""
-    (folder / RESULT_FILE).unlink(missing_ok=True)
-    (folder / OUT_DIR).mkdir(parents=True, exist_ok=True)
-    events = EventLog(folder / EVENTS_FILE)
+    """Do what DIR/spec.json asks. Whatever happens, the last event says how it ended.
+
+    Of several processes that torchrun started, the primary speaks; what ends one ends all.
+    """
+    world = join()
+    stop.alone = world.size == 1
+    events = _open_events(folder, world)
     try:
         events.phase("preparing")
-        result = _carry_out(read_spec(folder), folder, events, stop)
-        _write_result(folder, result)
+        result = _carry_out(read_spec(folder), folder, events, stop, world)
+        if result is not None:
+            _write_result(folder, result)
     except Interrupted:
-        events.end(Exit.INTERRUPTED, "interrupted", "stopped as asked; it can be resumed")
-        return Exit.INTERRUPTED
+        return _give_up(INTERRUPTED, events, world)
     except Exception as error:  # noqa: BLE001 -- the outermost seam: every death is named
-        named = _name(error)
-        if named.exit is Exit.BUG:
-            traceback.print_exc(file=sys.stderr)
-        events.fail(named)
-        return named.exit
+        return _give_up(_name(error), events, world)
     else:
         events.end(Exit.OK, "ok", "done")
         return Exit.OK
@@ -51,12 +53,33 @@ def run(folder: Path, stop: Stop) -> Exit:
         events.close()
 
 
-def _carry_out(spec: RunSpec, folder: Path, events: EventLog, stop: Stop) -> RunResult:
+def _open_events(folder: Path, world: World) -> EventLog:
+    if not world.primary:
+        return EventLog(Path(os.devnull))
+    (folder / RESULT_FILE).unlink(missing_ok=True)
+    (folder / OUT_DIR).mkdir(parents=True, exist_ok=True)
+    return EventLog(folder / EVENTS_FILE)
+
+
+def _give_up(error: RunError, events: EventLog, world: World) -> Exit:
+    """Say what ended the run, of all processes."""
+    if error.exit is Exit.BUG:
+        traceback.print_exc(file=sys.stderr)
+    named = world.first(error)
+    events.fail(named)
+    return named.exit
+
+
+def _carry_out(
+    spec: RunSpec, folder: Path, events: EventLog, stop: Stop, world: World
+) -> RunResult | None:
     # torch and its friends take seconds to import: the first event is out by now.
     if isinstance(spec, DistillRun):
         from kdcore.distill import distill
 
-        return distill(spec, folder, events, stop)
+        return distill(spec, folder, events, stop, world)
+    if not world.primary:
+        return None
     from kdcore.inspect import inspect_dataset, inspect_model
 
     events.phase("validating")

@@ -13,7 +13,7 @@ from kdcore.data.batches import Batch
 from kdcore.data.parts import split
 from kdcore.device import Device
 from kdcore.method import Setting
-from kdcore.objectives import Loss, Objectives, mean_of
+from kdcore.objectives import Loss, Objectives, Widen, mean_of
 from kdcore.optim import (
     FiniteGuard,
     learning_rate,
@@ -22,6 +22,7 @@ from kdcore.optim import (
     restore_optimizer,
     set_learning_rate,
 )
+from kdcore.sharing import SharedNorms, Sharing
 from kdcore.spec.parts import Stage
 from kdcore.taps import Outputs, Tapped
 from kdcore.teachers import Lesson, Teacher
@@ -30,7 +31,8 @@ from kdcore.teachers import Lesson, Teacher
 class StageRun:
     """A stage of `steps_per_epoch` steps an epoch; a context manager that takes its hooks away.
 
-    A step learns from `accumulate` batches of equal size, which are given as one.
+    A step learns from `accumulate` batches of equal size, which are given as one; with `sharing`,
+    from this process's share in each of them, and from the others' gradients.
     Its state is the methods', the optimizer's, the scaler's and the average's; the student's is
     the student's.
     """
@@ -48,17 +50,22 @@ class StageRun:
         earlier: Sequence[Objectives] = (),
         library: Library | None = None,
         accumulate: int = 1,
+        sharing: Sharing | None = None,
     ) -> None:
         self.stage = stage
         self.steps = stage.epochs * steps_per_epoch
         self.guard = FiniteGuard(device.torch)
         self._steps_per_epoch = steps_per_epoch
         self._accumulate = accumulate
+        self._sharing = sharing
         self._device = device
         self._adapter = adapter
         self._student = student
         self.objectives = Objectives(stage, setting, pointer).to(device.torch)
         self.objectives.inherit(earlier)
+        if sharing is not None:
+            sharing.same(student)
+            sharing.same(self.objectives)
         self.reads_logits = self.objectives.student_logits
         self._tapped = Tapped(
             student, self.objectives.student_taps, logits=self.reads_logits, name="the student"
@@ -98,6 +105,9 @@ class StageRun:
         self._optimizer.zero_grad(set_to_none=True)
         progress = step / max(1, self.steps - 1)
         loss = mean_of([self._learn(part, progress) for part in split(batch, self._accumulate)])
+        if self._sharing is not None:
+            loss = self._sharing.mean_loss(loss)
+            self._sharing.mean_gradients(self._parameters.values())
         masked = self.guard.admit(loss.total, step)
         if self._scaler.is_enabled():
             self._scaler.step(self._optimizer)  # masks by itself
@@ -156,18 +166,23 @@ class StageRun:
 
     def _learn(self, batch: Batch, progress: float) -> Loss:
         """Add a batch's share to the gradients."""
-        loss = self._loss(batch, progress)
+        if self._sharing is None:
+            loss = self._loss(batch, progress)
+        else:
+            with SharedNorms():
+                own = self._sharing.slice(batch)
+                loss = self._loss(own, progress, self._sharing.widen(batch))
         share = loss.total if self._accumulate == 1 else loss.total / self._accumulate
         self._scaler.scale(share).backward()  # type: ignore[no-untyped-call]
         return Loss(loss.total.detach(), loss.terms)
 
-    def _loss(self, batch: Batch, progress: float) -> Loss:
+    def _loss(self, batch: Batch, progress: float, widen: Widen | None = None) -> Loss:
         with self._device.autocast():
             lesson = self._lesson(batch)
             student = Outputs(None)
             if self.objectives.student_read:
                 student = self._tapped(self._adapter(batch.images_BCHW))
-            loss: Loss = self.objectives(student, lesson, batch, progress)
+            loss: Loss = self.objectives(student, lesson, batch, progress, widen)
         return loss
 
 

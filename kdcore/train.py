@@ -10,6 +10,7 @@ from kdcore.cache import Library
 from kdcore.checkpoint import Checkpoints, Snapshot
 from kdcore.data.batches import Loader
 from kdcore.device import Device
+from kdcore.distributed import ALONE, World
 from kdcore.errors import RunError
 from kdcore.evaluate import Exam, score, scorer_of
 from kdcore.events import EventLog, LegName
@@ -18,6 +19,7 @@ from kdcore.meter import Meter, Pace
 from kdcore.method import Setting
 from kdcore.objectives import Objectives
 from kdcore.seeds import derive_seed, seed_everything
+from kdcore.sharing import Sharing
 from kdcore.spec.events import Exit, Phase
 from kdcore.stage import StageRun
 from kdcore.state import Best, Outcome, Position, State, restore_stage, weights_of
@@ -44,17 +46,19 @@ class Course:
     seed: int
     library: Library | None = None
     accumulate: int = 1
+    world: World = ALONE
 
 
 class Trainer:
-    """Trains every leg of a course, from the start or from a checkpoint's snapshot."""
+    """Trains every leg of a course, from the start or from a checkpoint's snapshot. Of several
+    processes, the one with `checkpoints` writes them."""
 
     def __init__(
         self,
         course: Course,
         state: State,
         events: EventLog,
-        checkpoints: Checkpoints,
+        checkpoints: Checkpoints | None,
         checkpoint_every_s: float,
         stop: Stop,
     ) -> None:
@@ -124,6 +128,7 @@ class Trainer:
             self._taught,
             course.library if leg.name == "student" else None,
             course.accumulate,
+            Sharing(course.world) if course.world.size > 1 else None,
         ) as run:
             if self._waiting is not None:
                 restore_stage(self._waiting, student, run)
@@ -154,7 +159,7 @@ class Trainer:
     def _after_step(self, leg: Leg, student: nn.Module, run: StageRun) -> None:
         if self._events.progress_due():
             self._progress(leg)
-        asked = self._stop.asked
+        asked = self._course.world.agree(self._stop.asked)
         if asked or self._due():
             self._save(leg, student, run)
         if asked:
@@ -221,6 +226,9 @@ class Trainer:
     def _save(self, leg: Leg, student: nn.Module | None, run: StageRun | None) -> None:
         if run is not None:
             self._check_finite(leg, run)
+        if self._checkpoints is None:
+            self._saved_s = time.monotonic()
+            return
         if self._course.library is not None:
             self._course.library.flush()
         self._events.mark()

@@ -1,4 +1,4 @@
-"""A batch in parts: micro-batches of one optimizer step."""
+"""A batch in parts: micro-batches of one optimizer step, or each process's share."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
@@ -14,12 +14,17 @@ def split(batch: Batch, parts: int) -> Iterator[Batch]:
     if parts == 1:
         yield batch
         return
+    for index in range(parts):
+        yield part_of(batch, index, parts)
+
+
+def part_of(batch: Batch, index: int, parts: int) -> Batch:
+    """The part `index` (from 0) of so many of equal size."""
     size, rest = divmod(len(batch.index_B), parts)
-    assert not rest, "the loader gives whole micro-batches"
-    for part in range(parts):
-        here = slice(part * size, (part + 1) * size)
-        cut = {f.name: _cut(getattr(batch, f.name), here) for f in fields(batch)}
-        yield replace(batch, **cut)
+    assert not rest, "the loader gives batches that can be divided"
+    here = slice(index * size, (index + 1) * size)
+    cut = {f.name: _cut(getattr(batch, f.name), here) for f in fields(batch)}
+    return replace(batch, **cut)
 
 
 def _cut(value: Any, here: slice) -> Any:

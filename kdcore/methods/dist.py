@@ -56,6 +56,8 @@ class Dist(Method[DistKnobs]):
     Raises RunError `class_count_mismatch`, `batch_too_small`.
     """
 
+    compares_samples = True
+
     def __init__(self, knobs: DistKnobs, setting: Setting) -> None:
         super().__init__(knobs, setting)
         self._weights, self._mean = setting.weights, setting.ensemble

@@ -110,6 +110,11 @@ class Overhaul(MapMethod[OverhaulKnobs]):
     position = "before_relu"
     teacher_batch_norm = "train"
 
+    def __init__(self, knobs: OverhaulKnobs, setting: Setting) -> None:
+        super().__init__(knobs, setting)
+        # A measured margin is a statistic of the whole batch.
+        self.compares_samples = any(isinstance(m, Connector) and m.measured for m in self.modules())
+
     def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
         return nn.ModuleList(
             Connector(own.grid.channels, theirs.grid.channels, teacher.norm_before(theirs.tap))

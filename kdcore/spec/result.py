@@ -49,6 +49,7 @@ class Machine(Part):
     device: str
     threads: int
     precision: str
+    processes: int = 1
 
 
 class TeacherOutputs(Part):

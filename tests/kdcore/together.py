@@ -1,0 +1,141 @@
+"""Courses for several processes: `torchrun -m tests.kdcore.together OUT` trains each of them and
+leaves what every process ended with; a test compares it with what one process ends with."""
+
+import errno
+import itertools
+import pkgutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import safetensors.torch
+import torch
+from torch import Tensor, distributed, nn
+
+from kdcore.__main__ import main
+from kdcore.checkpoint import Checkpoints
+from kdcore.device import open_device
+from kdcore.distributed import World, join
+from kdcore.events import EventLog, LegName
+from kdcore.sharing import share_snapshot
+from kdcore.spec.methods import KNOBS
+from kdcore.state import History, State
+from kdcore.stop import Interrupted, Stop
+from kdcore.train import Trainer
+from tests.kdcore.courses import Interrupter, Stages, make_course, make_student
+from tests.kdcore.tiny import FITNET, HARD, KD, events_of, stage
+
+SLOW = {"name": "sgd", "learning_rate": 0.01}
+WEIGHTS = {"overhaul": {"weight": 0.01}, "nst": {"weight": 0.01}, "at": {"weight": 0.01}}
+TWO_STAGES: Stages = (
+    stage(FITNET, epochs=2, optimizer=SLOW),
+    stage(HARD, KD, epochs=2, optimizer=SLOW, start_from="best", ema={}),
+)
+
+
+class Shared(NamedTuple):
+    """A course for several processes; without `affine`, the teacher's norms have no weights."""
+
+    stages: Stages
+    accumulate: int = 1
+    affine: bool = True
+
+
+COURSES: dict[str, Shared] = {
+    "hard targets and kd": Shared((stage(HARD, KD, epochs=2, optimizer=SLOW),)),
+    "fitnet first": Shared(TWO_STAGES),
+    "accumulated": Shared((stage(HARD, {"method": "sp", "weight": 1}, optimizer=SLOW),), 2),
+    "overhaul, margins measured": Shared(
+        (stage(HARD, {"method": "overhaul", "weight": 0.01}, epochs=2, optimizer=SLOW),),
+        affine=False,
+    ),
+    **{
+        method: Shared(
+            (stage({"method": method, **WEIGHTS.get(method, {})}, HARD, optimizer=SLOW),)
+        )
+        for method in KNOBS
+        if method not in ("simkd", "fsp")  # these need another student
+    },
+}
+
+
+def train_all(out: Path) -> None:
+    """Train every course, and one that is interrupted by the last process and gone on with."""
+    torch.set_num_threads(1)
+    world = join()
+    out = out / str(world.rank)
+    out.mkdir()
+    for name, shared in COURSES.items():
+        save(train(out / name, shared, world), out / f"{name}.safetensors")
+    folder = out / "interrupted"
+    after = 8 if world.rank == world.size - 1 else 10**6
+    try:
+        train(folder, Shared(TWO_STAGES), world, after)
+    except Interrupted:
+        save(train(folder, Shared(TWO_STAGES), world), out / "interrupted.safetensors")
+    world.leave()
+
+
+def train(folder: Path, shared: Shared, world: World, after: int = 0) -> dict[str, Tensor]:
+    """The last and best weights of the student and its reported losses; from a checkpoint where
+    the folder has one. With `after`, this process is asked to stop after so many steps."""
+    course, stop = make_course(shared.stages, shared.accumulate), Stop()
+    for module in course.teachers[0].network.modules():
+        if isinstance(module, nn.BatchNorm2d) and not shared.affine:
+            module.weight = module.bias = None  # type: ignore[assignment]
+    stop.alone = world.size == 1
+    device = open_device("cpu", "fp32", None, world)
+    course = replace(course, legs=course.legs[:1], student=_student, world=world, device=device)
+    if after:
+        course = replace(course, loader=Interrupter(course.loader, stop, after))  # type: ignore[arg-type]
+    folder.mkdir(exist_ok=True)
+    checkpoints = Checkpoints(folder / "checkpoints") if world.primary else None
+    events, state = EventLog(folder / "events.jsonl"), State(History(machine=device.profile()))
+    trainer = Trainer(course, state, events, checkpoints, 3600, stop)
+    snapshot, _ = share_snapshot(world, lambda: checkpoints.load() if checkpoints else (None, []))
+    if snapshot is not None:
+        trainer.resume(snapshot)
+    outcome = trainer.run()["student"]
+    assert outcome.best is not None
+    told = [e["values"].get("student/loss") for e in events_of(folder, "metrics")]
+    losses = torch.tensor([loss for loss in told if loss is not None])
+    best = {f"best/{k}": v for k, v in outcome.best.weights.items()}
+    return {**outcome.last, **best, "losses": losses}
+
+
+def fail(where: str, folder: Path) -> int:
+    """A run whose last process finds the disk full at its third call of `where`."""
+    calls = itertools.count(1)
+    owner, name = where.rsplit(".", 1)
+    module = pkgutil.resolve_name(owner)
+    original = getattr(module, name)
+    at = 1 if name == "prepare" else 3
+
+    def failing(*arguments: object, **more: object) -> object:
+        if distributed.get_rank() == 1 and next(calls) == at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(*arguments, **more)
+
+    setattr(module, name, failing)
+    return main(["run", str(folder)])
+
+
+def save(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write them down."""
+    safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, path)
+
+
+def _student(leg: LegName) -> nn.Module:
+    """Without dropout, whose draws are every process's own."""
+    student = make_student(leg)
+    for module in student.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return student
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "fail":
+        sys.exit(fail(sys.argv[2], Path(sys.argv[3])))
+    train_all(Path(sys.argv[1]))
