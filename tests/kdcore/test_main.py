@@ -25,7 +25,7 @@ def test_validate_checks_everything_and_trains_nothing(
     assert main(["validate", str(make_folder(tmp_path))]) == Exit.OK
     assert capsys.readouterr().out == "ok\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "data.npz", "spec.json", "teacher.safetensors"
+        "data.npz", "packs", "spec.json", "teacher.safetensors"
     ]  # fmt: skip
     make_folder(tmp_path, stages=[stage({**FITNET, "guided": {"module": "nowhere"}})])
     assert main(["validate", str(tmp_path)]) == Exit.BAD_SPEC
