@@ -1,5 +1,6 @@
 """Real PostgreSQL and Valkey servers for as long as a block lasts, from wheels, without root."""
 
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ def postgresql() -> Iterator[str]:
         yield server.get_uri()
     finally:
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
