@@ -9,7 +9,6 @@ from kdcore.__main__ import main
 from kdcore.spec.events import Exit
 from tests.kdcore.tiny import HARD, events_of, make_folder, stage
 
-
 GENTLE = {"name": "sgd", "learning_rate": 0.02}
 
 
