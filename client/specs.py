@@ -27,6 +27,7 @@ class Flags:
     batch_size: int | None = None
     learning_rate: float | None = None
     augment: str | None = None
+    views: int | None = None
     validation: float | None = None
     seed: int | None = None
     baseline: bool | None = None
@@ -70,7 +71,11 @@ def build(flags: Flags) -> Spec:
         "dataset": flags.dataset,
         "stages": [stage],
         "data": data,
-        **_present(seed=flags.seed, baseline=flags.baseline),
+        **_present(
+            seed=flags.seed,
+            baseline=flags.baseline,
+            teacher_cache=None if flags.views is None else {"views": flags.views},
+        ),
     }
 
 

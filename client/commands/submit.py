@@ -35,6 +35,12 @@ LearningRate = Annotated[float | None, typer.Option()]
 Augment = Annotated[
     str | None, typer.Option(help="Names with commas: crop, flip, cutout, mixup, ...; or none.")
 ]
+Views = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Augmentations per image, shown in turn; a teacher's outputs are kept."
+    ),
+]
 Validation = Annotated[float | None, typer.Option(help="Part held out, 0 to 1.")]
 Seed = Annotated[int | None, typer.Option(min=0)]
 Baseline = Annotated[
@@ -57,6 +63,7 @@ def submit(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     augment: Augment = None,
+    views: Views = None,
     validation: Validation = None,
     seed: Seed = None,
     baseline: Baseline = None,
@@ -79,6 +86,7 @@ def submit(
         batch_size=batch_size,
         learning_rate=learning_rate,
         augment=augment,
+        views=views,
         validation=validation,
         seed=seed,
         baseline=baseline,

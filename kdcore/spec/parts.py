@@ -226,6 +226,17 @@ class Recipe(Part):
             )
         return data
 
+    @field_validator("teacher_cache")
+    @classmethod
+    def _views_of_one_image(cls, cache: TeacherCache, info: ValidationInfo) -> TeacherCache:
+        data = info.data.get("data")
+        if cache.views is not None and data is not None and mixes(data.augment):
+            raise PydanticCustomError(
+                "mixing_with_views",
+                "mixup and cutmix mix other images every epoch: leave them out, or leave views out",
+            )
+        return cache
+
     def methods(self) -> tuple[str, ...]:
         """Every method named in any stage, in order, with repeats."""
         return methods_of(self.stages)

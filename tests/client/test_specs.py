@@ -21,12 +21,14 @@ def test_flags_become_a_valid_spec() -> None:
             epochs=3,
             learning_rate=0.1,
             augment="none",
+            views=4,
             baseline=False,
         )
     )
     job = JobCreate.model_validate(spec)
     assert [teacher.weight for teacher in job.teachers] == [2.5, 1.0]
     assert job.student.options == {"width": 0.25}
+    assert job.teacher_cache.views == 4
     assert job.methods() == ("kd", "hard_target")
     assert job.stages[0].objectives[0].weight == 0.9
     assert (job.stages[0].epochs, job.data.augment, job.baseline) == (3, (), False)

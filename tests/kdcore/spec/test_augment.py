@@ -99,3 +99,13 @@ def test_ratios_are_the_usual_ones() -> None:
     crop = RandomResizedCrop()
     assert crop.scale == (0.08, 1.0) and crop.ratio == pytest.approx((3 / 4, 4 / 3))
     assert json.loads(crop.model_dump_json())["name"] == "random_resized_crop"
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_mixed_images_have_no_views(name: str) -> None:
+    spec = {**recipe([name], "kd"), "teacher_cache": {"views": 2}}
+    with pytest.raises(ValidationError) as caught:
+        Recipe.model_validate(spec)
+    (error,) = caught.value.errors()
+    assert (error["type"], error["loc"]) == ("mixing_with_views", ("teacher_cache",))
+    Recipe.model_validate({**spec, "data": {"augment": ["crop"]}})
