@@ -29,6 +29,7 @@ RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
         (0.75, [{"method": "kd", "temperature": 3, "weight": 4 / 9, "weight_end": 1 / 9}, HARD]),
     ],
     "at": [(1, [{"method": "at"}, HARD])],
+    "at, weight 100": [(1, [{"method": "at", "weight": 100}, HARD])],
     "fsp, joint": [(1, [{"method": "fsp"}, HARD])],
     "fsp, two stages": [(0.25, [{"method": "fsp"}]), (0.75, [HARD])],
     "overhaul": [(1, [{"method": "overhaul"}, HARD])],
