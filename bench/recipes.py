@@ -19,6 +19,9 @@ RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
     "fitnet, joint": [
         (1, [{"method": "fitnet", "weight": 100, "regressor_batch_norm": True}, HARD])
     ],
+    "fitnet, joint, weight 10": [
+        (1, [{"method": "fitnet", "weight": 10, "regressor_batch_norm": True}, HARD])
+    ],
     "fitnet, two stages": [
         (0.25, [{"method": "fitnet"}]),
         (0.75, [{"method": "kd", "weight": 4, "weight_end": 1}, HARD]),
