@@ -16,7 +16,16 @@ from kdcore.spec.events import Exit
 from kdcore.spec.result import Score
 from kdcore.spec.run import TEACHER_OUTPUTS_DIR
 from kdcore.train import Trainer
-from tests.kdcore.tiny import HARD, KD, TEACHER, events_of, make_folder, result_of, stage
+from tests.kdcore.tiny import (
+    HARD,
+    KD,
+    TEACHER,
+    events_of,
+    make_folder,
+    result_of,
+    stage,
+    weights_hash,
+)
 
 EPOCHS = 4
 TRAINED = 32  # of 36 training images: batches of 8, the rest is dropped
@@ -41,10 +50,6 @@ def _share(source: Path, target: Path) -> None:
     shutil.copytree(source / TEACHER_OUTPUTS_DIR, target / TEACHER_OUTPUTS_DIR)
 
 
-def _weights(folder: Path) -> bytes:
-    return (folder / "out" / "student.safetensors").read_bytes()[-2000:]
-
-
 def test_each_view_is_computed_once_and_the_student_is_the_same_to_the_bit(tmp_path: Path) -> None:
     kept = _distil(tmp_path / "kept", precision="bf16", **VIEWS)
     live = _distil(tmp_path / "live", precision="bf16", **OFF)
@@ -53,7 +58,7 @@ def test_each_view_is_computed_once_and_the_student_is_the_same_to_the_bit(tmp_p
     # Which 4 of 36 an epoch drops is chance: a view's second epoch may meet new ones.
     assert 2 * TRAINED <= outputs["computed"] <= 2 * 36
     assert live["teacher_outputs"] is None
-    assert _weights(tmp_path / "kept") == _weights(tmp_path / "live")
+    assert weights_hash(tmp_path / "kept") == weights_hash(tmp_path / "live")
 
 
 def test_the_second_student_of_a_teacher_pays_nothing_whatever_its_seed(tmp_path: Path) -> None:
@@ -62,7 +67,7 @@ def test_the_second_student_of_a_teacher_pays_nothing_whatever_its_seed(tmp_path
     _share(tmp_path / "first", tmp_path / "again")
     again = _distil(tmp_path / "again", **first)
     assert again["teacher_outputs"] == {"computed": 0, "read": EPOCHS * 36}
-    assert _weights(tmp_path / "again") == _weights(tmp_path / "first")
+    assert weights_hash(tmp_path / "again") == weights_hash(tmp_path / "first")
     _share(tmp_path / "first", tmp_path / "other")
     other = _distil(tmp_path / "other", seed=1, **first)
     # Another seed holds out other samples: those alone are new.
@@ -82,7 +87,7 @@ def test_interrupted_in_a_view_s_first_epoch_it_ends_with_the_same_bits(
     assert Checkpoints(folder / "checkpoints").load()[0] is not None
     result = _distil(folder, **VIEWS)
     assert result["resumes"] == 1
-    assert _weights(folder) == _weights(tmp_path / "control")
+    assert weights_hash(folder) == weights_hash(tmp_path / "control")
 
 
 def _interrupt_after(patch: pytest.MonkeyPatch, steps: int) -> None:

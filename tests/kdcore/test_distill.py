@@ -1,6 +1,5 @@
 """A whole distillation in one process: what it leaves behind, and what it says."""
 
-import hashlib
 import json
 import signal
 from pathlib import Path
@@ -32,6 +31,7 @@ from tests.kdcore.tiny import (
     parse,
     result_of,
     stage,
+    weights_hash,
     write_digits,
 )
 
@@ -49,14 +49,6 @@ def _distil(folder: Path, **changes: Any) -> DistillResult:
     result = RUN_RESULT.validate_json((folder / "out" / "result.json").read_bytes())
     assert isinstance(result, DistillResult)
     return result
-
-
-def _weights_hash(folder: Path) -> str:
-    """Of the exported student's tensors (a file's header has its keys in any order)."""
-    tensors = load_file(folder / "out" / "student.safetensors")
-    return hashlib.sha256(
-        b"".join(tensors[k].numpy().tobytes() for k in sorted(tensors))
-    ).hexdigest()
 
 
 def test_two_stages_leave_student_baseline_and_proof(tmp_path: Path) -> None:
@@ -163,11 +155,11 @@ def test_a_run_warns_of_what_will_disappoint(tmp_path: Path) -> None:
 
 def test_a_finished_run_started_again_trains_nothing_and_says_the_same(tmp_path: Path) -> None:
     _distil(tmp_path)
-    first, weights = result_of(tmp_path), _weights_hash(tmp_path)
+    first, weights = result_of(tmp_path), weights_hash(tmp_path)
     assert main(["run", str(tmp_path)]) == Exit.OK
     again = result_of(tmp_path)
     assert again["resumes"] == 1 and again["bit_exact"] and again["gain"] == first["gain"]
-    assert _weights_hash(tmp_path) == weights
+    assert weights_hash(tmp_path) == weights
     assert "training" not in [e["phase"] for e in events_of(tmp_path, "phase")]
 
 
@@ -213,17 +205,17 @@ def test_with_every_augmentation_a_stopped_run_ends_with_the_same_bits(
     assert len(seen) == 5
     result = _distil(tmp_path / "stopped", **spec)
     assert result.resumes == 1
-    assert _weights_hash(tmp_path / "stopped") == _weights_hash(tmp_path / "whole")
+    assert weights_hash(tmp_path / "stopped") == weights_hash(tmp_path / "whole")
 
 
 def test_a_damaged_checkpoint_is_said_and_the_run_starts_over(tmp_path: Path) -> None:
     _distil(tmp_path, baseline=False)
-    weights = _weights_hash(tmp_path)
+    weights = weights_hash(tmp_path)
     for file in (tmp_path / "checkpoints").glob("*/state.safetensors"):
         file.write_bytes(file.read_bytes()[:-1])
     assert main(["run", str(tmp_path)]) == Exit.OK
     assert any("damaged" in e["message"] for e in events_of(tmp_path, "log"))
-    assert result_of(tmp_path)["resumes"] == 0 and _weights_hash(tmp_path) == weights
+    assert result_of(tmp_path)["resumes"] == 0 and weights_hash(tmp_path) == weights
 
 
 def test_the_student_learns(tmp_path: Path) -> None:

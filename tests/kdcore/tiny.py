@@ -1,5 +1,6 @@
 """A small dataset, small networks and short specs that the tests of kdcore share."""
 
+import hashlib
 import json
 import random
 from collections.abc import Mapping
@@ -102,6 +103,14 @@ def result_of(folder: Path) -> dict[str, Any]:
     """The run's result.json."""
     result: dict[str, Any] = json.loads((folder / "out" / "result.json").read_text())
     return result
+
+
+def weights_hash(folder: Path) -> str:
+    """Of the exported student's tensors (a file's header has its keys in any order)."""
+    tensors = load_file(folder / "out" / "student.safetensors")
+    return hashlib.sha256(
+        b"".join(tensors[k].numpy().tobytes() for k in sorted(tensors))
+    ).hexdigest()
 
 
 class Traps(nn.Module):
