@@ -13,10 +13,11 @@ from tests.e2e.service import Service, finish, wait_until
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 PROJECT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-EPOCHS = 24
+ENDLESS = 1000  # epochs: watched for a while, then cancelled
+SHORT = 8
 
 
-def test_a_running_job_is_watched_to_its_end_in_a_browser(tmp_path: Path) -> None:
+def test_jobs_are_watched_in_a_browser(tmp_path: Path) -> None:
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     assert browser, "this test needs Chromium: run scripts/install-chromium"
     assert shutil.which("npm"), "this test needs Node 20.19 or newer with npm: https://nodejs.org"
@@ -28,9 +29,10 @@ def test_a_running_job_is_watched_to_its_end_in_a_browser(tmp_path: Path) -> Non
         dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
         teacher = finish(client, client.jobs.submit(training(dataset.id))).student_model
         assert teacher is not None
-        job = client.jobs.submit(distilling(dataset.id, teacher, epochs=EPOCHS))
-        client.jobs.pause(job.id)  # the browser resumes it once it is there to watch
-        wait_until(lambda: client.jobs.get(job.id).state == "paused", 60, "the job is paused")
+        for name, epochs in (("endless", ENDLESS), ("short", SHORT)):
+            job = client.jobs.submit(distilling(dataset.id, teacher, epochs=epochs, name=name)).id
+            client.jobs.pause(job)  # the browser resumes it once it is there to watch
+            wait_until(lambda job=job: client.jobs.get(job).state == "paused", 60, "it is paused")
 
         url = f"http://127.0.0.1:{service.port}"
         watched = subprocess.run(

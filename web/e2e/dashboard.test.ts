@@ -1,4 +1,4 @@
-/** A person watches a real job in a real browser: KD_URL is a service on which one is paused. */
+/** A person watches real jobs in a real browser: KD_URL is a service on which two are paused. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 const url = process.env["KD_URL"] ?? "http://127.0.0.1:8765";
 const executablePath = process.env["KD_CHROMIUM"] ?? "/usr/bin/chromium";
-const SOON = { timeout: 20_000, interval: 100 };
+const SOON = { timeout: 60_000, interval: 100 };
 const AT_THE_END = { timeout: 180_000, interval: 250 };
 const FLAGS = [
   "--no-sandbox",
@@ -56,28 +56,40 @@ const pointsOf = async (name: string): Promise<number> => {
   return Number(await line.getAttribute("data-points"));
 };
 
-test("a job is resumed, found running, watched to its end, and its result taken home", async () => {
+/** Open the paused job of this name from the table and resume it. */
+const resume = async (name: string): Promise<void> => {
   await page.goto(url);
-  await page.locator("tr[data-job]", { hasText: "Paused" }).getByRole("link").click();
+  await page.locator("tr[data-job]", { hasText: "Paused" }).getByRole("link", { name }).click();
   await page.getByRole("button", { name: "Resume" }).click();
-  await page.getByRole("link", { name: "← Jobs" }).click();
+};
 
+const becomes = (state: string): Promise<void> =>
+  expect.poll(() => page.locator(".job-title .pill").innerText(), AT_THE_END).toBe(state);
+
+test("a job is resumed, found running, watched as it goes on, and cancelled", async () => {
+  await resume("endless");
+  await page.getByRole("link", { name: "← Jobs" }).click();
   const row = page.locator("tr[data-job]", { hasText: "Running" });
   await row.waitFor(SOON);
-  const name = (await row.getByRole("link").textContent()) ?? "";
-  await row.getByRole("link").click();
-  await page.getByRole("heading", { level: 1, name }).waitFor(SOON);
+  await row.getByRole("link", { name: "endless" }).click();
+  await page.getByRole("heading", { level: 1, name: "endless" }).waitFor(SOON);
 
+  // The job is far too long to end in this test: both go on growing however fast the machine is.
   await expect.poll(() => pointsOf("student/accuracy"), SOON).toBeGreaterThan(0);
   const [done, points] = [await percentDone(), await pointsOf("student/accuracy")];
   await expect.poll(percentDone, SOON).toBeGreaterThan(done);
   await expect.poll(() => pointsOf("student/accuracy"), SOON).toBeGreaterThan(points);
   expect(await pointsOf("student/loss")).toBeGreaterThan(0);
 
-  // The page's own polling brings the rest: nothing is reloaded from here on.
-  await expect
-    .poll(() => page.locator(".job-title .pill").innerText(), AT_THE_END)
-    .toBe("Succeeded");
+  await page.getByRole("button", { name: "Cancel job" }).first().click();
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel job" }).click();
+  await becomes("Cancelled");
+  expect(complaints).toEqual([]);
+}, 240_000);
+
+test("a job is watched to its end without a reload, and its result taken home", async () => {
+  await resume("short");
+  await becomes("Succeeded");
   expect(await page.locator(".headline .figure").allInnerTexts()).toContainEqual(
     expect.stringMatching(/^[+−±]\d+\.\d\spp$/),
   );
@@ -86,6 +98,7 @@ test("a job is resumed, found running, watched to its end, and its result taken 
     ["Teacher", "Student", "From scratch"],
   );
   expect(await page.locator(".plot .level").count()).toBe(1);
+  await expect.poll(() => pointsOf("student/accuracy"), SOON).toBeGreaterThan(0);
   await expect
     .poll(() => pointsOf("baseline/accuracy"), SOON)
     .toBe(await pointsOf("student/accuracy"));
