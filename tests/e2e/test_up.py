@@ -69,7 +69,7 @@ def test_ctrl_c_in_mid_job_loses_nothing(tmp_path: Path) -> None:
         client = Client(first.url())
         file = write_pictures(tmp_path / "pictures.npz")
         dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
-        job = client.jobs.submit(training(dataset.id, epochs=60, checkpoint_every_s=1000))
+        job = client.jobs.submit(training(dataset.id, epochs=120, checkpoint_every_s=1000))
         wait_until(lambda: (p := client.jobs.get(job.id).progress) and p.step > 5, 60, "steps")
         client.close()
         said = first.stop()
