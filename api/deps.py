@@ -35,7 +35,7 @@ def connect(settings: ApiSettings, store: StoreSettings, ring: Callable[[str], o
     return Services(
         settings=settings,
         database=database,
-        blobs=make_blobs(store.blobs),
+        blobs=make_blobs(store.blobs, store.min_free_bytes),
         parts=Parts(store.uploads, store.min_free_bytes),
         ring=ring,
         streams=threading.BoundedSemaphore(settings.max_streams),

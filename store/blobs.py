@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy.orm import Session
 
 from store.db import db_now
-from store.disk import full_disk, sync_folder
+from store.disk import full_disk, require_space, sync_folder
 from store.errors import NotFound
 from store.tables import Blob
 from store.upsert import insert_missing
@@ -61,6 +61,10 @@ class Blobs(Protocol):
         """Forget the blob; nothing happens where there is none."""
         ...
 
+    def require_space(self, size: int) -> None:
+        """Raises NoSpace unless so many bytes fit above the low-water mark."""
+        ...
+
 
 class HashMismatch(ValueError):
     """The bytes are not the ones that were announced."""
@@ -74,8 +78,9 @@ class HashMismatch(ValueError):
 class LocalBlobs:
     """Blobs on a local disk: ROOT/ab/cd/abcd..., by temporary file, fsync and rename."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, min_free_bytes: int = 0):
         self.root = root
+        self._min_free_bytes = min_free_bytes
         self._incoming = root / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
 
@@ -155,6 +160,10 @@ class LocalBlobs:
         """As in Blobs."""
         self._place(sha256).unlink(missing_ok=True)
 
+    def require_space(self, size: int) -> None:
+        """As in Blobs."""
+        require_space(self.root, size, self._min_free_bytes)
+
     def _place(self, sha256: str) -> Path:
         assert len(sha256) == 64 and sha256.isalnum(), sha256
         return self.root / sha256[:2] / sha256[2:4] / sha256
@@ -169,12 +178,16 @@ def _read(path: Path, start: int = 0, end: int | None = None) -> Iterator[bytes]
             yield chunk
 
 
-def make_blobs(url: str) -> Blobs:
-    """The storage that a URL names: `file:///FOLDER` or a folder's path. Raises ValueError."""
+def make_blobs(url: str, min_free_bytes: int = 0) -> Blobs:
+    """The storage that a URL names: `file:///FOLDER` or a folder's path. Raises ValueError.
+
+    `min_free_bytes`: the low-water mark of `require_space`, which uploads heed; what a job made may
+    use up the rest.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("", "file") or parts.netloc:
         raise ValueError(f"unsupported blob storage {url!r}: give file:///FOLDER")
-    return LocalBlobs(Path(unquote(parts.path)))
+    return LocalBlobs(Path(unquote(parts.path)), min_free_bytes)
 
 
 def record(session: Session, blob: Stored) -> None:

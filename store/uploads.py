@@ -166,7 +166,7 @@ def _join(
             code="hash_mismatch",
             pointer="/sha256",
         )
-    parts.require_space(upload.size)
+    blobs.require_space(upload.size)
     chunks = (chunk for part in arrived for chunk in _verified(parts, part))
     try:
         return blobs.put_stream(chunks, expected=wanted.pop() if wanted else None)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from kdcore.spec.events import Exit, RunEvent
 from kdcore.spec.run import DistillRun
 from store import events, jobs, teacher_outputs
+from store.disk import full_disk
 from store.errors import LeaseLost, NoSpace, NotFound, StoreError, Unavailable
 from store.jobs import Claim, NewArtifact
 from store.states import State
@@ -20,12 +21,13 @@ from worker.config import inherited_environment
 from worker.device import Slot
 from worker.ending import Asked, Ending, Failure, Release, Success, read_ending
 from worker.lease import Lease
+from worker.logfile import LogFile, log_tail
 from worker.outputs import Outputs
 from worker.plan import Plan, make_plan
 from worker.recorder import Recorder
 from worker.rooms import Room, Rooms
 from worker.rundir import BadRunDir, RunDir, artifacts_of
-from worker.runner import Run, log_tail
+from worker.runner import Run
 from worker.ticker import Ticker
 from worker.watch import Watch
 
@@ -87,8 +89,9 @@ class Attempt:
             plan = self._insist(self._make_plan)
             with self._rooms.taken(self._slot) as room:
                 where = None if room is None else room.path
-                self._dir.lay_out(plan, self._bench.blobs, self._check, where)
-                self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
+                with full_disk():
+                    self._dir.lay_out(plan, self._bench.blobs, self._check, where)
+                    self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
                 code, asked = self._look_after(self._begin(room))
             return self._read(plan, code, asked)
         except Stopped:
@@ -128,10 +131,13 @@ class Attempt:
         # Events are written in a thread of their own: this one must see in time that the lease runs
         # out, which is just when the database may keep a writer waiting.
         name = f"events-{self._claim.job_id}"
+        log = LogFile(self._dir.path, bench.settings.run_log_bytes)
         with Ticker(name, LOOK_S, self._record) as recording:
             try:
                 while (code := run.wait(LOOK_S)) is None:
-                    watch.look(self._recorder.has_grown())
+                    log.bound()
+                    heard = self._recorder.has_grown()
+                    watch.look(heard, max(log.bytes_said, self._recorder.size))
             finally:
                 run.kill()
         recording.last()
@@ -140,7 +146,7 @@ class Attempt:
     def _read(self, plan: Plan, code: int, asked: Asked | None) -> Ending:
         """What the exit code and the rest of the events say, once the job is known to be ours."""
         self._lease.check()
-        while self._insist(lambda: self._recorder.drain(self._append)):
+        while asked != "flood" and self._insist(lambda: self._recorder.drain(self._append)):
             pass
         if code == Exit.OK:
             return self._bring_home(plan)

@@ -71,6 +71,19 @@ class WorkerSettings(BaseSettings):
     teacher_cache_keep_s: float = Field(
         30 * 24 * 3600.0, ge=0, description="Outputs that no job has used for so long are let go."
     )
+    min_free_bytes: int = Field(
+        512 * 2**20, ge=0, description="Free disk space below which no job is taken."
+    )
+    run_log_bytes: int = Field(
+        16 * 2**20,
+        ge=1 << 16,
+        description="Of a longer log of a run the beginning and the end are kept.",
+    )
+    run_output_bytes: int = Field(
+        2**30,
+        ge=1 << 16,
+        description="A run that writes more into its log, or into its events, is stopped.",
+    )
     keep_runs: bool = Field(False, description="Keep every run directory, for looking into.")
     keep_failed_s: float = Field(
         7 * 24 * 3600.0, ge=0, description="Keep a failed job's log and checkpoints, for a retry."

@@ -6,10 +6,12 @@ import shutil
 import socket
 import threading
 import time
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from store import jobs, workers
+from store.blobs import LocalBlobs
 from store.db import db_now
 from store.errors import StoreError, Unavailable
 from store.states import TERMINAL
@@ -18,6 +20,7 @@ from worker.attempt import Attempt
 from worker.bench import Bench
 from worker.device import Slot, Slots
 from worker.rooms import Rooms
+from worker.space import Space
 
 logger = logging.getLogger(__name__)
 CLEAN_EVERY_S = 600.0
@@ -31,6 +34,8 @@ class Floor:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._bench = bench
         self._rooms = Rooms(bench, slots)
+        self._space = Space(folders_of(bench), bench.settings.min_free_bytes)
+        self._trouble: str | None = None
         self._wake = threading.Event()
         self._threads: list[threading.Thread] = []
         self._poll = threading.Thread(target=self._poll_until_stopped, name="poll")
@@ -54,6 +59,8 @@ class Floor:
 
     def offer(self, job_id: str) -> bool:
         """Run the job in this thread if a slot is free and the job waits; whether it was run."""
+        if self._space.shortage() is not None:
+            return False  # the poll says so, and looks again
         slot = self.slots.take()
         if slot is None:
             return False  # the poll of whoever has a free slot first will find it
@@ -83,7 +90,7 @@ class Floor:
         while not self._bench.stopping.is_set():
             now_s = time.monotonic()
             try:
-                if now_s - beaten_s >= settings.beat_s:
+                if self._is_news() or now_s - beaten_s >= settings.beat_s:
                     self._beat()
                     beaten_s = now_s
                 self._look()
@@ -98,9 +105,20 @@ class Floor:
             self._wake.clear()
         self._retire()
 
+    def _is_news(self) -> bool:
+        """Look whether the disks have room; whether that has changed, which is said once."""
+        before, self._trouble = self._trouble, self._space.shortage()
+        if (before is None) is (self._trouble is None):
+            return False
+        if self._trouble is None:
+            logger.info("there is disk space again: jobs are taken")
+        else:
+            logger.warning("no job is taken until there is disk space: %s", self._trouble)
+        return True
+
     def _look(self) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
-        if self.slots.free == 0:
+        if self.slots.free == 0 or self._trouble is not None:
             return
         with self._bench.database.read() as session:
             waiting = jobs.claimable(session, self.slots.free)
@@ -114,7 +132,7 @@ class Floor:
 
     def _beat(self) -> None:
         with self._bench.database.write() as session:
-            workers.beat_worker(session, self.name, self.slots.count)
+            workers.beat_worker(session, self.name, self.slots.count, self._trouble)
 
     def _retire(self) -> None:
         try:
@@ -134,6 +152,17 @@ class Floor:
                 unwanted = is_over(session, folder.name, self._bench.settings.keep_failed_s)
             if unwanted:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def folders_of(bench: Bench) -> dict[str, Path]:
+    """What a run and its result fill, where it lies on a disk of this machine."""
+    settings = bench.settings
+    folders = {"run directories": settings.runs, "decoded datasets": settings.packs}
+    if isinstance(bench.blobs, LocalBlobs):
+        folders["blobs"] = bench.blobs.root
+    if bench.database.engine.dialect.name == "sqlite":
+        folders["the database"] = Path(bench.database.engine.url.database or ".").parent
+    return folders
 
 
 def is_over(session: Session, job_id: str, keep_failed_s: float) -> bool:

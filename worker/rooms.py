@@ -14,7 +14,8 @@ from uuid import uuid4
 from worker.bench import Bench
 from worker.config import inherited_environment
 from worker.device import Slot
-from worker.runner import Command, WaitingRun, log_tail
+from worker.logfile import log_tail
+from worker.runner import Command, WaitingRun
 
 logger = logging.getLogger(__name__)
 LOCK = ".lock"

@@ -36,8 +36,9 @@ class Watch:
         self._kill_s = 0.0
         self.asked: Asked | None = None
 
-    def look(self, heard: bool) -> None:
-        """Look once; `heard`: the run has said something since the last look."""
+    def look(self, heard: bool, said_bytes: int = 0) -> None:
+        """Look once; `heard`: the run has said something since the last look; `said_bytes`: of the
+        longer of its events and its log."""
         now_s = time.monotonic()
         if heard:
             self._heard_s = now_s
@@ -45,6 +46,10 @@ class Watch:
         if self._lease.lost or self._lease.silence_s >= 0.75 * self._settings.lease_s:
             self._log.warning("killing the run: the lease is lost or nearly so")
             self.asked = "lost" if self._lease.lost else "fence"
+            self._run.kill()
+        elif said_bytes > self._settings.run_output_bytes:
+            self._log.warning("killing the run: it has written %s bytes", said_bytes)
+            self.asked = "flood"  # at once: it would go on writing while it is asked to end
             self._run.kill()
         elif self.asked is None:
             self.asked = self._reason(now_s)
