@@ -31,9 +31,7 @@ class Series:
     downsampled: bool
 
 
-def append(
-    s: Session, claim: Claim, events: Sequence[RunEvent], bounds: Bounds = BOUNDS
-) -> int:
+def append(s: Session, claim: Claim, events: Sequence[RunEvent], bounds: Bounds = BOUNDS) -> int:
     """Keep one batch: event rows, metric points, and the job's phase, progress, latest values.
 
     Events whose `seq` this attempt has already given are skipped, so a batch whose commit went

@@ -87,7 +87,6 @@ class Recorder:
             events.append(event)
         return events
 
-
     def _complain(self, line: bytes) -> None:
         self._complaints += 1
         if self._complaints <= COMPLAINTS:
