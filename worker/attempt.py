@@ -62,7 +62,6 @@ class Attempt:
         self._outputs = Outputs(self._dir.path)
         self._recorder = Recorder(self._dir.path)
         self._recorded_s = 0.0
-        self._unused: list[str] = []  # blobs that nothing points at once the job has moved
         self._lease = Lease(bench.beats, claim, bench.settings)
         where = {"job": claim.job_id, "attempt": claim.attempt}
         self._log = JobLog(logging.getLogger(__name__), where)
@@ -79,8 +78,6 @@ class Attempt:
             self._log.error("given up, the sweep will put the job back: %s", error)
         else:
             self._log.info("the job is %s", job.state)
-            for sha256 in self._unused:
-                self._bench.blobs.delete(sha256)
             if not self._bench.settings.keep_runs:
                 self._dir.tidy(forget=job.state in (State.SUCCEEDED, State.CANCELLED))
 
@@ -200,27 +197,35 @@ class Attempt:
             return self._insist(lambda: self._move(ending))
         except (LeaseLost, Unavailable):
             raise
+        except NotFound as error:
+            gone = Failure(error.code, error.message, retry=True)
+            return self._insist(lambda: self._move(gone))
         except Exception as error:  # noqa: BLE001 - a run's result may break any rule of the store
             self._log.error("the result was refused", exc_info=error)
             refused = Failure("bad_result", f"the result was refused: {error}")
             return self._insist(lambda: self._move(refused))
 
     def _move(self, ending: Ending) -> Job:
+        if isinstance(ending, Success):
+            # Waiting for the database may have taken long: nothing of it must count as left over.
+            brought = [artifact.sha256 for artifact in ending.artifacts]
+            for sha256 in brought + [output.sha256 for output in ending.outputs]:
+                self._bench.blobs.touch(sha256)
         with self._bench.database.write() as session:
             match ending:
                 case Success(result, artifacts, outputs):
                     body = result.model_dump(mode="json")
                     job = jobs.succeed(session, self._claim, body, artifacts)
-                    self._unused = self._keep_outputs(session, outputs)
+                    self._keep_outputs(session, outputs)
                     return job
                 case Failure(code, message, pointer, retry):
                     return jobs.fail(session, self._claim, code, message, pointer, retry)
                 case Release(target, message):
                     return jobs.release(session, self._claim, target, message)
 
-    def _keep_outputs(self, session: Session, outputs: Sequence[NewOutput]) -> list[str]:
+    def _keep_outputs(self, session: Session, outputs: Sequence[NewOutput]) -> None:
         bound, used = self._bench.settings.teacher_cache_bytes, self._outputs.used
-        return teacher_outputs.keep(session, self._claim.tenant, outputs, used, bound)
+        teacher_outputs.keep(session, self._claim.tenant, outputs, used, bound)
 
     def _check(self) -> None:
         """Called often while files are copied. Raises LeaseLost or Stopped."""

@@ -2,24 +2,19 @@
 
 import logging
 import os
-import shutil
 import socket
 import threading
 import time
 from pathlib import Path
 
-from sqlalchemy.orm import Session
-
 from store import jobs, workers
 from store.blobs import LocalBlobs
-from store.db import db_now
 from store.errors import StoreError, Unavailable
-from store.states import TERMINAL
-from store.tables import Job
+from store.retention import runs
 from worker.attempt import Attempt
 from worker.bench import Bench
 from worker.device import Slot, Slots
-from worker.rooms import Rooms
+from worker.rooms import Rooms, remove_abandoned
 from worker.space import Space
 
 logger = logging.getLogger(__name__)
@@ -142,16 +137,12 @@ class Floor:
             logger.warning("the worker's row stays for a while: %s", error)
 
     def _clean(self) -> None:
-        """Remove run directories that nobody will want: of jobs that are over, or gone."""
-        if self._bench.settings.keep_runs or not self._bench.settings.runs.is_dir():
-            return
-        for folder in self._bench.settings.runs.iterdir():
-            if folder == self._bench.settings.rooms:
-                continue
-            with self._bench.database.read() as session:
-                unwanted = is_over(session, folder.name, self._bench.settings.keep_failed_s)
-            if unwanted:
-                shutil.rmtree(folder, ignore_errors=True)
+        """Remove what nobody will want any more on the disk of the run directories."""
+        settings = self._bench.settings
+        remove_abandoned(settings.rooms)
+        gone = runs.collect(self._bench.database, settings.runs, settings, None)
+        if gone.count:
+            logger.info("%s run directories removed, %s bytes", gone.count, gone.size)
 
 
 def folders_of(bench: Bench) -> dict[str, Path]:
@@ -163,13 +154,3 @@ def folders_of(bench: Bench) -> dict[str, Path]:
     if bench.database.engine.dialect.name == "sqlite":
         folders["the database"] = Path(bench.database.engine.url.database or ".").parent
     return folders
-
-
-def is_over(session: Session, job_id: str, keep_failed_s: float) -> bool:
-    """Whether the job's run directories are of no more use: succeeded, cancelled, unknown, or
-    failed for longer than `keep_failed_s`."""
-    job = session.get(Job, job_id)
-    if job is None or (job.state in TERMINAL and job.state != "failed"):
-        return True
-    ended = job.finished_at or job.updated_at
-    return job.state == "failed" and db_now(session) - ended > keep_failed_s * 1000

@@ -70,6 +70,7 @@ class Job(Table):
         Index(None, "tenant", "task", "state", "teacher_accuracy", "id"),
         Index(None, "tenant", "task", "state", "baseline_accuracy", "id"),
         Index(None, "tenant", "task", "state", "gain", "id"),
+        Index(None, "finished_at"),  # for retention
         Index(
             "ix_jobs_waiting",
             "task",
