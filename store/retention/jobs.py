@@ -1,8 +1,6 @@
 """Finished jobs that were kept long enough, with all that hangs on them: rows in small batches."""
 
-from typing import Any
-
-from sqlalchemy import Select, delete, func, inspect, select, tuple_
+from sqlalchemy import Select, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from store.db import db_now
@@ -52,7 +50,7 @@ def _over(s: Session, tenant: str | None, keep_s: float) -> Select[str]:
 
 def _some_went(s: Session, table: type[MetricPoint] | type[Event], job_id: str) -> bool:
     """Delete up to ROWS rows of a job; whether there were so many that more may be left."""
-    key: tuple[Any, ...] = tuple(inspect(table).primary_key)
+    key = table.__mapper__.primary_key
     some = select(*key).where(table.job_id == job_id).limit(ROWS)
     gone = s.execute(
         delete(table).where(tuple_(*key).in_(some)).returning(table.job_id),
