@@ -27,6 +27,7 @@ TAGS = {
     "artifacts": "The files that jobs made.",
     "methods": "What there is to choose from.",
     "keys": "API keys.",
+    "retention": "Letting go of what was kept long enough.",
     "health": "Whether the service lives and is ready.",
 }
 _WORDS = {

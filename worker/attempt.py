@@ -36,7 +36,11 @@ LOOK_S = 0.25  # between two looks at the run, which cost no database query
 
 
 class Stopped(Exception):
-    """The worker is told to stop before the run has started."""
+    """The attempt is to end before its run has started."""
+
+    def __init__(self, asked: Asked):
+        super().__init__(asked)
+        self.asked = asked
 
 
 class JobLog(logging.LoggerAdapter[logging.Logger]):
@@ -91,8 +95,8 @@ class Attempt:
                     self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
                 code, asked = self._look_after(self._begin(room))
             return self._read(plan, code, asked)
-        except Stopped:
-            return read_ending(Exit.INTERRUPTED, None, "stop", "")
+        except Stopped as stopped:
+            return read_ending(Exit.INTERRUPTED, None, stopped.asked, "")
         except (BadRunDir, NotFound) as error:
             return Failure(error.code, error.message)
         except NoSpace as error:
@@ -122,9 +126,8 @@ class Attempt:
     def _look_after(self, run: Run) -> tuple[int, Asked | None]:
         """See the run out: its exit code, and why it was asked to end, if it was."""
         bench = self._bench
-        watch = Watch(
-            run, self._lease, bench.settings, self._claim.limits, bench.stopping, self._log
-        )
+        stopping, hurrying, limits = bench.stopping, bench.hurrying, self._claim.limits
+        watch = Watch(run, self._lease, bench.settings, limits, stopping, hurrying, self._log)
         # Events are written in a thread of their own: this one must see in time that the lease runs
         # out, which is just when the database may keep a writer waiting.
         name = f"events-{self._claim.job_id}"
@@ -231,7 +234,9 @@ class Attempt:
         """Called often while files are copied. Raises LeaseLost or Stopped."""
         self._lease.check()
         if self._bench.stopping.is_set():
-            raise Stopped
+            raise Stopped("stop")
+        if self._lease.request is not None:
+            raise Stopped(self._lease.request)
 
     def _insist(self, action: Callable[[], T]) -> T:
         """Do it as soon as the store answers: every write is fenced by the attempt, so a late one

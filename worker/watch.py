@@ -24,6 +24,7 @@ class Watch:
         settings: WorkerSettings,
         limits: Limits,
         stopping: threading.Event,
+        hurrying: threading.Event,
         log: Log,
     ):
         self._run = run
@@ -31,6 +32,7 @@ class Watch:
         self._settings = settings
         self._limits = limits
         self._stopping = stopping
+        self._hurrying = hurrying
         self._log = log
         self._heard_s = time.monotonic()
         self._kill_s = 0.0
@@ -57,6 +59,9 @@ class Watch:
                 self._log.info("interrupting the run: %s", self.asked)
                 self._run.interrupt()
                 self._kill_s = now_s + self._settings.grace_s
+        elif self._hurrying.is_set():
+            self._log.warning("killing the run: the worker was told twice to stop")
+            self._run.kill()
         elif now_s >= self._kill_s:
             self._log.warning("killing the run, which did not end in %s s", self._settings.grace_s)
             self._run.kill()
