@@ -10,11 +10,22 @@ from api.config import ApiSettings
 from api.dashboard import dashboard
 from api.deps import connect
 from api.guard import Guard
-from api.routes import artifacts, datasets, events, health, jobs, keys, methods, models, uploads
+from api.routes import (
+    artifacts,
+    datasets,
+    events,
+    health,
+    jobs,
+    keys,
+    methods,
+    models,
+    retention,
+    uploads,
+)
 from bell.ring import ring
 from store.config import StoreSettings
 
-V1 = (uploads, models, datasets, jobs, events, artifacts, methods, keys, health)
+V1 = (uploads, models, datasets, jobs, events, artifacts, methods, keys, retention, health)
 
 
 def create_app(

@@ -64,7 +64,8 @@ def _has_uploaded(s: Session, tenant: str, sha256: str, size: int) -> bool:
         Upload.state == "complete",
         Upload.size == size,
     )
-    return s.scalar(query.limit(1)) is not None
+    # The lock keeps that upload, and so its bytes, until ours names them too.
+    return s.scalar(query.limit(1).with_for_update(read=True)) is not None
 
 
 def get(s: Session, tenant: str, upload_id: str) -> Upload:
@@ -166,7 +167,7 @@ def _join(
             code="hash_mismatch",
             pointer="/sha256",
         )
-    parts.require_space(upload.size)
+    blobs.require_space(upload.size)
     chunks = (chunk for part in arrived for chunk in _verified(parts, part))
     try:
         return blobs.put_stream(chunks, expected=wanted.pop() if wanted else None)
@@ -219,19 +220,6 @@ def abort(s: Session, parts: Parts, tenant: str, upload_id: str) -> Upload:
         s.flush()
     parts.drop(upload_id)
     return upload
-
-
-def expire(s: Session, parts: Parts) -> list[str]:
-    """Close open uploads past their time and drop their parts; returns their ids."""
-    closed = s.scalars(
-        update(Upload)
-        .where(Upload.state == "open", Upload.expires_at < db_now(s))
-        .values(state="expired", version=Upload.version + 1)
-        .returning(Upload.id)
-    ).all()
-    for upload_id in closed:
-        parts.drop(upload_id)
-    return list(closed)
 
 
 def _locked(s: Session, tenant: str, upload_id: str) -> Upload:

@@ -14,6 +14,7 @@ from store.config import StoreSettings
 from store.db import Database
 from store.errors import Unavailable
 from store.parts import Parts
+from store.retention import Collector
 from store.schema import SchemaMismatch
 from worker import tasks
 from worker.bench import Bench
@@ -21,7 +22,7 @@ from worker.config import WorkerSettings
 from worker.device import find_gpus, make_slots
 from worker.floor import Floor
 from worker.runner import KDCORE, Command
-from worker.sweep import sweep
+from worker.sweep import collecting, sweep
 
 logger = logging.getLogger("worker")
 
@@ -61,8 +62,9 @@ def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSetting
     database = open_database(stored.database)
     app = make_app(bell)
     parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)
-    once = partial(sweep, database, parts, blobs, Bell(app), settings.teacher_cache_keep_s)
-    return tasks.serve_sweep(app, once, settings.sweep_s)
+    once = partial(sweep, database, Bell(app), settings.runs)
+    with collecting(Collector(database, blobs, parts, settings.runs, settings)):
+        return tasks.serve_sweep(app, once, settings.sweep_s)
 
 
 def main(arguments: list[str] | None = None) -> int:

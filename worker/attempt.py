@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from kdcore.spec.events import Exit, RunEvent
 from kdcore.spec.run import DistillRun
 from store import events, jobs, teacher_outputs
+from store.disk import full_disk
 from store.errors import LeaseLost, NoSpace, NotFound, StoreError, Unavailable
 from store.jobs import Claim, NewArtifact
 from store.states import State
@@ -20,12 +21,13 @@ from worker.config import inherited_environment
 from worker.device import Slot
 from worker.ending import Asked, Ending, Failure, Release, Success, read_ending
 from worker.lease import Lease
+from worker.logfile import LogFile, log_tail
 from worker.outputs import Outputs
 from worker.plan import Plan, make_plan
 from worker.recorder import Recorder
 from worker.rooms import Room, Rooms
 from worker.rundir import BadRunDir, RunDir, artifacts_of
-from worker.runner import Run, log_tail
+from worker.runner import Run
 from worker.ticker import Ticker
 from worker.watch import Watch
 
@@ -34,7 +36,11 @@ LOOK_S = 0.25  # between two looks at the run, which cost no database query
 
 
 class Stopped(Exception):
-    """The worker is told to stop before the run has started."""
+    """The attempt is to end before its run has started."""
+
+    def __init__(self, asked: Asked):
+        super().__init__(asked)
+        self.asked = asked
 
 
 class JobLog(logging.LoggerAdapter[logging.Logger]):
@@ -60,7 +66,6 @@ class Attempt:
         self._outputs = Outputs(self._dir.path)
         self._recorder = Recorder(self._dir.path)
         self._recorded_s = 0.0
-        self._unused: list[str] = []  # blobs that nothing points at once the job has moved
         self._lease = Lease(bench.beats, claim, bench.settings)
         where = {"job": claim.job_id, "attempt": claim.attempt}
         self._log = JobLog(logging.getLogger(__name__), where)
@@ -77,8 +82,6 @@ class Attempt:
             self._log.error("given up, the sweep will put the job back: %s", error)
         else:
             self._log.info("the job is %s", job.state)
-            for sha256 in self._unused:
-                self._bench.blobs.delete(sha256)
             if not self._bench.settings.keep_runs:
                 self._dir.tidy(forget=job.state in (State.SUCCEEDED, State.CANCELLED))
 
@@ -87,12 +90,13 @@ class Attempt:
             plan = self._insist(self._make_plan)
             with self._rooms.taken(self._slot) as room:
                 where = None if room is None else room.path
-                self._dir.lay_out(plan, self._bench.blobs, self._check, where)
-                self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
+                with full_disk():
+                    self._dir.lay_out(plan, self._bench.blobs, self._check, where)
+                    self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
                 code, asked = self._look_after(self._begin(room))
             return self._read(plan, code, asked)
-        except Stopped:
-            return read_ending(Exit.INTERRUPTED, None, "stop", "")
+        except Stopped as stopped:
+            return read_ending(Exit.INTERRUPTED, None, stopped.asked, "")
         except (BadRunDir, NotFound) as error:
             return Failure(error.code, error.message)
         except NoSpace as error:
@@ -122,16 +126,18 @@ class Attempt:
     def _look_after(self, run: Run) -> tuple[int, Asked | None]:
         """See the run out: its exit code, and why it was asked to end, if it was."""
         bench = self._bench
-        watch = Watch(
-            run, self._lease, bench.settings, self._claim.limits, bench.stopping, self._log
-        )
+        stopping, hurrying, limits = bench.stopping, bench.hurrying, self._claim.limits
+        watch = Watch(run, self._lease, bench.settings, limits, stopping, hurrying, self._log)
         # Events are written in a thread of their own: this one must see in time that the lease runs
         # out, which is just when the database may keep a writer waiting.
         name = f"events-{self._claim.job_id}"
+        log = LogFile(self._dir.path, bench.settings.run_log_bytes)
         with Ticker(name, LOOK_S, self._record) as recording:
             try:
                 while (code := run.wait(LOOK_S)) is None:
-                    watch.look(self._recorder.has_grown())
+                    log.bound()
+                    heard = self._recorder.has_grown()
+                    watch.look(heard, max(log.bytes_said, self._recorder.size))
             finally:
                 run.kill()
         recording.last()
@@ -140,7 +146,7 @@ class Attempt:
     def _read(self, plan: Plan, code: int, asked: Asked | None) -> Ending:
         """What the exit code and the rest of the events say, once the job is known to be ours."""
         self._lease.check()
-        while self._insist(lambda: self._recorder.drain(self._append)):
+        while asked != "flood" and self._insist(lambda: self._recorder.drain(self._append)):
             pass
         if code == Exit.OK:
             return self._bring_home(plan)
@@ -194,33 +200,43 @@ class Attempt:
             return self._insist(lambda: self._move(ending))
         except (LeaseLost, Unavailable):
             raise
+        except NotFound as error:
+            gone = Failure(error.code, error.message, retry=True)
+            return self._insist(lambda: self._move(gone))
         except Exception as error:  # noqa: BLE001 - a run's result may break any rule of the store
             self._log.error("the result was refused", exc_info=error)
             refused = Failure("bad_result", f"the result was refused: {error}")
             return self._insist(lambda: self._move(refused))
 
     def _move(self, ending: Ending) -> Job:
+        if isinstance(ending, Success):
+            # Waiting for the database may have taken long: nothing of it must count as left over.
+            brought = [artifact.sha256 for artifact in ending.artifacts]
+            for sha256 in brought + [output.sha256 for output in ending.outputs]:
+                self._bench.blobs.touch(sha256)
         with self._bench.database.write() as session:
             match ending:
                 case Success(result, artifacts, outputs):
                     body = result.model_dump(mode="json")
                     job = jobs.succeed(session, self._claim, body, artifacts)
-                    self._unused = self._keep_outputs(session, outputs)
+                    self._keep_outputs(session, outputs)
                     return job
                 case Failure(code, message, pointer, retry):
                     return jobs.fail(session, self._claim, code, message, pointer, retry)
                 case Release(target, message):
                     return jobs.release(session, self._claim, target, message)
 
-    def _keep_outputs(self, session: Session, outputs: Sequence[NewOutput]) -> list[str]:
+    def _keep_outputs(self, session: Session, outputs: Sequence[NewOutput]) -> None:
         bound, used = self._bench.settings.teacher_cache_bytes, self._outputs.used
-        return teacher_outputs.keep(session, self._claim.tenant, outputs, used, bound)
+        teacher_outputs.keep(session, self._claim.tenant, outputs, used, bound)
 
     def _check(self) -> None:
         """Called often while files are copied. Raises LeaseLost or Stopped."""
         self._lease.check()
         if self._bench.stopping.is_set():
-            raise Stopped
+            raise Stopped("stop")
+        if self._lease.request is not None:
+            raise Stopped(self._lease.request)
 
     def _insist(self, action: Callable[[], T]) -> T:
         """Do it as soon as the store answers: every write is fenced by the attempt, so a late one

@@ -12,7 +12,7 @@ from store.states import State
 from store.teacher_outputs import NewOutput
 
 # Why the worker ended the run itself.
-Asked = Literal["cancel", "pause", "stop", "fence", "lost", "wall_clock", "stalled"]
+Asked = Literal["cancel", "pause", "stop", "fence", "lost", "wall_clock", "stalled", "flood"]
 
 FINAL = frozenset({Exit.BAD_SPEC, Exit.BAD_INPUT, Exit.DIVERGED})  # as bad the next time
 Target = Literal[State.CANCELLED, State.PAUSED, State.QUEUED]
@@ -65,6 +65,9 @@ def read_ending(
         return Release(*TARGETS[asked])
     if asked == "wall_clock":
         return Failure("wall_clock", "the run took longer than limits.wall_clock_s")
+    if asked == "flood":
+        message = "the run was stopped, for it wrote far more than KD_RUN_OUTPUT_BYTES allows"
+        return Failure("too_much_output", _with_log(message, tail))
     if asked == "stalled":
         return Failure("stalled", _with_log("the run said nothing for too long", tail), retry=True)
     if code < 0:

@@ -7,6 +7,7 @@ worker that was stopped for a while must know so at once when it wakes.
 
 import logging
 import time
+from typing import Literal
 
 from sqlalchemy import select
 
@@ -19,6 +20,7 @@ from store.tables import Job
 from worker.config import WorkerSettings
 from worker.ticker import Ticker
 
+Request = Literal["cancel", "pause"]
 logger = logging.getLogger(__name__)
 
 
@@ -37,7 +39,7 @@ class Lease:
         self._renewed_s = clock_s()
         self._ticker = Ticker(f"lease-{claim.job_id}", settings.tick_s, self._keep)
         self.lost = False
-        self.request: str | None = None  # "cancel" or "pause", as the job's row says
+        self.request: Request | None = None  # as the job's row says
 
     def __enter__(self) -> "Lease":
         self._ticker.__enter__()
@@ -75,7 +77,8 @@ class Lease:
     def _beat(self) -> None:
         asked_s = clock_s()  # before the call: its answer may be slow, the renewal came earlier
         with self._database.write() as session:
-            self.request = jobs.beat(session, self._claim, self._settings.lease_s)
+            asked = jobs.beat(session, self._claim, self._settings.lease_s)
+        self.request = _request(asked)
         self._renewed_s = asked_s
 
     def _look(self) -> None:
@@ -85,4 +88,12 @@ class Lease:
             row = session.execute(query).one_or_none()
         if row is None or (row.attempt, row.state) != (self._claim.attempt, State.RUNNING):
             raise LeaseLost("the job is no longer this attempt's")
-        self.request = row.request
+        self.request = _request(row.request)
+
+
+def _request(text: str | None) -> Request | None:
+    match text:
+        case "cancel" | "pause":
+            return text
+        case _:
+            return None

@@ -23,6 +23,7 @@ def summary_view(row: tables.Job) -> JobSummary:
 WAITING = {
     "backoff": "an attempt died; the next one starts after a pause",
     "no_worker": "no worker is running",
+    "disk_low": "every worker is short of disk space: free some on its machine",
     "capacity": "other jobs hold every slot",
 }
 

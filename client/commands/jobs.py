@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from api.views.jobs import Job
 from client.commands.common import download_bar, terminal
@@ -68,12 +69,15 @@ def show(context: typer.Context, job: JobArgument) -> None:
             return
         history = service.jobs.transitions(found.id)
         artifacts = service.jobs.artifacts(found.id)
-    term.say(f"[bold]{found.id}[/]  {found.name}")
+    term.say(f"[bold]{found.id}[/]  {escape(found.name)}")
     for move in history:
-        term.say(f"  [dim]{move.at:%H:%M:%S}[/] {move.target}  [dim]{move.message}[/]")
+        said = escape(move.message.partition("\n")[0])  # the log's end is shown once, below
+        term.say(f"  [dim]{move.at:%H:%M:%S}[/] {move.target}  [dim]{said}[/]")
+    if found.waiting_for:
+        term.say(f"[yellow]waits:[/] {escape(found.waiting_for)}")
     if found.error:
         where = f" at {found.error.pointer}" if found.error.pointer else ""
-        term.say(f"[red]{found.error.code}[/]{where}: {found.error.message}")
+        term.say(f"[red]{found.error.code}[/]{where}: {escape(found.error.message)}")
     show_result(term, found)
     term.table(
         ("artifact", "kind", "size", "sha256"),

@@ -100,8 +100,10 @@ def bury(s: Session, job: Job, now: int, error: dict[str, Any]) -> Job | None:
     limit = limits_of(job).attempts
     if failures >= limit:
         message = f"{failures} of {limit} attempts died, the last with {reason}"
-        poison = error | {"code": "poison", "message": message}
-        return move(s, job, State.FAILED, message, now, failures=failures, error=poison)
+        # A full disk is the service's trouble, not the job's.
+        code = "no_space" if error["code"] == "no_space" else "poison"
+        named = error | {"code": code, "message": message}
+        return move(s, job, State.FAILED, message, now, failures=failures, error=named)
     if job.request == "pause":
         return move(s, job, State.PAUSED, f"paused after {reason}", now, failures=failures)
     not_before = now + backoff_s(failures) * 1000

@@ -14,7 +14,7 @@ from store.states import State
 from store.tables import Job
 
 Order = Literal["newest", "student_accuracy", "teacher_accuracy", "baseline_accuracy", "gain"]
-Waiting = Literal["backoff", "no_worker", "capacity"]
+Waiting = Literal["backoff", "no_worker", "disk_low", "capacity"]
 _METRICS: dict[str, InstrumentedAttribute[float | None]] = {
     "student_accuracy": Job.student_accuracy,
     "teacher_accuracy": Job.teacher_accuracy,
@@ -118,14 +118,18 @@ def waiting_for(s: Session, job: Job) -> Waiting | None:
     """Why a queued job has not started; None where it should start any moment, or has.
 
     `backoff`: an attempt died and the pause before the next is not over. `no_worker`: none has
-    beaten lately. `capacity`: other jobs hold every slot.
+    beaten lately. `disk_low`: every worker is short of disk space. `capacity`: other jobs hold
+    every slot.
     """
     if job.state is not State.QUEUED:
         return None
     if job.not_before > db_now(s):
         return "backoff"
-    slots = sum(worker.slots for worker in workers.alive(s))
-    if slots == 0:
+    alive = workers.alive(s)
+    if not alive:
         return "no_worker"
+    slots = sum(worker.slots for worker in alive if worker.trouble is None)
+    if slots == 0:
+        return "disk_low"
     running = s.scalar(select(func.count()).where(in_state(State.RUNNING))) or 0
     return "capacity" if running >= slots else None

@@ -70,6 +70,7 @@ class Job(Table):
         Index(None, "tenant", "task", "state", "teacher_accuracy", "id"),
         Index(None, "tenant", "task", "state", "baseline_accuracy", "id"),
         Index(None, "tenant", "task", "state", "gain", "id"),
+        Index(None, "finished_at"),  # for retention
         Index(
             "ix_jobs_waiting",
             "task",
@@ -114,7 +115,10 @@ class Attempt(Table):
     ended_at: Mapped[int | None]
     outcome: Mapped[str | None] = mapped_column(String(40))
     message: Mapped[str | None] = mapped_column(Text)
-    last_seq: Mapped[int] = mapped_column(default=0)  # of the run's events kept so far
+    last_seq: Mapped[int] = mapped_column(default=0)  # of the run's events seen so far
+    events: Mapped[int] = mapped_column(  # rows of it; the server's default is for older programs
+        Integer, default=0, server_default=text("0")
+    )
 
 
 class Worker(Table):
@@ -125,6 +129,7 @@ class Worker(Table):
     slots: Mapped[int] = mapped_column(Integer)
     started_at: Mapped[int]
     seen_at: Mapped[int]
+    trouble: Mapped[str | None]  # why it takes no job at present
 
 
 class Event(Table):

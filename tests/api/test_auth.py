@@ -44,6 +44,7 @@ ROUTES = {
     ("POST", "/v1/keys"): ADMIN,
     ("GET", "/v1/keys"): ADMIN,
     ("DELETE", "/v1/keys/{key_id}"): ADMIN,
+    ("POST", "/v1/gc"): ADMIN,
     ("GET", "/v1/health"): OPEN,
     ("GET", "/v1/ready"): OPEN,
 }

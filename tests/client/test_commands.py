@@ -1,6 +1,7 @@
 """`kd` commands against the real API: what they print for people and in JSON, and exit codes."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,3 +115,17 @@ def test_keys_are_shown_once(kd: Kd) -> None:
 def test_methods_show_their_knobs(kd: Kd) -> None:
     out = kd("methods")[1]
     assert "temperature" in out and "Softmax temperature" in out
+
+
+def test_gc_counts_then_lets_go(kd: Kd, home: Path) -> None:
+    stray = home / "runs" / "job_gone" / "1"
+    stray.mkdir(parents=True)
+    (stray / "run.log").write_bytes(b"x" * 2048)
+    os.utime(stray.parent, (1, 1))
+    out = kd("gc", "--dry-run")[1]
+    assert "run directories" in out and "2.0 KB" in out and "Nothing was touched" in out
+    assert stray.exists()
+    kinds = json.loads(kd("gc", "--json")[1])["kinds"]
+    assert {"kind": "run_directories", "count": 1, "size_bytes": 2048} in kinds
+    assert not stray.exists()
+    assert "Nothing had to go" in kd("gc")[1]

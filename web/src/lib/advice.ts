@@ -11,6 +11,8 @@ const ADVICE: Record<string, string> = {
   poison: "No attempt came to an end. Look at the worker’s memory and log before retrying.",
   wall_clock: "Raise limits.wall_clock_s or ask for fewer epochs, and submit again.",
   worker_failed: "The worker’s log has the details. " + RETRY,
+  too_much_output: "The run said far more than any sound run does: look at its log’s end, above.",
+  worker_lost: "The worker’s machine or process died. " + RETRY,
   export_mismatch: "An exported file does not answer as the student does. Please report it.",
   bad_result: "This is our mistake, not yours. Please report it.",
   bug: "This is our mistake, not yours. Please report it.",
