@@ -61,7 +61,8 @@ def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSetting
     database = open_database(stored.database)
     app = make_app(bell)
     parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)
-    once = partial(sweep, database, parts, blobs, Bell(app), settings.teacher_cache_keep_s)
+    keep_s, every_s = settings.teacher_cache_keep_s, settings.sweep_s
+    once = partial(sweep, database, parts, blobs, Bell(app), keep_s, every_s)
     return tasks.serve_sweep(app, once, settings.sweep_s)
 
 

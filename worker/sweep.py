@@ -1,9 +1,10 @@
 """One sweep: lapsed leases, what has expired, and a new ring for jobs whose ring was lost."""
 
 import logging
+import time
 
 from bell import ring
-from store import jobs, teacher_outputs, uploads
+from store import jobs, sweeps, teacher_outputs, uploads
 from store.blobs import Blobs
 from store.db import Database
 from store.errors import Unavailable
@@ -13,9 +14,15 @@ logger = logging.getLogger(__name__)
 
 
 def sweep(
-    database: Database, parts: Parts, blobs: Blobs, bell: ring.Bell, keep_outputs_s: float
+    database: Database,
+    parts: Parts,
+    blobs: Blobs,
+    bell: ring.Bell,
+    keep_outputs_s: float,
+    every_s: float,
 ) -> None:
-    """Sweep once; an unreachable database is left to the next sweep."""
+    """Sweep once; an unreachable database is left to the next sweep, due after `every_s`."""
+    began_s = time.monotonic()
     try:
         with database.write() as session:
             report = jobs.sweep(session)
@@ -23,6 +30,12 @@ def sweep(
             expired = uploads.expire(session, parts)
         with database.write() as session:
             unused = teacher_outputs.expire(session, keep_outputs_s)
+        with database.read() as session:
+            weight = sweeps.weigh(session)
+        took_s = time.monotonic() - began_s
+        with database.write() as session:
+            rescued = len(report.lapsed)
+            sweeps.note(session, every_s=every_s, took_s=took_s, rescued=rescued, blob_bytes=weight)
     except Unavailable as error:
         logger.warning("waiting for the database: %s", error)
         return

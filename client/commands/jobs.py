@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from api.views.jobs import Job
+from client.board import waits
 from client.commands.common import download_bar, terminal
 from client.commands.submit import submit
 from client.commands.watching import show_result, watch_to_end
@@ -71,6 +72,8 @@ def show(context: typer.Context, job: JobArgument) -> None:
     term.say(f"[bold]{found.id}[/]  {found.name}")
     for move in history:
         term.say(f"  [dim]{move.at:%H:%M:%S}[/] {move.target}  [dim]{move.message}[/]")
+    if found.waiting:
+        term.say(f"[yellow]{waits(found.waiting)}[/]")
     if found.error:
         where = f" at {found.error.pointer}" if found.error.pointer else ""
         term.say(f"[red]{found.error.code}[/]{where}: {found.error.message}")

@@ -49,6 +49,9 @@ def test_a_dataset_from_push_to_rm(kd: Kd, npz: str) -> None:
     assert dataset["name"] == "mine" and dataset["state"] == "inspecting"
     assert "mine" in kd("datasets", "list")[1]
     assert dataset["id"] in kd("datasets", "show", "mine")[1]
+    assert (
+        "waits (no_worker): no worker is running" in kd("jobs", "show", dataset["inspect_job"])[1]
+    )
     code, _, err = kd("datasets", "rm", "theirs")
     assert code == ExitCode.USAGE and "kd datasets list" in err
     code, _, err = kd("datasets", "rm", "mine")

@@ -1,8 +1,9 @@
 /** Where a job stands, in one card: waiting and why, under way and how far, failed and what to do. */
-import type { Failure, Job } from "../api/types";
-import { advise } from "../lib/advice";
-import { count, duration, percent, words } from "../lib/format";
+import type { Failure, Job, Waiting } from "../api/types";
+import { advise, adviseWaiting } from "../lib/advice";
+import { clock, count, duration, percent, words } from "../lib/format";
 import { ProgressBar } from "./ProgressBar";
+import { Time } from "./Time";
 
 export function Standing({ job }: { job: Job }) {
   if (job.state === "failed" && job.error) return <Failed error={job.error} />;
@@ -17,8 +18,30 @@ function Queued({ job }: { job: Job }) {
       <div className="standing-row">
         <strong>{job.attempt > 0 ? "Waiting for another attempt" : "Waiting"}</strong>
       </div>
-      <p className="soft">{job.waiting_for ?? "Starts as soon as a worker takes it."}</p>
+      {job.waiting ? (
+        <Why waiting={job.waiting} />
+      ) : (
+        <p className="soft">Starts as soon as a worker takes it.</p>
+      )}
     </section>
+  );
+}
+
+/** The reason in the service's words, since when, and what can be done about it. */
+function Why({ waiting }: { waiting: Waiting }) {
+  const advice = adviseWaiting(waiting.reason);
+  return (
+    <>
+      <p>
+        {waiting.message}
+        <span className="soft">
+          {" · since "}
+          <Time iso={waiting.since} />
+          {waiting.until && ` · until ${clock(waiting.until)}`}
+        </span>
+      </p>
+      {advice && <p className="soft">{advice}</p>}
+    </>
   );
 }
 
@@ -66,6 +89,7 @@ function UnderWay({ job }: { job: Job }) {
         )}
       </div>
       <ProgressBar job={job} />
+      {job.waiting && <Why waiting={job.waiting} />}
       <p className="soft facts">
         {p ? (
           <>
