@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from api.config import ApiSettings
 from api.lookout import Lookout
+from api.readiness import Readiness
 from store.blobs import Blobs, make_blobs
 from store.config import StoreSettings
 from store.db import Database
@@ -26,20 +27,28 @@ class Services:
     ring: Callable[[str], object]
     streams: threading.BoundedSemaphore = field(compare=False)
     lookout: Lookout = field(compare=False)
+    readiness: Readiness = field(compare=False)
 
 
-def connect(settings: ApiSettings, store: StoreSettings, ring: Callable[[str], object]) -> Services:
+def connect(
+    settings: ApiSettings,
+    store: StoreSettings,
+    ring: Callable[[str], object],
+    rings_waiting: Callable[[], int],
+) -> Services:
     """Open the store. Touches no table yet."""
     store.home.mkdir(parents=True, exist_ok=True)
     database = Database(store.database)
+    blobs = make_blobs(store.blobs)
     return Services(
         settings=settings,
         database=database,
-        blobs=make_blobs(store.blobs),
+        blobs=blobs,
         parts=Parts(store.uploads, store.min_free_bytes),
         ring=ring,
         streams=threading.BoundedSemaphore(settings.max_streams),
         lookout=Lookout(database, settings.stream_poll_s),
+        readiness=Readiness(database, blobs, store.min_free_bytes, rings_waiting),
     )
 
 

@@ -11,6 +11,7 @@ from api.dashboard import dashboard
 from api.deps import connect
 from api.guard import Guard
 from api.routes import artifacts, datasets, events, health, jobs, keys, methods, models, uploads
+from bell.pulse import rings_waiting
 from bell.ring import ring
 from store.config import StoreSettings
 
@@ -22,13 +23,14 @@ def create_app(
     store: StoreSettings | None = None,
     *,
     ring: Callable[[str], object] = ring,
+    rings_waiting: Callable[[], int] = rings_waiting,
 ) -> FastAPI:
     """The app; it opens the store when it starts and lets it go when it stops."""
     settings = settings or ApiSettings()
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = connect(settings, store or StoreSettings(), ring)
+        app.state.services = connect(settings, store or StoreSettings(), ring, rings_waiting)
         yield
         app.state.services.database.dispose()
 

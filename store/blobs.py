@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -59,6 +60,14 @@ class Blobs(Protocol):
 
     def delete(self, sha256: str) -> None:
         """Forget the blob; nothing happens where there is none."""
+        ...
+
+    def check(self) -> None:
+        """Raises OSError or a StoreError unless a blob could be kept and read now."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Free space; None where there is no bound to it."""
         ...
 
 
@@ -154,6 +163,20 @@ class LocalBlobs:
     def delete(self, sha256: str) -> None:
         """As in Blobs."""
         self._place(sha256).unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """As in Blobs."""
+        sample = self._incoming / f".check-{secrets.token_hex(8)}"
+        try:
+            sample.write_bytes(b"x")
+            if sample.read_bytes() != b"x":
+                raise OSError(f"{sample} does not hold what was written into it")
+        finally:
+            sample.unlink(missing_ok=True)
+
+    def free_bytes(self) -> int | None:
+        """As in Blobs."""
+        return shutil.disk_usage(self.root).free
 
     def _place(self, sha256: str) -> Path:
         assert len(sha256) == 64 and sha256.isalnum(), sha256

@@ -27,7 +27,7 @@ def job_view(row: tables.Job, waiting: jobs.Waiting | None) -> Job:
             **_summary(row),
             "spec": row.spec if row.task == "distill" else None,
             "subject": row.subject,
-            "waiting": None if waiting is None else _waiting_view(waiting),
+            "waiting": None if waiting is None else waiting_view(waiting),
             "worker": row.worker,
             "result": result,
             "student_model": row.student_model,
@@ -37,7 +37,8 @@ def job_view(row: tables.Job, waiting: jobs.Waiting | None) -> Job:
     )
 
 
-def _waiting_view(waiting: jobs.Waiting) -> Waiting:
+def waiting_view(waiting: jobs.Waiting) -> Waiting:
+    """Why a job does not go on."""
     return Waiting(
         reason=waiting.reason,
         message=waiting.message,

@@ -46,6 +46,7 @@ ROUTES = {
     ("DELETE", "/v1/keys/{key_id}"): ADMIN,
     ("GET", "/v1/health"): OPEN,
     ("GET", "/v1/ready"): OPEN,
+    ("GET", "/v1/status"): READ,
 }
 NOT_THERE = "x_0"
 

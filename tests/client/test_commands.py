@@ -58,6 +58,17 @@ def test_a_dataset_from_push_to_rm(kd: Kd, npz: str) -> None:
     assert code == ExitCode.FAILED and err  # its inspection has not ended
 
 
+def test_status_says_what_is_broken_and_what_waits(kd: Kd, npz: str) -> None:
+    kd("datasets", "push", npz, "--name", "waiting", "--no-wait")
+    code, out, _ = kd("status")
+    assert code == 0
+    assert "is degraded" in out and "none has been heard" in out
+    assert "Slots: 0 of 0 in use" in out and " queued, 0 running, 0 paused" in out
+    assert "waits (no_worker)" in out
+    said = json.loads(kd("status", "--json")[1])
+    assert (said["health"]["status"], said["jobs"]["running"]) == ("degraded", 0)
+
+
 def test_a_folder_is_pushed_as_a_zip(kd: Kd, tmp_path: Path) -> None:
     for name in ("train/a/1.png", "train/b/2.png"):
         path = tmp_path / "pets" / name
