@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
-from api import docs, openapi, problems
+from api import docs, metrics, openapi, problems
+from api.collector import StoreCollector
 from api.config import ApiSettings
 from api.dashboard import dashboard
 from api.deps import connect
 from api.guard import Guard
+from api.observer import Observer
 from api.routes import artifacts, datasets, events, health, jobs, keys, methods, models, uploads
 from bell.pulse import rings_waiting
 from bell.ring import ring
@@ -31,6 +33,7 @@ def create_app(
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
         app.state.services = connect(settings, store or StoreSettings(), ring, rings_waiting)
+        counted.registry.register(StoreCollector(app.state.services))
         yield
         app.state.services.database.dispose()
 
@@ -43,7 +46,9 @@ def create_app(
         openapi_url="/openapi.json",
         redirect_slashes=False,
     )
+    counted = metrics.Metrics()
     app.add_middleware(Guard, hosts=settings.hosts())
+    app.add_middleware(Observer, metrics=counted)
     problems.install(app)
     v1 = APIRouter(prefix="/v1")
     for module in V1:
@@ -51,5 +56,6 @@ def create_app(
     app.include_router(v1)
     openapi.install(app)
     docs.install(app)
+    metrics.install(app, counted)
     app.router.default = dashboard(settings.web_dir)
     return app

@@ -33,6 +33,7 @@ class Readiness:
         self._blobs = blobs
         self._min_free_bytes = min_free_bytes
         self._rings_waiting = rings_waiting
+        self.rings = 0  # that waited when the broker last answered
         self._probes = {
             "database": Probe(self._ask_database, DATABASE_S),
             "schema": Probe(self._ask_schema, DATABASE_S),
@@ -48,6 +49,10 @@ class Readiness:
         for probe in self._probes.values():
             probe.start()
         return {name: probe.answer() for name, probe in self._probes.items()}
+
+    def said(self, part: str) -> str:
+        """What one part says."""
+        return self._probes[part].answer()
 
     def _ask_database(self) -> str:
         self._database.ping()
@@ -73,7 +78,7 @@ class Readiness:
         return f"{free} bytes are free, uploads are refused below {self._min_free_bytes}"
 
     def _ask_broker(self) -> str:
-        self._rings_waiting()
+        self.rings = self._rings_waiting()
         return OK
 
     def _ask(self, question: Callable[[Session], str]) -> str:

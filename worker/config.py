@@ -71,6 +71,10 @@ class WorkerSettings(BaseSettings):
     teacher_cache_keep_s: float = Field(
         30 * 24 * 3600.0, ge=0, description="Outputs that no job has used for so long are let go."
     )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65_535, description="Serve the worker's metrics there; none: nowhere."
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of the metrics' port.")
     keep_runs: bool = Field(False, description="Keep every run directory, for looking into.")
     keep_failed_s: float = Field(
         7 * 24 * 3600.0, ge=0, description="Keep a failed job's log and checkpoints, for a retry."

@@ -9,6 +9,7 @@ from store.blobs import Blobs
 from store.db import Database
 from store.errors import Unavailable
 from store.parts import Parts
+from telemetry.logs import log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +41,10 @@ def sweep(
         logger.warning("waiting for the database: %s", error)
         return
     for job_id in report.lapsed:
-        logger.warning("%s: its worker fell silent; the lease was taken back", job_id)
+        message = "its worker fell silent; the lease was taken back"
+        log_fields(logger, logging.WARNING, message, job=job_id)
     for upload_id in expired:
-        logger.info("%s: expired", upload_id)
+        log_fields(logger, logging.INFO, "the upload expired", upload=upload_id)
     for sha256 in unused:
         logger.info("teacher outputs %s: not used for long, deleted", sha256)
         blobs.delete(sha256)

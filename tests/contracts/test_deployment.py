@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 from api.config import ApiSettings
 from bell.config import BellSettings
 from store.config import StoreSettings
+from telemetry.config import TelemetrySettings
 from tests.contracts.trees import ROOT
 from worker.config import WorkerSettings
 
@@ -17,6 +18,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     ApiSettings,
     BellSettings,
     StoreSettings,
+    TelemetrySettings,
     WorkerSettings,
 )
 
