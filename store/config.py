@@ -1,9 +1,15 @@
 """Where the store keeps things, read from the environment (KD_HOME, KD_DATABASE_URL, ...)."""
 
+import os
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def postgres_environment(password: str | None) -> dict[str, str]:
+    """This process's environment for PostgreSQL's tools, with the database's password."""
+    return {**os.environ, **({} if password is None else {"PGPASSWORD": password})}
 
 
 class StoreSettings(BaseSettings):
