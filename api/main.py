@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
+from fastapi.concurrency import run_in_threadpool
 
 from api import docs, metrics, openapi, problems
 from api.collector import StoreCollector
@@ -16,6 +17,7 @@ from api.routes import artifacts, datasets, events, health, jobs, keys, methods,
 from bell.pulse import rings_waiting
 from bell.ring import ring
 from store.config import StoreSettings
+from telemetry import traces
 
 V1 = (uploads, models, datasets, jobs, events, artifacts, methods, keys, health)
 
@@ -35,6 +37,7 @@ def create_app(
         app.state.services = connect(settings, store or StoreSettings(), ring, rings_waiting)
         counted.registry.register(StoreCollector(app.state.services))
         yield
+        await run_in_threadpool(traces.flush)
         app.state.services.database.dispose()
 
     app = FastAPI(

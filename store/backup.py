@@ -7,14 +7,16 @@ first, for the same reason.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
 from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from store import schema, teacher_outputs
+from store import schema
 from store.blobs import Blobs, LocalBlobs
 from store.check import pages
 from store.db import Database, db_now
@@ -24,7 +26,7 @@ from store.errors import Conflict, NotFound
 from store.jobs.move import cancel, move
 from store.jobs.partial import in_state
 from store.states import State
-from store.tables import Job, TeacherOutput, Upload, Worker
+from store.tables import Blob, Job, TeacherOutput, Upload, Worker
 
 NOTE = "backup.json"
 BLOBS = "blobs"
@@ -148,8 +150,10 @@ def _settle(s: Session) -> None:
 
 def _forget_lost_outputs(s: Session, blobs: Blobs) -> None:
     """Teachers' outputs are a cache: those whose bytes were deleted meanwhile are made anew."""
-    lost = [row for row in s.scalars(select(TeacherOutput)).all() if not blobs.exists(row.blob)]
-    for output in lost:
+    for output in s.scalars(select(TeacherOutput)).all():
+        if blobs.exists(output.blob):
+            continue
         s.delete(output)
-    s.flush()
-    teacher_outputs.forget(s, [output.blob for output in lost])
+        s.flush()
+        with suppress(IntegrityError), s.begin_nested():  # something else has the same bytes
+            s.execute(delete(Blob).where(Blob.sha256 == output.blob))

@@ -13,15 +13,18 @@ from telemetry.config import TelemetrySettings
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Tracer
 
 logger = logging.getLogger(__name__)
 _tracer: "Tracer | None" = None  # of this process; none: traces are off
+_provider: "TracerProvider | None" = None
+FLUSH_MS = 2000
 
 
 def set_up(service: str, settings: TelemetrySettings) -> None:
     """Begin to trace this process as `service`, if there is where to send it."""
-    global _tracer
+    global _provider, _tracer
     if settings.otlp_endpoint is None:
         return
     try:
@@ -33,8 +36,14 @@ def set_up(service: str, settings: TelemetrySettings) -> None:
         logger.warning("no traces: install distillery[otel]")
         return
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))  # at exit, too: flushed
-    _tracer = provider.get_tracer("distillery")
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    _provider, _tracer = provider, provider.get_tracer("distillery")
+
+
+def flush() -> None:
+    """Send what waits to be sent: for a process that ends by a signal."""
+    if _provider is not None:
+        _provider.force_flush(FLUSH_MS)
 
 
 def is_on() -> bool:
