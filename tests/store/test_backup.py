@@ -13,6 +13,7 @@ from store.backup import back_up, restore
 from store.blobs import LocalBlobs
 from store.check import check
 from store.db import Database, db_now
+from store.dump import DumpFailed, dump, load
 from store.errors import Conflict, NotFound
 from store.parts import Parts
 from store.states import State
@@ -189,3 +190,27 @@ def test_the_blob_a_row_points_at_was_there_before_the_row(
         assert db_now(s) >= note.at
     assert back_up(database, blobs, tmp_path / "two").blobs == 1
     shutil.rmtree(tmp_path / "one")
+
+
+def test_the_database_may_be_taken_care_of_elsewhere(
+    database: Database, elsewhere: Database, blobs: LocalBlobs, parts: Parts, tmp_path: Path
+) -> None:
+    ids = fill(database, blobs, parts)
+    dump(database, tmp_path / "dump")
+    back_up(database, blobs, tmp_path / "backup", blobs_only=True)
+    assert sorted(path.name for path in (tmp_path / "backup").iterdir()) == ["backup.json", "blobs"]
+    load(elsewhere, tmp_path / "dump")
+    there = LocalBlobs(tmp_path / "there")
+    restore(elsewhere, there, tmp_path / "backup", blobs_only=True)
+    assert list(check(elsewhere, there)) == []
+    assert state_of(elsewhere, ids["running"]) == "queued"
+    elsewhere.dispose()
+
+
+def test_without_postgresqls_tools_it_says_what_to_do(
+    postgres_database: Database, blobs: LocalBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DumpFailed, match="pg_dump is not installed here.*--blobs-only"):
+        back_up(postgres_database, blobs, tmp_path / "backup")
+    assert not (tmp_path / "backup" / "backup.json").exists()

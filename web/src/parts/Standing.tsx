@@ -1,9 +1,9 @@
 /** Where a job stands, in one card: waiting and why, under way and how far, failed and what to do. */
 import type { Failure, Job, Waiting } from "../api/types";
 import { advise, adviseWaiting } from "../lib/advice";
-import { clock, count, duration, percent, words } from "../lib/format";
+import { clock, count, duration, moment, percent, words } from "../lib/format";
+import { useNow } from "../lib/now";
 import { ProgressBar } from "./ProgressBar";
-import { Time } from "./Time";
 
 export function Standing({ job }: { job: Job }) {
   if (job.state === "failed" && job.error) return <Failed error={job.error} />;
@@ -29,14 +29,17 @@ function Queued({ job }: { job: Job }) {
 
 /** The reason in the service's words, since when, and what can be done about it. */
 function Why({ waiting }: { waiting: Waiting }) {
+  const now = useNow();
   const advice = adviseWaiting(waiting.reason);
   return (
     <>
       <p>
         {waiting.message}
         <span className="soft">
-          {" · since "}
-          <Time iso={waiting.since} />
+          {" · for "}
+          <time dateTime={waiting.since} title={moment(waiting.since)}>
+            {duration((now - Date.parse(waiting.since)) / 1000)}
+          </time>
           {waiting.until && ` · until ${clock(waiting.until)}`}
         </span>
       </p>
