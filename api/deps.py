@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from api.config import ApiSettings
 from api.lookout import Lookout
+from api.readiness import Readiness
 from store.blobs import Blobs, make_blobs
 from store.config import Retention, StoreSettings
 from store.db import Database
@@ -28,9 +29,15 @@ class Services:
     ring: Callable[[str], object]
     streams: threading.BoundedSemaphore = field(compare=False)
     lookout: Lookout = field(compare=False)
+    readiness: Readiness = field(compare=False)
 
 
-def connect(settings: ApiSettings, store: StoreSettings, ring: Callable[[str], object]) -> Services:
+def connect(
+    settings: ApiSettings,
+    store: StoreSettings,
+    ring: Callable[[str], object],
+    rings_waiting: Callable[[], int],
+) -> Services:
     """Open the store. Touches no table yet."""
     store.home.mkdir(parents=True, exist_ok=True)
     database = Database(store.database)
@@ -45,6 +52,7 @@ def connect(settings: ApiSettings, store: StoreSettings, ring: Callable[[str], o
         ring=ring,
         streams=threading.BoundedSemaphore(settings.max_streams),
         lookout=Lookout(database, settings.stream_poll_s),
+        readiness=Readiness(database, blobs, store.min_free_bytes, rings_waiting),
     )
 
 

@@ -13,6 +13,8 @@ from store.config import StoreSettings
 from store.db import Database
 from store.errors import StoreError
 from store.schema import SchemaMismatch
+from telemetry import logs, traces
+from telemetry.config import TelemetrySettings
 
 REFUSED = 2
 
@@ -64,10 +66,14 @@ def serve(settings: ApiSettings, store: StoreSettings) -> int:
     if why is not None:
         sys.stderr.write(f"Distillery does not start: {why}\n")
         return REFUSED
+    telemetry = TelemetrySettings()
+    logs.set_up(telemetry)
+    traces.set_up("distillery-api", telemetry)
     config = uvicorn.Config(
         create_app(settings, store),
         host=settings.host,
         port=settings.port,
+        log_config=None,  # ours
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -217,4 +217,4 @@ def _how(code: int | None) -> str:
 
 
 def _is_alarming(line: str) -> bool:
-    return any(word in line for word in (" ERROR ", " CRITICAL "))
+    return any(word in line for word in (" ERROR ", " CRITICAL ", '"level": "ERROR"'))

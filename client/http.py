@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from api.views.keys import Health, Key, KeyCreate, NewKey
+from api.views.keys import Health, Key, KeyCreate, NewKey, Status
 from api.views.retention import Collection, LetGo
 from client.catalog import Datasets, Methods, Models
 from client.jobs import Jobs
@@ -63,6 +63,14 @@ class Client:
     def ready(self) -> Health:
         """What each part of the service says; raises ApiError (503) while one is not ready."""
         return self._transport.get("/ready", Health)
+
+    def health(self) -> Health:
+        """As `ready`, but what is broken is an answer, too."""
+        return self._transport.read(self._transport.request("GET", "/ready", final=[503]), Health)
+
+    def status(self) -> Status:
+        """Parts, workers, slots, the queue, and why the caller's oldest job waits."""
+        return self._transport.get("/status", Status)
 
 
 def _sum(one: Collection, other: Collection) -> Collection:

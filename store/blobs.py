@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -79,6 +80,14 @@ class Blobs(Protocol):
 
     def require_space(self, size: int) -> None:
         """Raises NoSpace unless so many bytes fit above the low-water mark."""
+        ...
+
+    def check(self) -> None:
+        """Raises OSError or a StoreError unless a blob could be kept and read now."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Free space; None where there is no bound to it."""
         ...
 
 
@@ -215,6 +224,20 @@ class LocalBlobs:
     def require_space(self, size: int) -> None:
         """As in Blobs."""
         require_space(self.root, size, self._min_free_bytes)
+
+    def check(self) -> None:
+        """As in Blobs."""
+        sample = self._incoming / f".check-{secrets.token_hex(8)}"
+        try:
+            sample.write_bytes(b"x")
+            if sample.read_bytes() != b"x":
+                raise OSError(f"{sample} does not hold what was written into it")
+        finally:
+            sample.unlink(missing_ok=True)
+
+    def free_bytes(self) -> int | None:
+        """As in Blobs."""
+        return shutil.disk_usage(self.root).free
 
     def _place(self, sha256: str) -> Path:
         assert len(sha256) == 64 and sha256.isalnum(), sha256

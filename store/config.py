@@ -1,5 +1,6 @@
 """Where the store keeps things, read from the environment (KD_HOME, KD_DATABASE_URL, ...)."""
 
+import os
 from pathlib import Path
 
 from pydantic import Field
@@ -42,6 +43,11 @@ class Retention(BaseSettings):
     teacher_cache_keep_s: float = Field(
         30 * DAY_S, ge=0, description="Outputs that no job has used for so long are let go."
     )
+
+
+def postgres_environment(password: str | None) -> dict[str, str]:
+    """This process's environment for PostgreSQL's tools, with the database's password."""
+    return {**os.environ, **({} if password is None else {"PGPASSWORD": password})}
 
 
 class StoreSettings(BaseSettings):

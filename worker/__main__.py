@@ -16,7 +16,9 @@ from store.errors import Unavailable
 from store.parts import Parts
 from store.retention import Collector
 from store.schema import SchemaMismatch
-from worker import tasks
+from telemetry import logs, traces
+from telemetry.config import TelemetrySettings
+from worker import metrics, tasks
 from worker.bench import Bench
 from worker.config import WorkerSettings
 from worker.device import find_gpus, make_slots
@@ -53,6 +55,7 @@ def run_jobs(
     bench = Bench(settings, database, Database(stored.database), make_blobs(stored.blobs), command)
     slots = make_slots(find_gpus(settings.gpus), settings.slots, settings.threads)
     floor = Floor(bench, slots)
+    metrics.serve(settings, floor.slots)
     logger.info("worker %s with slots %s", floor.name, slots)
     return tasks.serve_jobs(make_app(bell), floor)
 
@@ -62,7 +65,7 @@ def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSetting
     database = open_database(stored.database)
     app = make_app(bell)
     parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)
-    once = partial(sweep, database, Bell(app), settings.runs)
+    once = partial(sweep, database, Bell(app), settings.runs, settings.sweep_s)
     with collecting(Collector(database, blobs, parts, settings.runs, settings)):
         return tasks.serve_sweep(app, once, settings.sweep_s)
 
@@ -71,10 +74,11 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; settings come from KD_* variables."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("program", choices=["jobs", "sweep"])
-    program = {"jobs": run_jobs, "sweep": run_sweep}[parser.parse_args(arguments).program]
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    chosen = parser.parse_args(arguments).program
+    program = {"jobs": run_jobs, "sweep": run_sweep}[chosen]
+    telemetry = TelemetrySettings()
+    logs.set_up(telemetry)
+    traces.set_up({"jobs": "distillery-worker", "sweep": "distillery-sweep"}[chosen], telemetry)
     try:
         return program(WorkerSettings(), StoreSettings(), BellSettings())
     except SchemaMismatch as error:

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, MutableMapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,8 @@ from store.jobs import Claim, NewArtifact
 from store.states import State
 from store.tables import Job
 from store.teacher_outputs import NewOutput
+from telemetry import traces
+from worker import metrics
 from worker.bench import Bench
 from worker.config import inherited_environment
 from worker.device import Slot
@@ -29,6 +31,7 @@ from worker.rooms import Room, Rooms
 from worker.rundir import BadRunDir, RunDir, artifacts_of
 from worker.runner import Run
 from worker.ticker import Ticker
+from worker.tracing import Phases, leave_traceparent
 from worker.watch import Watch
 
 T = TypeVar("T")
@@ -41,17 +44,6 @@ class Stopped(Exception):
     def __init__(self, asked: Asked):
         super().__init__(asked)
         self.asked = asked
-
-
-class JobLog(logging.LoggerAdapter[logging.Logger]):
-    """Log lines that begin with the job and the attempt."""
-
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
-        """As in LoggerAdapter."""
-        assert self.extra is not None
-        return f"{self.extra['job']}/{self.extra['attempt']}: {msg}", kwargs
 
 
 class Attempt:
@@ -67,33 +59,41 @@ class Attempt:
         self._recorder = Recorder(self._dir.path)
         self._recorded_s = 0.0
         self._lease = Lease(bench.beats, claim, bench.settings)
-        where = {"job": claim.job_id, "attempt": claim.attempt}
-        self._log = JobLog(logging.getLogger(__name__), where)
+        self._phases = Phases()
+        self._log = logging.getLogger(__name__)
 
     def carry_out(self) -> None:
         """Work until the job has moved, or is another's."""
         self._log.info("started %s on %s", self._claim.task, self._slot)
+        outcome = "fenced"
         try:
             with self._lease:
                 job = self._conclude(self._try())
         except LeaseLost:
             self._log.warning("the lease is lost; the run is gone, and nothing more is written")
+            metrics.FENCES.inc()
         except Unavailable as error:
             self._log.error("given up, the sweep will put the job back: %s", error)
+            outcome = "given_up"
         else:
             self._log.info("the job is %s", job.state)
+            outcome = job.state.value
             if not self._bench.settings.keep_runs:
                 self._dir.tidy(forget=job.state in (State.SUCCEEDED, State.CANCELLED))
+        metrics.ATTEMPTS.labels(self._claim.task, outcome).inc()
 
     def _try(self) -> Ending:
         try:
             plan = self._insist(self._make_plan)
             with self._rooms.taken(self._slot) as room:
                 where = None if room is None else room.path
-                with full_disk():
+                with traces.span("lay out"), full_disk():
                     self._dir.lay_out(plan, self._bench.blobs, self._check, where)
                     self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
-                code, asked = self._look_after(self._begin(room))
+                with traces.span("run", **{"kd.device": self._slot.device}):
+                    leave_traceparent(self._dir.path)
+                    code, asked = self._look_after(self._begin(room))
+                    self._phases.tell()
             return self._read(plan, code, asked)
         except Stopped as stopped:
             return read_ending(Exit.INTERRUPTED, None, stopped.asked, "")
@@ -149,7 +149,8 @@ class Attempt:
         while asked != "flood" and self._insist(lambda: self._recorder.drain(self._append)):
             pass
         if code == Exit.OK:
-            return self._bring_home(plan)
+            with traces.span("bring home"):
+                return self._bring_home(plan)
         return read_ending(code, self._recorder.end, asked, log_tail(self._dir.path))
 
     def _record(self) -> None:
@@ -166,6 +167,7 @@ class Attempt:
         self._recorded_s = time.monotonic()
         with self._bench.database.write() as session:
             events.append(session, self._claim, batch)
+        self._phases.take(batch)
 
     def _bring_home(self, plan: Plan) -> Success:
         result = self._dir.result(self._claim.task)

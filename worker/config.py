@@ -73,6 +73,10 @@ class WorkerSettings(Retention):
         ge=1 << 16,
         description="Of a longer log of a run the beginning and the end are kept.",
     )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65_535, description="Serve the worker's metrics there; none: nowhere."
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of the metrics' port.")
     run_output_bytes: int = Field(
         2**30,
         ge=1 << 16,

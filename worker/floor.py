@@ -10,7 +10,11 @@ from pathlib import Path
 from store import jobs, workers
 from store.blobs import LocalBlobs
 from store.errors import StoreError, Unavailable
+from store.jobs import Claim
 from store.retention import runs
+from telemetry import traces
+from telemetry.logs import bound
+from worker import metrics
 from worker.attempt import Attempt
 from worker.bench import Bench
 from worker.device import Slot, Slots
@@ -72,12 +76,14 @@ class Floor:
 
     def _serve(self, job_id: str, slot: Slot) -> bool:
         claim = None
+        began_ns = traces.now_ns()
         try:
             if not self._bench.stopping.is_set():
                 with self._bench.database.write() as session:
                     claim = jobs.claim(session, job_id, self.name, self._bench.settings.lease_s)
             if claim is not None:
-                Attempt(self._bench, claim, slot, self._rooms).carry_out()
+                metrics.WAITED.observe(claim.waited_ms / 1000)
+                self._work_on(claim, slot, began_ns)
         except Unavailable as error:
             logger.warning("%s: not claimed: %s", job_id, error)
         except Exception as error:  # a thread's outermost seam; the sweep helps
@@ -87,6 +93,13 @@ class Floor:
         if claim is not None:
             self._wake.set()  # a slot is free: look for the next job at once
         return claim is not None
+
+    def _work_on(self, claim: Claim, slot: Slot, began_ns: int) -> None:
+        ids = {"job": claim.job_id, "attempt": claim.attempt, "tenant": claim.tenant}
+        named = {f"kd.{name}": value for name, value in ids.items()}
+        with bound(**ids), traces.span("attempt", claim.traceparent, **named):
+            traces.past("claim", began_ns, traces.now_ns())
+            Attempt(self._bench, claim, slot, self._rooms).carry_out()
 
     def _poll_until_stopped(self) -> None:
         settings = self._bench.settings

@@ -17,6 +17,7 @@ from store.errors import LeaseLost, Unavailable
 from store.jobs import Claim
 from store.states import State
 from store.tables import Job
+from worker import metrics
 from worker.config import WorkerSettings
 from worker.ticker import Ticker
 
@@ -64,6 +65,7 @@ class Lease:
             raise LeaseLost("the job is no longer this attempt's")
 
     def _keep(self) -> None:
+        metrics.TICKS.inc()
         try:
             if self.silence_s >= self._settings.beat_s:
                 self._beat()
@@ -72,7 +74,8 @@ class Lease:
         except LeaseLost:
             self.lost = True
         except Unavailable as error:
-            logger.warning("%s: no beat: %s", self._claim.job_id, error)
+            metrics.RENEWAL_FAILURES.inc()
+            logger.warning("no beat: %s", error)
 
     def _beat(self) -> None:
         asked_s = clock_s()  # before the call: its answer may be slow, the renewal came earlier
@@ -80,6 +83,7 @@ class Lease:
             asked = jobs.beat(session, self._claim, self._settings.lease_s)
         self.request = _request(asked)
         self._renewed_s = asked_s
+        metrics.RENEWALS.inc()
 
     def _look(self) -> None:
         """Between beats, reading is enough to see a request, or that the job is another's."""

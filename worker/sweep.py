@@ -1,13 +1,15 @@
 """One sweep: lapsed leases, a new ring where one was lost; beside it, what was kept long enough."""
 
 import logging
+import time
 from pathlib import Path
 
 from bell import ring
-from store import jobs
+from store import jobs, sweeps
 from store.db import Database
 from store.errors import StoreError, Unavailable
 from store.retention import Collector
+from telemetry.logs import log_fields
 from worker.logfile import log_tail
 from worker.ticker import Ticker
 
@@ -16,17 +18,25 @@ COLLECT_EVERY_S = 60.0
 COLLECT_WITHIN_S = 20.0
 
 
-def sweep(database: Database, bell: ring.Bell, runs: Path) -> None:
-    """Sweep once; an unreachable database is left to the next sweep. `runs`: the run directories,
-    where a silent worker's can be read from here."""
+def sweep(database: Database, bell: ring.Bell, runs: Path, every_s: float) -> None:
+    """Sweep once; an unreachable database is left to the next sweep, due after `every_s`. `runs`:
+    the run directories, where a silent worker's can be read from here."""
+    began_s = time.monotonic()
     try:
         with database.write() as session:
             report = jobs.sweep(session, lambda job, number: log_tail(runs / job / str(number)))
+        with database.read() as session:
+            weight = sweeps.weigh(session)
+        took_s = time.monotonic() - began_s
+        with database.write() as session:
+            rescued = len(report.lapsed)
+            sweeps.note(session, every_s=every_s, took_s=took_s, rescued=rescued, blob_bytes=weight)
     except Unavailable as error:
         logger.warning("waiting for the database: %s", error)
         return
     for job_id in report.lapsed:
-        logger.warning("%s: its worker fell silent; the lease was taken back", job_id)
+        message = "its worker fell silent; the lease was taken back"
+        log_fields(logger, logging.WARNING, message, job=job_id)
     if report.waiting and bell.waiting() == 0:
         # Rings that nobody takes must not pile up while no worker is there, hence the count.
         for job_id in report.waiting:

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from api.views.jobs import Job
+from client.board import waits
 from client.commands.common import download_bar, terminal
 from client.commands.submit import submit
 from client.commands.watching import show_result, watch_to_end
@@ -73,8 +74,8 @@ def show(context: typer.Context, job: JobArgument) -> None:
     for move in history:
         said = escape(move.message.partition("\n")[0])  # the log's end is shown once, below
         term.say(f"  [dim]{move.at:%H:%M:%S}[/] {move.target}  [dim]{said}[/]")
-    if found.waiting_for:
-        term.say(f"[yellow]waits:[/] {escape(found.waiting_for)}")
+    if found.waiting:
+        term.say(f"[yellow]{escape(waits(found.waiting))}[/]")
     if found.error:
         where = f" at {found.error.pointer}" if found.error.pointer else ""
         term.say(f"[red]{found.error.code}[/]{where}: {escape(found.error.message)}")

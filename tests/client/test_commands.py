@@ -50,10 +50,24 @@ def test_a_dataset_from_push_to_rm(kd: Kd, npz: str) -> None:
     assert dataset["name"] == "mine" and dataset["state"] == "inspecting"
     assert "mine" in kd("datasets", "list")[1]
     assert dataset["id"] in kd("datasets", "show", "mine")[1]
+    assert (
+        "waits (no_worker): no worker is running" in kd("jobs", "show", dataset["inspect_job"])[1]
+    )
     code, _, err = kd("datasets", "rm", "theirs")
     assert code == ExitCode.USAGE and "kd datasets list" in err
     code, _, err = kd("datasets", "rm", "mine")
     assert code == ExitCode.FAILED and err  # its inspection has not ended
+
+
+def test_status_says_what_is_broken_and_what_waits(kd: Kd, npz: str) -> None:
+    kd("datasets", "push", npz, "--name", "waiting", "--no-wait")
+    code, out, _ = kd("status")
+    assert code == 0
+    assert "is degraded" in out and "none has been heard" in out
+    assert "Slots: 0 of 0 in use" in out and " queued, 0 running, 0 paused" in out
+    assert "waits (no_worker)" in out
+    said = json.loads(kd("status", "--json")[1])
+    assert (said["health"]["status"], said["jobs"]["running"]) == ("degraded", 0)
 
 
 def test_a_folder_is_pushed_as_a_zip(kd: Kd, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 from api.config import ApiSettings
 from bell.config import BellSettings
 from store.config import Retention, StoreSettings
+from telemetry.config import TelemetrySettings
 from tests.contracts.trees import ROOT
 from worker.config import WorkerSettings
 
@@ -18,6 +19,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     BellSettings,
     Retention,
     StoreSettings,
+    TelemetrySettings,
     WorkerSettings,
 )
 

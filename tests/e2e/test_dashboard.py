@@ -3,10 +3,12 @@
 import os
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from client.http import Client
 from tests.e2e.pictures import distilling, training, write_pictures
 from tests.e2e.service import Service, finish, wait_until
 
@@ -32,7 +34,8 @@ def test_jobs_are_watched_in_a_browser(tmp_path: Path) -> None:
         for name, epochs in (("endless", ENDLESS), ("short", SHORT)):
             job = client.jobs.submit(distilling(dataset.id, teacher, epochs=epochs, name=name)).id
             client.jobs.pause(job)  # the browser resumes it once it is there to watch
-            wait_until(lambda job=job: client.jobs.get(job).state == "paused", 60, "it is paused")
+            is_paused = partial(_is, client, job, "paused")
+            wait_until(is_paused, 60, "it is paused")
 
         url = f"http://127.0.0.1:{service.port}"
         watched = subprocess.run(
@@ -44,3 +47,7 @@ def test_jobs_are_watched_in_a_browser(tmp_path: Path) -> None:
             check=False,
         )
         assert watched.returncode == 0, watched.stdout + watched.stderr
+
+
+def _is(client: Client, job: str, state: str) -> bool:
+    return client.jobs.get(job).state == state

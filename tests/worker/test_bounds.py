@@ -10,7 +10,6 @@ import pytest
 from kdcore.spec.events import RunEvent
 from store import blobs, events, jobs
 from store.errors import NoSpace
-from store.jobs import query
 from tests.worker.conftest import TENANT, Shop, wait_until
 from worker.recorder import COMPLAINTS, LINE_BYTES, Recorder, parse_event
 from worker.space import Space
@@ -92,7 +91,8 @@ def test_jobs_wait_for_disk_space_and_say_so(shop: Shop, monkeypatch: pytest.Mon
 
 def waits_for(shop: Shop, job_id: str) -> str | None:
     with shop.database.read() as s:
-        return query.waiting_for(s, jobs.get(s, TENANT, job_id))
+        waiting = jobs.waiting_for(s, jobs.get(s, TENANT, job_id))
+    return None if waiting is None else waiting.reason
 
 
 def test_space_is_looked_for_where_the_folder_will_be(tmp_path: Path) -> None:

@@ -22,3 +22,14 @@ export function advise(code: string, pointer: string | null | undefined): string
   const correct = "Correct the spec at the place named above and submit again.";
   return ADVICE[code] ?? (pointer ? correct : RETRY);
 }
+
+/** What to do about a job that waits, by the reason; nothing where waiting is all there is to do. */
+const WAITING_ADVICE: Record<string, string> = {
+  no_worker: "Start one: kd up on one machine, python -m worker jobs beside a server.",
+  disk_low: "Free disk space on the worker’s machine; the job starts by itself then.",
+  sweep_late: "Start the sweep: python -m worker sweep.",
+};
+
+export function adviseWaiting(reason: string): string | undefined {
+  return WAITING_ADVICE[reason];
+}
