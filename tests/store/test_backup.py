@@ -159,7 +159,7 @@ def test_lost_teacher_outputs_are_let_go(
     """They may be deleted between the copy of the database and that of the blobs."""
     fill(database, blobs, parts)
     with database.read() as s:
-        blobs.discard(s.query(TeacherOutput, -1).one().blob)
+        blobs.discard(s.query(TeacherOutput).one().blob, -1)
     assert len(back_up(database, blobs, tmp_path / "backup").missing) == 1
     there = LocalBlobs(tmp_path / "there")
     restore(elsewhere, there, tmp_path / "backup")
