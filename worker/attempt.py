@@ -24,6 +24,7 @@ from worker.device import Slot
 from worker.ending import Asked, Ending, Failure, Release, Success, read_ending
 from worker.lease import Lease
 from worker.logfile import LogFile, log_tail
+from worker.memory import oom_kills
 from worker.outputs import Outputs
 from worker.plan import Plan, make_plan
 from worker.recorder import Recorder
@@ -58,6 +59,7 @@ class Attempt:
         self._outputs = Outputs(self._dir.path)
         self._recorder = Recorder(self._dir.path)
         self._recorded_s = 0.0
+        self._oom_kills = oom_kills()
         self._lease = Lease(bench.beats, claim, bench.settings)
         self._phases = Phases()
         self._log = logging.getLogger(__name__)
@@ -151,7 +153,8 @@ class Attempt:
         if code == Exit.OK:
             with traces.span("bring home"):
                 return self._bring_home(plan)
-        return read_ending(code, self._recorder.end, asked, log_tail(self._dir.path))
+        tail, ran_out = log_tail(self._dir.path), oom_kills() > self._oom_kills
+        return read_ending(code, self._recorder.end, asked, tail, ran_out)
 
     def _record(self) -> None:
         if time.monotonic() - self._recorded_s < self._bench.settings.tick_s:

@@ -55,10 +55,10 @@ Ending = Success | Failure | Release
 
 
 def read_ending(
-    code: int, end: EndEvent | None, asked: Asked | None, tail: str
+    code: int, end: EndEvent | None, asked: Asked | None, tail: str, memory_ran_out: bool = False
 ) -> Failure | Release:
     """The ending of a run that exited with another `code` than OK (negative: a signal that killed
-    it). `tail`: of its log."""
+    it). `tail`: of its log; `memory_ran_out`: the kernel killed something while it ran."""
     if code in FINAL:
         return _told(code, end, retry=False)
     if asked in TARGETS:
@@ -70,6 +70,9 @@ def read_ending(
         return Failure("too_much_output", _with_log(message, tail))
     if asked == "stalled":
         return Failure("stalled", _with_log("the run said nothing for too long", tail), retry=True)
+    if code == -signal.SIGKILL and memory_ran_out:
+        message = "the kernel killed the run (SIGKILL) when the machine's memory had run out"
+        return Failure("out_of_memory", _with_log(message, tail), retry=True)
     if code < 0:
         return Failure("killed", _with_log(death(-code), tail), retry=True)
     if end is not None and code in (Exit.OUT_OF_MEMORY, Exit.NO_SPACE, Exit.INTERRUPTED):

@@ -10,6 +10,10 @@ import pytest
 
 from client.errors import ExitCode
 from client.main import main
+from store import jobs
+from store.config import StoreSettings
+from store.db import Database
+from tests.store.makers import claimed
 
 Kd = Callable[..., tuple[int, str, str]]
 
@@ -143,3 +147,17 @@ def test_gc_counts_then_lets_go(kd: Kd, home: Path) -> None:
     assert {"kind": "run_directories", "count": 1, "size_bytes": 2048} in kinds
     assert not stray.exists()
     assert "Nothing had to go" in kd("gc")[1]
+
+
+def test_a_failed_job_is_shown_with_the_end_of_its_log_as_it_is(kd: Kd, home: Path) -> None:
+    database = Database(StoreSettings(home=home).database)
+    claim = claimed(database)
+    with database.write() as s:
+        jobs.fail(s, claim, "bug", "it died\n[/red] list[int] [bold]loud")
+    out = kd("jobs", "show", claim.job_id)[1]
+    assert "bug: it died\n[/red] list[int] [bold]loud" in out
+    waiting = claimed(database)
+    with database.write() as s:
+        jobs.fail(s, waiting, "killed", "x", retry=True)
+    assert "waits: an attempt died" in kd("jobs", "show", waiting.job_id)[1]
+    database.dispose()

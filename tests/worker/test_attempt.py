@@ -9,11 +9,17 @@ from typing import Any
 
 import pytest
 
+from bell.app import make_app
+from bell.config import BellSettings
+from bell.ring import Bell
 from kdcore.spec.events import Exit
 from store import events, jobs
 from store.db import Database
 from store.tables import Attempt, Dataset, Job, Model
 from tests.worker.conftest import TENANT, Shop, wait_until
+from worker.ending import Failure, death, read_ending
+from worker.memory import oom_kills
+from worker.sweep import sweep
 
 
 def run(shop: Shop, job_id: str, **settings: Any) -> Job:
@@ -129,6 +135,37 @@ def test_deaths_are_retried_until_the_job_counts_as_poison(shop: Shop) -> None:
     assert "SIGKILL" in job.error["message"]
 
 
+def test_a_kill_for_want_of_memory_has_its_name(tmp_path: Path) -> None:
+    counters = tmp_path / "vmstat"
+    counters.write_text("nr_free_pages 5\noom_kill 7\n")
+    assert (oom_kills(counters), oom_kills(tmp_path / "none")) == (7, 0)
+    ending = read_ending(-9, None, None, "last words", memory_ran_out=True)
+    assert isinstance(ending, Failure) and ending.retry
+    assert ending.code == "out_of_memory" and ending.message.endswith("last words")
+
+
+def test_a_job_that_kills_its_workers_ends_as_poison_with_the_end_of_its_log(shop: Shop) -> None:
+    """Each time the lease lapses, and the sweep reads what the run had said."""
+    job_id, bell = shop.job(), Bell(make_app(BellSettings(home=shop.home)))
+    for attempt in (1, 2, 3):
+        with shop.database.write() as session:
+            session.get_one(Job, job_id).not_before = 0
+            assert jobs.claim(session, job_id, "w", lease_s=-1) is not None
+        folder = directory(shop, job_id, attempt)
+        folder.mkdir(parents=True)
+        (folder / "run.log").write_text(f"attempt {attempt}\neats all memory\n")
+        sweep(shop.database, bell, shop.settings().runs)
+        if attempt < 3:
+            waiting = shop.get(job_id)
+            assert waiting.state == "queued" and waiting.not_before > 0, "after a pause"
+            with shop.database.read() as session:
+                assert jobs.waiting_for(session, waiting) == "backoff"
+    error = shop.get(job_id).error
+    assert error is not None and error["code"] == "poison"
+    assert "worker_lost" in error["message"]
+    assert error["message"].endswith("attempt 3\neats all memory")
+
+
 class Busy:
     """A job that runs in a thread; waits until its run has said something."""
 
@@ -239,7 +276,5 @@ def test_a_damaged_blob_is_noticed_before_it_is_used(shop: Shop) -> None:
 
 
 def test_signals_have_names() -> None:
-    from worker.ending import death
-
     assert death(signal.SIGABRT) == "the run was killed by SIGABRT"
     assert death(99) == "the run was killed by signal 99"
