@@ -16,7 +16,7 @@ DEFAULT_TENANT = "default"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    database = Database(StoreSettings().database)
+    database = Database(StoreSettings().database, answer_s=None)  # a migration takes its time
     try:
         if options.command == "migrate":
             schema.migrate(database.engine, options.to)

@@ -21,6 +21,7 @@ from worker.config import WorkerSettings
 from worker.device import find_gpus, make_slots
 from worker.floor import Floor
 from worker.runner import KDCORE, Command
+from worker.steady import SteadyClock
 from worker.sweep import sweep
 
 logger = logging.getLogger("worker")
@@ -35,7 +36,7 @@ def open_database(url: str) -> Database:
             database.check_schema()
         except Unavailable as error:
             where = database.engine.url.render_as_string(hide_password=True)
-            logger.warning("waiting for the database at %s: %s", where, error)
+            logger.warning("waiting for the database at %s: %s", where, error.reason)
             time.sleep(2)
         else:
             return database
@@ -49,7 +50,9 @@ def run_jobs(
 ) -> int:
     """The jobs program; returns its exit code. `command` runs a run directory."""
     database = open_database(stored.database)
-    bench = Bench(settings, database, Database(stored.database), make_blobs(stored.blobs), command)
+    # A beat that gets no answer must be tried again well before half of the lease is over.
+    beats = Database(stored.database, answer_s=max(2.0, settings.lease_s / 8))
+    bench = Bench(settings, database, beats, make_blobs(stored.blobs), command)
     slots = make_slots(find_gpus(settings.gpus), settings.slots, settings.threads)
     floor = Floor(bench, slots)
     logger.info("worker %s with slots %s", floor.name, slots)
@@ -61,7 +64,8 @@ def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSetting
     database = open_database(stored.database)
     app = make_app(bell)
     parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)
-    once = partial(sweep, database, parts, blobs, Bell(app), settings.teacher_cache_keep_s)
+    clock = SteadyClock(settings.lease_s)
+    once = partial(sweep, database, parts, blobs, Bell(app), clock, settings.teacher_cache_keep_s)
     return tasks.serve_sweep(app, once, settings.sweep_s)
 
 
