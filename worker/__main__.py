@@ -9,6 +9,7 @@ from functools import partial
 from bell.app import make_app
 from bell.config import BellSettings
 from bell.ring import Bell
+from kdcore.spec import failpoints
 from store.blobs import make_blobs
 from store.config import StoreSettings
 from store.db import Database
@@ -41,6 +42,13 @@ def open_database(url: str) -> Database:
             return database
 
 
+def arm(stored: StoreSettings) -> None:
+    """Arm the failpoint of a test, if the settings name one."""
+    if stored.failpoint is not None:
+        logger.warning("this program will fail on purpose: KD_FAILPOINT=%s", stored.failpoint)
+        failpoints.arm(stored.failpoint)
+
+
 def run_jobs(
     settings: WorkerSettings,
     stored: StoreSettings,
@@ -48,6 +56,9 @@ def run_jobs(
     command: Command = KDCORE,
 ) -> int:
     """The jobs program; returns its exit code. `command` runs a run directory."""
+    arm(stored)
+    if stored.failpoint is not None:
+        command = (*command, "--failpoint", stored.failpoint)
     database = open_database(stored.database)
     bench = Bench(settings, database, Database(stored.database), make_blobs(stored.blobs), command)
     slots = make_slots(find_gpus(settings.gpus), settings.slots, settings.threads)
@@ -58,6 +69,7 @@ def run_jobs(
 
 def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSettings) -> int:
     """The sweep program; returns its exit code."""
+    arm(stored)
     database = open_database(stored.database)
     app = make_app(bell)
     parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)
