@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.orm import Session
 
+from kdcore.spec.failpoints import failpoint
 from store.db import db_now
 from store.disk import full_disk, sync_folder
 from store.errors import NotFound
@@ -104,6 +105,7 @@ class LocalBlobs:
                     digest.update(chunk)
                     file.write(chunk)
                 file.flush()
+                failpoint("blob.writing")
                 os.fsync(file.fileno())
                 os.fchmod(file.fileno(), 0o444)
             found = digest.hexdigest()
@@ -118,7 +120,9 @@ class LocalBlobs:
         size = path.stat().st_size
         final = self._place(sha256)
         final.parent.mkdir(parents=True, exist_ok=True)
+        failpoint("blob.renaming")
         path.replace(final)
+        failpoint("blob.renamed")
         for folder in (final.parent, final.parent.parent, self.root):
             sync_folder(folder)
         return Stored(sha256, size)

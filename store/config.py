@@ -1,9 +1,12 @@
 """Where the store keeps things, read from the environment (KD_HOME, KD_DATABASE_URL, ...)."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kdcore.spec import failpoints
 
 
 class StoreSettings(BaseSettings):
@@ -16,6 +19,9 @@ class StoreSettings(BaseSettings):
     blob_url: str | None = Field(None, description="None: local disk, `home`/blobs.")
     min_free_bytes: int = Field(
         512 * 2**20, ge=0, description="Free disk space below which uploads are refused."
+    )
+    failpoint: Annotated[str, AfterValidator(failpoints.check)] | None = Field(
+        None, description="For tests of faults: where this program dies on purpose. Never set it."
     )
 
     @property

@@ -9,6 +9,7 @@ from functools import partial
 from bell.app import make_app
 from bell.config import BellSettings
 from bell.ring import Bell
+from kdcore.spec import failpoints
 from store.blobs import make_blobs
 from store.config import StoreSettings
 from store.db import Database
@@ -42,6 +43,13 @@ def open_database(url: str) -> Database:
             return database
 
 
+def arm(stored: StoreSettings) -> None:
+    """Arm the failpoint of a test, if the settings name one."""
+    if stored.failpoint is not None:
+        logger.warning("this program will fail on purpose: KD_FAILPOINT=%s", stored.failpoint)
+        failpoints.arm(stored.failpoint)
+
+
 def run_jobs(
     settings: WorkerSettings,
     stored: StoreSettings,
@@ -49,6 +57,9 @@ def run_jobs(
     command: Command = KDCORE,
 ) -> int:
     """The jobs program; returns its exit code. `command` runs a run directory."""
+    arm(stored)
+    if stored.failpoint is not None:
+        command = (*command, "--failpoint", stored.failpoint)
     database = open_database(stored.database)
     # A beat that gets no answer must be tried again well before half of the lease is over.
     beats = Database(stored.database, answer_s=max(2.0, settings.lease_s / 8))
@@ -61,6 +72,7 @@ def run_jobs(
 
 def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSettings) -> int:
     """The sweep program; returns its exit code."""
+    arm(stored)
     database = open_database(stored.database)
     app = make_app(bell)
     parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy.orm import Session
 
 from kdcore.spec.events import Exit, RunEvent
+from kdcore.spec.failpoints import failpoint
 from kdcore.spec.run import DistillRun
 from store import events, jobs, teacher_outputs
 from store.errors import LeaseLost, NoSpace, NotFound, StoreError, Unavailable
@@ -89,6 +90,7 @@ class Attempt:
                 where = None if room is None else room.path
                 self._dir.lay_out(plan, self._bench.blobs, self._check, where)
                 self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
+                failpoint("rundir.made")
                 code, asked = self._look_after(self._begin(room))
             return self._read(plan, code, asked)
         except Stopped:
@@ -160,6 +162,8 @@ class Attempt:
         self._recorded_s = time.monotonic()
         with self._bench.database.write() as session:
             events.append(session, self._claim, batch)
+            failpoint("events.committing")
+        failpoint("events.committed")
 
     def _bring_home(self, plan: Plan) -> Success:
         result = self._dir.result(self._claim.task)
@@ -175,7 +179,9 @@ class Attempt:
                 max_abs_diff=artifact.max_abs_diff,
             )
             artifacts.append(new)
-        return Success(result, tuple(artifacts), self._bring_outputs_home(plan))
+        outputs = self._bring_outputs_home(plan)
+        failpoint("artifacts.stored")
+        return Success(result, tuple(artifacts), outputs)
 
     def _bring_outputs_home(self, plan: Plan) -> tuple[NewOutput, ...]:
         bench = self._bench
@@ -201,16 +207,22 @@ class Attempt:
 
     def _move(self, ending: Ending) -> Job:
         with self._bench.database.write() as session:
-            match ending:
-                case Success(result, artifacts, outputs):
-                    body = result.model_dump(mode="json")
-                    job = jobs.succeed(session, self._claim, body, artifacts)
-                    self._unused = self._keep_outputs(session, outputs)
-                    return job
-                case Failure(code, message, pointer, retry):
-                    return jobs.fail(session, self._claim, code, message, pointer, retry)
-                case Release(target, message):
-                    return jobs.release(session, self._claim, target, message)
+            job = self._write_end(session, ending)
+            failpoint("end.committing")
+        failpoint("end.committed")
+        return job
+
+    def _write_end(self, session: Session, ending: Ending) -> Job:
+        match ending:
+            case Success(result, artifacts, outputs):
+                body = result.model_dump(mode="json")
+                job = jobs.succeed(session, self._claim, body, artifacts)
+                self._unused = self._keep_outputs(session, outputs)
+                return job
+            case Failure(code, message, pointer, retry):
+                return jobs.fail(session, self._claim, code, message, pointer, retry)
+            case Release(target, message):
+                return jobs.release(session, self._claim, target, message)
 
     def _keep_outputs(self, session: Session, outputs: Sequence[NewOutput]) -> list[str]:
         bound, used = self._bench.settings.teacher_cache_bytes, self._outputs.used

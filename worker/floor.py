@@ -9,6 +9,7 @@ import time
 
 from sqlalchemy.orm import Session
 
+from kdcore.spec.failpoints import failpoint
 from store import jobs, workers
 from store.db import db_now
 from store.errors import StoreError, Unavailable
@@ -65,7 +66,9 @@ class Floor:
             if not self._bench.stopping.is_set():
                 with self._bench.database.write() as session:
                     claim = jobs.claim(session, job_id, self.name, self._bench.settings.lease_s)
+                    failpoint("claim.committing")
             if claim is not None:
+                failpoint("claim.committed")
                 Attempt(self._bench, claim, slot, self._rooms).carry_out()
         except Unavailable as error:
             logger.warning("%s: not claimed: %s", job_id, error)

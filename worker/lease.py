@@ -10,6 +10,7 @@ import time
 
 from sqlalchemy import select
 
+from kdcore.spec.failpoints import failpoint
 from store import jobs
 from store.db import Database
 from store.errors import LeaseLost, Unavailable
@@ -74,8 +75,10 @@ class Lease:
 
     def _beat(self) -> None:
         asked_s = clock_s()  # before the call: its answer may be slow, the renewal came earlier
+        failpoint("lease.renewing")
         with self._database.write() as session:
             self.request = jobs.beat(session, self._claim, self._settings.lease_s)
+        failpoint("lease.renewed")
         self._renewed_s = asked_s
 
     def _look(self) -> None:

@@ -3,6 +3,7 @@
 import logging
 
 from bell import ring
+from kdcore.spec.failpoints import failpoint
 from store import jobs, teacher_outputs, uploads
 from store.blobs import Blobs
 from store.db import Database, db_now
@@ -30,6 +31,8 @@ def sweep(
             if clock.was_set:
                 jobs.rein_in_backoffs(session)
             report = jobs.sweep(session, judge=not clock.rests)
+            if report.lapsed:
+                failpoint("sweep.committing")
         with database.write() as session:
             expired = uploads.expire(session, parts)
         with database.write() as session:
@@ -37,6 +40,8 @@ def sweep(
     except Unavailable as error:
         logger.warning("waiting for the database: %s", error)
         return
+    if report.lapsed:
+        failpoint("sweep.committed")
     for job_id in report.lapsed:
         logger.warning("%s: its worker fell silent; the lease was taken back", job_id)
     for upload_id in expired:

