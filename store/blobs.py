@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from kdcore.spec.failpoints import failpoint
 from store.db import db_now
-from store.disk import full_disk, sync_folder
+from store.disk import failing_disk, sync_folder
 from store.errors import NotFound
 from store.tables import Blob
 from store.upsert import insert_missing
@@ -88,7 +88,7 @@ class LocalBlobs:
                 path.unlink()
             return stored
         digest = hashlib.sha256()
-        with path.open("rb") as file:
+        with failing_disk(), path.open("rb") as file:
             for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
                 digest.update(chunk)
             os.fsync(file.fileno())
@@ -100,7 +100,7 @@ class LocalBlobs:
         temporary = self._incoming / secrets.token_hex(16)
         digest = hashlib.sha256()
         try:
-            with full_disk(), temporary.open("xb") as file:
+            with failing_disk(), temporary.open("xb") as file:
                 for chunk in chunks:
                     digest.update(chunk)
                     file.write(chunk)
@@ -117,14 +117,15 @@ class LocalBlobs:
 
     def _publish(self, path: Path, sha256: str) -> Stored:
         """Rename into place. Two writers of one content write the same bytes: the last wins."""
-        size = path.stat().st_size
-        final = self._place(sha256)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        failpoint("blob.renaming")
-        path.replace(final)
-        failpoint("blob.renamed")
-        for folder in (final.parent, final.parent.parent, self.root):
-            sync_folder(folder)
+        with failing_disk():
+            size = path.stat().st_size
+            final = self._place(sha256)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            failpoint("blob.renaming")
+            path.replace(final)
+            failpoint("blob.renamed")
+            for folder in (final.parent, final.parent.parent, self.root):
+                sync_folder(folder)
         return Stored(sha256, size)
 
     def open(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:

@@ -7,20 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from store.errors import NoSpace
+from store.errors import NoSpace, StorageFailed
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager
-def full_disk() -> Iterator[None]:
-    """Turn the operating system's "no space left" into NoSpace."""
+def failing_disk() -> Iterator[None]:
+    """Turn what the operating system says of a write into NoSpace or StorageFailed."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise NoSpace("the disk is full") from error
-        raise
+        said = error.strerror or type(error).__name__
+        raise StorageFailed(f"the disk does not take it: {said}") from error
 
 
 def require_space(folder: Path, needed: int, reserve: int) -> None:

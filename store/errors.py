@@ -55,6 +55,12 @@ class Unavailable(StoreError):
         return f"{self.message} ({said[0]})" if said else self.message
 
 
+class StorageFailed(Unavailable):
+    """The disk or the blob storage failed (an I/O error, a read-only mount): try again."""
+
+    code = "storage_failed"
+
+
 class NoSpace(Unavailable):
     """The disk is too full to take this: nothing was kept, free space and try again."""
 

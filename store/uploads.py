@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from kdcore.spec.failpoints import failpoint
 from store import blobs as blob_rows
 from store.blobs import Blobs, HashMismatch, Stored
 from store.db import Database, db_now
@@ -112,6 +113,7 @@ def save_part(s: Session, parts: Parts, tenant: str, part: IncomingPart) -> Uplo
     }
     upsert(s, UploadPart, [row], "size", "sha256")
     parts.keep(part)
+    failpoint("part.keeping")
     return UploadPart(**row)
 
 

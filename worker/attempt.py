@@ -9,9 +9,12 @@ from sqlalchemy.orm import Session
 
 from kdcore.spec.events import Exit, RunEvent
 from kdcore.spec.failpoints import failpoint
+from kdcore.spec.result import Artifact
 from kdcore.spec.run import DistillRun
 from store import events, jobs, teacher_outputs
-from store.errors import LeaseLost, NoSpace, NotFound, StoreError, Unavailable
+from store.blobs import Stored
+from store.disk import failing_disk
+from store.errors import LeaseLost, NoSpace, NotFound, StorageFailed, StoreError, Unavailable
 from store.jobs import Claim, NewArtifact
 from store.states import State
 from store.tables import Job
@@ -31,6 +34,7 @@ from worker.ticker import Ticker
 from worker.watch import Watch
 
 T = TypeVar("T")
+STORE_PAUSES_S = (0.5, 2.0, 8.0)  # before a result that storage refused is offered again
 LOOK_S = 0.25  # between two looks at the run, which cost no database query
 
 
@@ -88,8 +92,9 @@ class Attempt:
             plan = self._insist(self._make_plan)
             with self._rooms.taken(self._slot) as room:
                 where = None if room is None else room.path
-                self._dir.lay_out(plan, self._bench.blobs, self._check, where)
-                self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
+                with failing_disk():
+                    self._dir.lay_out(plan, self._bench.blobs, self._check, where)
+                    self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
                 failpoint("rundir.made")
                 code, asked = self._look_after(self._begin(room))
             return self._read(plan, code, asked)
@@ -97,8 +102,8 @@ class Attempt:
             return read_ending(Exit.INTERRUPTED, None, "stop", "")
         except (BadRunDir, NotFound) as error:
             return Failure(error.code, error.message)
-        except NoSpace as error:
-            return Failure("no_space", error.message, retry=True)
+        except (NoSpace, StorageFailed) as error:
+            return Failure(error.code, error.message, retry=True)
         except (LeaseLost, Unavailable):
             raise
         except Exception as error:  # noqa: BLE001 - the outermost seam: a job must end by name
@@ -169,7 +174,7 @@ class Attempt:
         result = self._dir.result(self._claim.task)
         artifacts = []
         for artifact in artifacts_of(result):
-            stored = self._dir.bring_home(artifact, self._bench.blobs, self._lease.check)
+            stored = self._store(artifact)
             new = NewArtifact(
                 kind=artifact.kind,
                 name=artifact.path,
@@ -183,13 +188,30 @@ class Attempt:
         failpoint("artifacts.stored")
         return Success(result, tuple(artifacts), outputs)
 
+    def _store(self, artifact: Artifact) -> Stored:
+        """Its bytes in storage, which may fail for a moment: a day's training hangs on it."""
+        for pause_s in STORE_PAUSES_S:
+            try:
+                return self._dir.bring_home(artifact, self._bench.blobs, self._lease.check)
+            except StorageFailed as error:
+                self._log.warning("%s is stored again: %s", artifact.path, error)
+                if self._bench.stopping.wait(pause_s):
+                    break
+        return self._dir.bring_home(artifact, self._bench.blobs, self._lease.check)
+
     def _bring_outputs_home(self, plan: Plan) -> tuple[NewOutput, ...]:
         bench = self._bench
         if not isinstance(plan.spec, DistillRun) or not bench.settings.teacher_cache_bytes:
             return ()
         teachers = {plan.inputs[teacher.weights] for teacher in plan.spec.teachers}
         dataset = plan.inputs[plan.spec.dataset.path]
-        return tuple(self._outputs.bring_home(teachers, dataset, bench.blobs, self._lease.check))
+        kept = []
+        try:
+            for new in self._outputs.bring_home(teachers, dataset, bench.blobs, self._lease.check):
+                kept.append(new)
+        except (NoSpace, StorageFailed) as error:
+            self._log.warning("what the teachers said is not kept for later jobs: %s", error)
+        return tuple(kept)
 
     def _conclude(self, ending: Ending) -> Job:
         """Move the job, and give it back as moved."""

@@ -18,6 +18,9 @@ Action = Literal["kill", "block", "error"]
 
 PLACES = {
     # API
+    "part.keeping": "a part of an upload is on disk and noted, in a transaction that is still open",
+    "creation.committing": "a creating request's rows are written, in a transaction that is open",
+    "creation.committed": "they are committed, the client was not told",
     "ring.sending": "a job is committed, nobody was told of it",
     "ring.sent": "the broker has taken the ring",
     # worker

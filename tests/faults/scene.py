@@ -54,6 +54,11 @@ class Scene:
         return self._stack.enter_context(context)
 
     @property
+    def is_open(self) -> bool:
+        """Whether the service was started."""
+        return self._service is not None
+
+    @property
     def service(self) -> FaultyService:
         """The open service."""
         assert self._service is not None, "the scene is not open"
