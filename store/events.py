@@ -29,23 +29,25 @@ class Series:
     downsampled: bool
 
 
-def append(s: Session, claim: Claim, events: Sequence[RunEvent]) -> int:
+def append(s: Session, claim: Claim, events: Sequence[RunEvent], said_in: int | None = None) -> int:
     """Keep one batch: event rows, metric points, and the job's phase, progress, latest values.
 
     Events whose `seq` this attempt has already given are skipped, so a batch whose commit went
     unanswered is simply given again. Of a leg's progress events only the last becomes a row.
-    Returns the job's highest event id. Raises LeaseLost.
+    Returns the job's highest event id. Raises LeaseLost. `said_in`: the earlier attempt that said
+    it and did not live to see it kept.
     """
     job = held(s, claim.job_id, claim.attempt)
-    attempt = s.get_one(Attempt, (claim.job_id, claim.attempt))
+    number = claim.attempt if said_in is None else said_in
+    attempt = s.get_one(Attempt, (claim.job_id, number))
     fresh = [event for event in events if event.seq > attempt.last_seq]
     if not fresh:
         return job.last_event
     attempt.last_seq = fresh[-1].seq
     kept = list(_without_old_progress(fresh))
-    rows = [_row(claim, job.last_event + n, event) for n, event in enumerate(kept, 1)]
+    rows = [_row(attempt, job.last_event + n, event) for n, event in enumerate(kept, 1)]
     s.execute(insert(Event), rows)
-    _keep_points(s, claim, fresh)
+    _keep_points(s, attempt, fresh)
     s.execute(
         update(Job)
         .where(Job.id == job.id)
@@ -66,18 +68,18 @@ def _without_old_progress(events: Sequence[RunEvent]) -> Iterable[RunEvent]:
     return (e for e in events if not isinstance(e, ProgressEvent) or e.seq == last[e.leg])
 
 
-def _row(claim: Claim, number: int, event: RunEvent) -> dict[str, Any]:
+def _row(attempt: Attempt, number: int, event: RunEvent) -> dict[str, Any]:
     return {
-        "job_id": claim.job_id,
+        "job_id": attempt.job_id,
         "id": number,
-        "attempt": claim.attempt,
+        "attempt": attempt.number,
         "kind": event.kind,
         "at": int(event.at * 1000),
         "body": event.model_dump(mode="json", exclude={"seq", "at", "kind"}),
     }
 
 
-def _keep_points(s: Session, claim: Claim, events: Iterable[RunEvent]) -> None:
+def _keep_points(s: Session, attempt: Attempt, events: Iterable[RunEvent]) -> None:
     points = {
         (name, event.step): value
         for event in events
@@ -86,11 +88,11 @@ def _keep_points(s: Session, claim: Claim, events: Iterable[RunEvent]) -> None:
     }
     rows = [
         {
-            "job_id": claim.job_id,
+            "job_id": attempt.job_id,
             "series": name,
             "step": step,
             "value": value,
-            "attempt": claim.attempt,
+            "attempt": attempt.number,
         }
         for (name, step), value in points.items()
     ]

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, MutableMapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
@@ -95,6 +96,7 @@ class Attempt:
                 with failing_disk():
                     self._dir.lay_out(plan, self._bench.blobs, self._check, where)
                     self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
+                self._catch_up()
                 failpoint("rundir.made")
                 code, asked = self._look_after(self._begin(room))
             return self._read(plan, code, asked)
@@ -163,10 +165,20 @@ class Attempt:
         except StoreError as error:
             self._log.warning("events are kept for later: %s", error)
 
-    def _append(self, batch: list[RunEvent]) -> None:
+    def _catch_up(self) -> None:
+        """Keep what earlier attempts said last, which their workers did not live to write down: the
+        run goes on behind it, so nobody would say it again. After the checkpoints were linked: an
+        event comes before the checkpoint that has it behind it."""
+        for number in range(1, self._claim.attempt):
+            recorder = Recorder(self._dir.job / str(number))
+            append = partial(self._append, said_in=number)
+            while self._insist(partial(recorder.drain, append)):
+                self._check()
+
+    def _append(self, batch: list[RunEvent], said_in: int | None = None) -> None:
         self._recorded_s = time.monotonic()
         with self._bench.database.write() as session:
-            events.append(session, self._claim, batch)
+            events.append(session, self._claim, batch, said_in)
             failpoint("events.committing")
         failpoint("events.committed")
 

@@ -1,6 +1,6 @@
-"""Failpoints: named places where a test may have this process die, wait for ever, or err.
+"""Failpoints: named places where a test may have this process die, wait, or err.
 
-Normally a place costs one comparison and does nothing: nothing is armed unless the program was told
+Normally a place is one empty loop and does nothing: nothing is armed unless the program was told
 so at its start (`KD_FAILPOINT`, which the settings of store read; a run is told by its worker, with
 `--failpoint`). Whoever can do that can kill the process anyway.
 """
@@ -9,12 +9,14 @@ import errno
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-Action = Literal["kill", "block", "error"]
+# hold: wait for a signal that the program handles; block: wait for ever; error: raise OSError.
+Action = Literal["kill", "hold", "block", "error"]
 
 PLACES = {
     # API
@@ -50,7 +52,8 @@ PLACES = {
     "result.writing": "students are exported, result.json is not there",
     "result.written": "result.json is there, no event says that the run has ended",
 }
-_FORM = re.compile(r"([a-z.]+)(?::(kill|block|error))?(?:@([1-9]\d*))?")
+REACHED = "failpoint reached:"  # what stderr says then, before the place's name
+_FORM = re.compile(r"([a-z.]+)(?::(kill|hold|block|error))?(?:@([1-9]\d*))?")
 
 
 @dataclass
@@ -63,11 +66,14 @@ class _Armed:
 
     def reach(self, place: str) -> None:
         if place != self.place:
-            return
+            return None
         with self.lock:
             self.times += 1
             if self.times != self.nth:
-                return
+                return None
+        if self.action == "hold":
+            return _hold(place)
+        _announce(place)
         if self.action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.action == "error":
@@ -76,11 +82,31 @@ class _Armed:
             time.sleep(3600)
 
 
-_armed: _Armed | None = None
+def _hold(place: str) -> None:
+    """Wait for a signal; one that comes right after the announcement counts."""
+    heard, hear = os.pipe()
+    os.set_blocking(hear, False)
+    before = signal.set_wakeup_fd(hear)
+    try:
+        _announce(place)
+        os.read(heard, 1)
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(heard)
+        os.close(hear)
+
+
+def _announce(place: str) -> None:
+    sys.stderr.write(f"{REACHED} {place}\n")
+    sys.stderr.flush()
+
+
+_armed: tuple[_Armed, ...] = ()
 
 
 def check(text: str) -> str:
-    """The text, if it is `PLACE[:kill|block|error][@NTH]`. Raises ValueError."""
+    """The text, if it is `PLACE[:kill|hold|block|error][@NTH]`, or more of these with commas
+    between them. Raises ValueError."""
     _parse(text)
     return text
 
@@ -88,17 +114,20 @@ def check(text: str) -> str:
 def arm(text: str | None) -> None:
     """From now on the NTH passage of a place kills this process, unless told otherwise, once."""
     global _armed
-    _armed = None if text is None else _parse(text)
+    _armed = () if text is None else _parse(text)
 
 
 def failpoint(place: str) -> None:
     """A place. Does nothing unless it is armed."""
-    if _armed is not None:
-        _armed.reach(place)
+    for armed in _armed:
+        armed.reach(place)
 
 
-def _parse(text: str) -> _Armed:
-    found = _FORM.fullmatch(text)
-    if found is None or found[1] not in PLACES:
-        raise ValueError(f"{text!r} is no failpoint: PLACE[:kill|block|error][@NTH]")
-    return _Armed(found[1], cast(Action, found[2] or "kill"), int(found[3] or 1))
+def _parse(text: str) -> tuple[_Armed, ...]:
+    armed = []
+    for part in text.split(","):
+        found = _FORM.fullmatch(part)
+        if found is None or found[1] not in PLACES:
+            raise ValueError(f"{part!r} is no failpoint: PLACE[:kill|hold|block|error][@NTH]")
+        armed.append(_Armed(found[1], cast(Action, found[2] or "kill"), int(found[3] or 1)))
+    return tuple(armed)

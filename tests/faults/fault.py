@@ -41,6 +41,7 @@ class Fault:
     alone: bool = False
     standin: bool = False
     long: bool = False
+    row: str = ""  # its line in the table of results
 
 
 FAULTS: dict[str, Fault] = {}  # by the name of the function
@@ -54,13 +55,14 @@ def fault(
     alone: bool = False,
     standin: bool = False,
     long: bool = False,
+    row: str = "",
 ) -> Callable[[Act], Act]:
     """Register a fault under its function's name; `number` is its row of the matrix."""
 
     def register(act: Act) -> Act:
         name = act.__name__
         assert name not in FAULTS, name
-        FAULTS[name] = Fault(number, title, act, places, alone, standin, long)
+        FAULTS[name] = Fault(number, title, act, places, alone, standin, long, row or title)
         return act
 
     return register

@@ -1,12 +1,13 @@
 """A service whose programs can be killed, frozen and started anew with other settings."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
 from client.child import Child
-from tests.e2e.service import QUICK, Service, wait_until
+from tests.e2e.service import PROGRAMS, QUICK, Service, wait_until
 
 # Short waits, long enough for a loaded machine: a worker gives a job up after half a lease.
 FAST = {"KD_LEASE_S": "8", "KD_BEAT_S": "1", "KD_GRACE_S": "10", "KD_STALL_S": "60"}
@@ -26,6 +27,7 @@ class FaultyService(Service):
         self._standin = standin
         if standin:
             self._children["jobs"] = self._child("jobs", "jobs", {})
+        self._plain = dict(self._children)  # those that have the common settings
 
     @property
     def environment(self) -> dict[str, str]:
@@ -37,17 +39,22 @@ class FaultyService(Service):
         """The KD_* settings among it."""
         return dict(self._settings)
 
-    def _child(self, name: str, program: str, settings: dict[str, str]) -> Child:
+    def _child(
+        self, name: str, program: str, settings: dict[str, str], arguments: Sequence[str] = ()
+    ) -> Child:
         programs = STANDIN_PROGRAMS if self._standin else PROGRAMS
-        command = ["-m", *programs[program]]
+        command = ["-m", *programs[program], *arguments]
         environment = self._environment | settings
         return Child(name, command, self.home / f"{name}.log", environment=environment)
 
-    def start_as(self, name: str, program: str, **settings: str) -> None:
+    def start_as(self, name: str, program: str, *arguments: str, **settings: str) -> None:
         """Start one of api, jobs, sweep under a name of its own, with other settings."""
         assert name not in self._children or self._children[name].poll() is not None, name
-        self._children[name] = self._child(name, program, settings)
-        self._children[name].start()
+        child = self._child(name, program, settings, arguments)
+        self._children[name] = child
+        if name in PROGRAMS and not settings:
+            self._plain[name] = child
+        child.start()
 
     def restart(self, name: str, **settings: str) -> None:
         """kill -9 one of api, jobs, sweep and start it again, with other settings."""
@@ -80,11 +87,10 @@ class FaultyService(Service):
             del self._children[name]
         for name in PROGRAMS:
             child = self._children[name]
-            plain = child._environment == self._environment
+            plain = self._plain.get(name) is child
             if child.poll() is not None or not plain or _frozen(self.process(name)):
                 child.kill()
-                self._children[name] = self._child(name, name, {})
-                self._children[name].start()
+                self.start_as(name, name)
         wait_until(self._ready, 60, "the service is ready again")
 
     def tree(self, name: str) -> list[psutil.Process]:
@@ -99,9 +105,6 @@ class FaultyService(Service):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.suspend()
         return processes
-
-
-PROGRAMS = {"api": ["api"], "jobs": ["worker", "jobs"], "sweep": ["worker", "sweep"]}
 
 
 def _frozen(process: psutil.Process) -> bool:

@@ -3,6 +3,7 @@
 import time
 import traceback
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from tests.e2e.service import wait_until
@@ -46,8 +47,8 @@ def carry_out(fault: Fault, scene: Scene, draw: Random) -> Verdict:
 def settle(scene: Scene) -> None:
     """Wait until every job of the scene has ended, whichever way."""
     for job_id in scene.jobs:
-        wait_until(
-            lambda job_id=job_id: scene.client.jobs.get(job_id).terminal,
-            BOUND_S,
-            f"I4: {job_id} ends",
-        )
+        wait_until(partial(_has_ended, scene, job_id), BOUND_S, f"I4: {job_id} ends")
+
+
+def _has_ended(scene: Scene, job_id: str) -> bool:
+    return scene.client.jobs.get(job_id).terminal

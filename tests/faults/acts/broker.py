@@ -35,7 +35,7 @@ GARBAGE = (
 )
 
 
-@fault("F7", "broker flushed", places=("servers",), alone=True)
+@fault("F7", "broker flushed", places=("servers",), alone=True, standin=True)
 def broker_flushed(scene: Scene, draw: Random) -> str:
     """Everything it knew is gone, its clients stay connected."""
     front = front_of(scene)
@@ -47,33 +47,42 @@ def broker_flushed(scene: Scene, draw: Random) -> str:
     return _without(scene, front, flush, lambda: None, 0)
 
 
-@fault("F7", "broker killed, back empty after seconds", places=("servers",), alone=True)
+@fault(
+    "F7", "broker killed, back empty after seconds", places=("servers",), alone=True, standin=True
+)
 def broker_down(scene: Scene, draw: Random) -> str:
     """It is away and comes back wiped."""
     front = front_of(scene)
     return _without(scene, front, front.broker.kill, front.broker.start, SHORT_S)
 
 
-@fault("F7", "broker down for 60 s", places=("servers",), alone=True, long=True)
+@fault("F7", "broker down for 60 s", places=("servers",), alone=True, standin=True, long=True)
 def broker_down_long(scene: Scene, draw: Random) -> str:
     """The same, for as long as somebody needs to notice."""
     front = front_of(scene)
     return _without(scene, front, front.broker.kill, front.broker.start, DOWN_S)
 
 
-@fault("F7", "broker stopped (SIGSTOP) for seconds", places=("servers",), alone=True)
+@fault("F7", "broker stopped (SIGSTOP) for seconds", places=("servers",), alone=True, standin=True)
 def broker_stopped(scene: Scene, draw: Random) -> str:
     """It accepts connections and answers nothing."""
     return _stopped(scene, SHORT_S)
 
 
-@fault("F7", "broker stopped (SIGSTOP) for 30 s", places=("servers",), alone=True, long=True)
+@fault(
+    "F7",
+    "broker stopped (SIGSTOP) for 30 s",
+    places=("servers",),
+    alone=True,
+    standin=True,
+    long=True,
+)
 def broker_stopped_long(scene: Scene, draw: Random) -> str:
     """The same, for longer than every timeout."""
     return _stopped(scene, STOPPED_S)
 
 
-@fault("F11", "broker slow, black-holed, reset", places=("servers",), alone=True)
+@fault("F11", "broker slow, black-holed, reset", places=("servers",), alone=True, standin=True)
 def broker_cut_off(scene: Scene, draw: Random) -> str:
     """The network between, in one of its moods."""
     front = front_of(scene)
@@ -126,7 +135,7 @@ def _ms(took: list[float]) -> str:
     return f"{took[len(took) // 2] * 1000:.0f} ms (worst {took[-1] * 1000:.0f} ms)"
 
 
-@fault("F8", "doubled, stale, reordered and malformed rings")
+@fault("F8", "doubled, stale, reordered and malformed rings", standin=True)
 def bad_rings(scene: Scene, draw: Random) -> str:
     """Rings of every wrong kind in any order: one attempt per job, garbage told in the log."""
     worker = scene.service.process("jobs")

@@ -26,7 +26,7 @@ def fake(**more: str) -> dict[str, str]:
     return {"LD_PRELOAD": library, "FAKETIME_DONT_FAKE_MONOTONIC": "1", **more}
 
 
-@fault("F15", "worker's clock two hours off", places=("servers",), alone=True)
+@fault("F15", "worker's clock two hours off", places=("servers",), alone=True, standin=True)
 def worker_clock_off(scene: Scene, draw: Random) -> str:
     """Leases go by the database's clock: neither is one taken early nor does one last for hours."""
     off_s = draw.choice((HOURS_S, -HOURS_S))
@@ -39,7 +39,9 @@ def worker_clock_off(scene: Scene, draw: Random) -> str:
     return f"{who} {off_s / 3600:+.0f} h"
 
 
-@fault("F15", "the machine's clock set by two hours", places=("embedded",), alone=True)
+@fault(
+    "F15", "the machine's clock set by two hours", places=("embedded",), alone=True, standin=True
+)
 def clock_set(scene: Scene, draw: Random) -> str:
     """All programs see the leap, and the database's clock is theirs."""
     off_s = draw.choice((HOURS_S, -HOURS_S))

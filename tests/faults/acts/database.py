@@ -26,25 +26,27 @@ SHORT_S, DOWN_S, LOCKED_S, TOO_LONG_S = 2.0, 60.0, 10.0, 50.0
 SURE_S = 20.0  # an outage that is shorter is no reason to give up a lease of 60 s
 
 
-@fault("F10", "PostgreSQL restarted", places=("servers",), alone=True)
+@fault("F10", "PostgreSQL restarted", places=("servers",), alone=True, standin=True)
 def postgres_restarted(scene: Scene, draw: Random) -> str:
     """A restart that ends every connection."""
     return _away(scene, "fast", 0)
 
 
-@fault("F10", "PostgreSQL stopped at once (immediate)", places=("servers",), alone=True)
+@fault(
+    "F10", "PostgreSQL stopped at once (immediate)", places=("servers",), alone=True, standin=True
+)
 def postgres_crashed(scene: Scene, draw: Random) -> str:
     """A stop without a goodbye, and the recovery after it."""
     return _away(scene, "immediate", 0)
 
 
-@fault("F10", "PostgreSQL down for seconds", places=("servers",), alone=True)
+@fault("F10", "PostgreSQL down for seconds", places=("servers",), alone=True, standin=True)
 def postgres_down(scene: Scene, draw: Random) -> str:
     """It is away; programs that are started meanwhile wait for it."""
     return _away(scene, "fast", SHORT_S)
 
 
-@fault("F10", "PostgreSQL down for 60 s", places=("servers",), alone=True, long=True)
+@fault("F10", "PostgreSQL down for 60 s", places=("servers",), alone=True, standin=True, long=True)
 def postgres_down_long(scene: Scene, draw: Random) -> str:
     """It is away for longer than half a lease: the run is given up, by name, and goes on later."""
     return _away(scene, draw.choice(("fast", "immediate")), DOWN_S)
@@ -75,7 +77,7 @@ def _away(scene: Scene, mode: str, seconds: float) -> str:
     return f"{mode}, away for {outage_s:.0f} s; attempt {attempt} goes on"
 
 
-@fault("F11", "database connection slow", places=("servers",), alone=True)
+@fault("F11", "database connection slow", places=("servers",), alone=True, standin=True)
 def database_slow(scene: Scene, draw: Random) -> str:
     """Every answer comes late."""
     front = front_of(scene)
@@ -88,14 +90,19 @@ def database_slow(scene: Scene, draw: Random) -> str:
     return "a job ends as ever"
 
 
-@fault("F11", "database connection black-holed", places=("servers",), alone=True)
+@fault("F11", "database connection black-holed", places=("servers",), alone=True, standin=True)
 def database_hole(scene: Scene, draw: Random) -> str:
     """Bytes go and none come back, on old connections as on new ones."""
     return _hole(scene, 0)
 
 
 @fault(
-    "F11", "database connection black-holed for 60 s", places=("servers",), alone=True, long=True
+    "F11",
+    "database connection black-holed for 60 s",
+    places=("servers",),
+    alone=True,
+    standin=True,
+    long=True,
 )
 def database_hole_long(scene: Scene, draw: Random) -> str:
     """The same, for longer than half a lease."""
@@ -119,7 +126,7 @@ def _hole(scene: Scene, seconds: float) -> str:
     return f"refused within {answered_s:.0f} s; attempt {attempt} goes on"
 
 
-@fault("F11", "database connections reset", places=("servers",), alone=True)
+@fault("F11", "database connections reset", places=("servers",), alone=True, standin=True)
 def database_reset(scene: Scene, draw: Random) -> str:
     """Again and again, while jobs are submitted and one runs."""
     front = front_of(scene)
@@ -147,20 +154,31 @@ def database_reset(scene: Scene, draw: Random) -> str:
     return "5 submissions under fire"
 
 
-@fault("F12", "SQLite locked by another process for seconds", places=("embedded",), alone=True)
+@fault(
+    "F12",
+    "SQLite locked by another process for seconds",
+    places=("embedded",),
+    alone=True,
+    standin=True,
+)
 def sqlite_locked(scene: Scene, draw: Random) -> str:
     """A neighbour writes for long."""
     return _locked(scene, SHORT_S)
 
 
-@fault("F12", "SQLite locked for 10 s", places=("embedded",), alone=True, long=True)
+@fault("F12", "SQLite locked for 10 s", places=("embedded",), alone=True, standin=True, long=True)
 def sqlite_locked_long(scene: Scene, draw: Random) -> str:
     """A neighbour writes for as long as we promise to wait."""
     return _locked(scene, LOCKED_S)
 
 
 @fault(
-    "F12", "SQLite locked for longer than the bound", places=("embedded",), alone=True, long=True
+    "F12",
+    "SQLite locked for longer than the bound",
+    places=("embedded",),
+    alone=True,
+    standin=True,
+    long=True,
 )
 def sqlite_locked_too_long(scene: Scene, draw: Random) -> str:
     """A neighbour that never ends: refused clearly, and done when it is asked again."""

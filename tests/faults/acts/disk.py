@@ -86,7 +86,7 @@ def disk_full_runs(scene: Scene, draw: Random) -> str:
     return said.splitlines()[0]
 
 
-@fault("F13", "disk full under blobs", alone=True)
+@fault("F13", "disk full under blobs", alone=True, standin=True)
 def disk_full_blobs(scene: Scene, draw: Random) -> str:
     """Neither uploads nor results can be kept: refused, tried again, nothing half-written."""
     disk = scene.keep(small_disk(scene.folder / "disk", "16m"))
@@ -111,7 +111,7 @@ def disk_full_blobs(scene: Scene, draw: Random) -> str:
     return said.splitlines()[0]
 
 
-@fault("F13", "disk full under SQLite", places=("embedded",), alone=True)
+@fault("F13", "disk full under SQLite", places=("embedded",), alone=True, standin=True)
 def disk_full_database(scene: Scene, draw: Random) -> str:
     """No row can be written: refused, while what is there can be read; then all goes on."""
     disk = scene.keep(small_disk(scene.folder / "disk", "16m"))

@@ -19,7 +19,7 @@ from tests.faults.scene import Scene
 PART_BYTES = 8 << 20
 
 
-@fault("F17", "blob writes fail")
+@fault("F17", "blob writes fail", standin=True)
 def blob_writes_fail(scene: Scene, draw: Random) -> str:
     """An I/O error once, in the worker and in the API: the write is made again."""
     place = draw.choice(("blob.writing", "blob.renaming", "blob.renamed"))
@@ -35,10 +35,10 @@ def blob_writes_fail(scene: Scene, draw: Random) -> str:
     return place
 
 
-@fault("F17", "blob truncated or missing")
+@fault("F17", "blob truncated or missing", standin=True)
 def blob_damaged(scene: Scene, draw: Random) -> str:
-    """The dataset's bytes are not what they were: the job fails by name, and works once they are."""
-    sha256 = scene.client.datasets.get(scene.dataset).sha256
+    """The dataset's bytes are not what they were: the job fails by name, and works later."""
+    sha256 = scene.client.datasets.get(scene.spec()["dataset"]).sha256
     blob = scene.folder / "home" / "blobs" / sha256[:2] / sha256[2:4] / sha256
     aside = blob.with_suffix(".aside")
     blob.rename(aside)
@@ -55,7 +55,7 @@ def blob_damaged(scene: Scene, draw: Random) -> str:
     return code
 
 
-@fault("F18", "API killed in the middle of an upload")
+@fault("F18", "API killed in the middle of an upload", standin=True)
 def api_killed_in_upload(scene: Scene, draw: Random) -> str:
     """Some parts are there, one is half there: only what is missing is sent again."""
     file = _file(scene, draw, 2 * PART_BYTES + draw.randrange(1, PART_BYTES))
@@ -76,7 +76,7 @@ def api_killed_in_upload(scene: Scene, draw: Random) -> str:
     return place or "within a part"
 
 
-@fault("F18", "API killed in the middle of a submission")
+@fault("F18", "API killed in the middle of a submission", standin=True)
 def api_killed_in_submit(scene: Scene, draw: Random) -> str:
     """The client asks again with its key: one job."""
     place = draw.choice(("creation.committing", "creation.committed", "ring.sending", "ring.sent"))
