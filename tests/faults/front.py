@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import httpx
+import psutil
 
 from api.views.jobs import Job
 from bell.app import make_app
@@ -44,7 +45,7 @@ def front_of(scene: Scene) -> Front:
     """The front of a scene, which is opened with one unless it is open already."""
     if scene not in _fronts:
         database, rings = scene.keep(postgres()), scene.keep(broker())
-        to_database = scene.keep(proxy_for(database.url))
+        to_database = scene.keep(proxy_for(database.url, delay_s=0.05))
         to_broker = scene.keep(proxy_for(rings.url))
         _fronts[scene] = Front(database, rings, to_database, to_broker)
         scene.open(
@@ -67,6 +68,13 @@ def running(scene: Scene) -> Iterator[Job]:
     finally:
         scene.client.jobs.cancel(job.id)
         scene.finish(job)
+
+
+def run_of(scene: Scene, job: Job) -> psutil.Process:
+    """The process that works in the job's directory."""
+    children = scene.service.process("jobs").children(recursive=True)
+    (run,) = (child for child in children if job.id in child.cwd())
+    return run
 
 
 def step_of(scene: Scene, job: Job) -> int:

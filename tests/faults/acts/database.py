@@ -17,6 +17,7 @@ from tests.faults.front import (
     front_of,
     goes_on,
     refuses_clearly,
+    run_of,
     running,
     url_of,
 )
@@ -55,7 +56,7 @@ def postgres_down_long(scene: Scene, draw: Random) -> str:
 def _away(scene: Scene, mode: str, seconds: float) -> str:
     front, service = front_of(scene), scene.service
     with running(scene) as job:
-        (run,) = service.runs()
+        run = run_of(scene, job)
         front.postgres.stop(mode)
         began_s = time.monotonic()
         if seconds:
@@ -133,7 +134,7 @@ def database_reset(scene: Scene, draw: Random) -> str:
     over = threading.Event()
 
     def reset() -> None:
-        while not over.wait(draw.uniform(0.02, 0.2)):
+        while not over.wait(draw.uniform(0.2, 1.0)):
             front.to_postgres.reset()
 
     with running(scene) as job:
