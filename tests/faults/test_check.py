@@ -1,7 +1,9 @@
 """Every invariant sees its violation, and a sound service has none."""
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ from store.tables import (
 )
 from tests.faults.check import INVARIANTS, check, main
 from tests.faults.invariants.evidence import Evidence
+from tests.faults.invariants.leftovers import COLLECTED_S
 from tests.store.makers import (
     LEASE_S,
     TENANT,
@@ -132,11 +135,13 @@ def _set(table: type, **values: object) -> Plant:
     return lambda sound, s: s.execute(update(table).values(**values))
 
 
-def _leave(path: str) -> Plant:
+def _leave(path: str, age_s: float = 0.0) -> Plant:
     def plant(sound: Sound, s: Session) -> None:
         file = sound.home / path.format(job=sound.job)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"")
+        then = time.time() - age_s
+        os.utime(file, (then, then))
 
     return plant
 
@@ -216,8 +221,8 @@ PLANTS: list[tuple[str, str, Plant]] = [
     ("an orphan process", "I8", _run_without_worker),
     ("a run directory", "I8", _leave("runs/{job}/1/spec.json")),
     ("an abandoned room", "I8", _leave("runs/.rooms/abc.lock")),
-    ("a half-written blob", "I8", _leave("blobs/incoming/abc")),
-    ("a half-written ring", "I8", _leave("broker/jobs/.123")),
+    ("a half-written blob", "I8", _leave("blobs/incoming/abc", 2 * COLLECTED_S)),
+    ("a half-written ring", "I8", _leave("broker/jobs/.123", 2 * COLLECTED_S)),
     ("a half-received upload", "I8", _half_received),
     ("no sweep rings for it", "I9", _queued("unheard_of", 0)),
     ("held back for years", "I9", _queued("distill", 2**45)),
