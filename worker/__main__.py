@@ -43,13 +43,6 @@ def open_database(url: str) -> Database:
             return database
 
 
-def arm(stored: StoreSettings) -> None:
-    """Arm the failpoint of a test, if the settings name one."""
-    if stored.failpoint is not None:
-        logger.warning("this program will fail on purpose: KD_FAILPOINT=%s", stored.failpoint)
-        failpoints.arm(stored.failpoint)
-
-
 def run_jobs(
     settings: WorkerSettings,
     stored: StoreSettings,
@@ -57,7 +50,7 @@ def run_jobs(
     command: Command = KDCORE,
 ) -> int:
     """The jobs program; returns its exit code. `command` runs a run directory."""
-    arm(stored)
+    failpoints.arm(stored.failpoint)
     if stored.failpoint is not None:
         command = (*command, "--failpoint", stored.failpoint)
     database = open_database(stored.database)
@@ -72,7 +65,7 @@ def run_jobs(
 
 def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSettings) -> int:
     """The sweep program; returns its exit code."""
-    arm(stored)
+    failpoints.arm(stored.failpoint)
     database = open_database(stored.database)
     app = make_app(bell)
     parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)

@@ -115,6 +115,8 @@ def arm(text: str | None) -> None:
     """From now on the NTH passage of a place kills this process, unless told otherwise, once."""
     global _armed
     _armed = () if text is None else _parse(text)
+    if text is not None:
+        sys.stderr.write(f"KD_FAILPOINT={text}: this program will fail on purpose\n")
 
 
 def failpoint(place: str) -> None:

@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=int, nargs="+", help="these trials of the seed alone")
     parser.add_argument("--place", nargs="+", choices=PLACES, default=list(PLACES))
     parser.add_argument("--fault", nargs="+", default=[], help="numbers (F6) or names")
-    parser.add_argument("--jobs", type=int, default=3, help="services at once; they mostly wait")
+    parser.add_argument("--jobs", type=int, default=4, help="services at once; they mostly wait")
     parser.add_argument("--out", type=Path, default=Path(".faults"), help="folder of the results")
     parser.add_argument("--list", action="store_true", help="name all faults")
     return parser

@@ -93,6 +93,13 @@ class FaultyService(Service):
                 self.start_as(name, name)
         wait_until(self._ready, 60, "the service is ready again")
 
+    def runs(self) -> list[psutil.Process]:
+        """The runs of the worker, of whichever kind."""
+        if not self._standin:
+            return super().runs()
+        children = self.process("jobs").children(recursive=True)
+        return [child for child in children if _is_standin(child)]
+
     def tree(self, name: str) -> list[psutil.Process]:
         """A program and all its descendants."""
         process = self.process(name)
@@ -105,6 +112,13 @@ class FaultyService(Service):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.suspend()
         return processes
+
+
+def _is_standin(process: psutil.Process) -> bool:
+    try:
+        return any(word.endswith("standin.py") for word in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _frozen(process: psutil.Process) -> bool:

@@ -1,7 +1,7 @@
 """The results of a campaign, as a table for people and as JSON."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -18,7 +18,7 @@ def markdown(verdicts: Verdicts) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
-def _rows(verdicts: Verdicts) -> list[tuple[str, ...]]:
+def _rows(verdicts: Verdicts) -> Sequence[tuple[str, ...]]:
     groups: dict[tuple[int, str], list[Verdict]] = defaultdict(list)
     for trial, verdict in verdicts.items():
         groups[int(trial.fault.number[1:]), trial.fault.row].append(verdict)

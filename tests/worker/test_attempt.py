@@ -12,6 +12,7 @@ import pytest
 from kdcore.spec.events import Exit
 from store import events, jobs
 from store.db import Database
+from store.states import State
 from store.tables import Attempt, Dataset, Job, Model
 from tests.worker.conftest import TENANT, Shop, wait_until
 
@@ -36,6 +37,23 @@ def test_a_good_run_succeeds_and_leaves_nothing_behind(shop: Shop) -> None:
         kinds = [event.kind for event in events.page(session, job_id)]
     assert kinds == ["phase", "metrics", "metrics", "metrics", "end"]
     assert not directory(shop, job_id).parent.exists()
+
+
+def test_what_a_dead_worker_did_not_write_down_is_kept_by_the_next(shop: Shop) -> None:
+    """Else a curve would have a hole: the run goes on behind what was said."""
+    job_id = shop.job(steps=2)
+    with shop.database.write() as session:
+        claim = jobs.claim(session, job_id, "dead", 60)
+        assert claim is not None
+        jobs.release(session, claim, State.QUEUED, "its worker died")
+    first = directory(shop, job_id)
+    first.mkdir(parents=True)
+    said = '{"seq": 1, "at": 1, "kind": "metrics", "step": 1, "values": {"student/early": 1}}'
+    (first / "events.jsonl").write_text(f"{said}\n" + '{"seq": 2, "at"')
+    assert run(shop, job_id).state == "succeeded"
+    with shop.database.read() as session:
+        kept = [(event.attempt, event.kind) for event in events.page(session, job_id)]
+    assert kept[:2] == [(1, "metrics"), (2, "phase")]
 
 
 RAVINGS = [

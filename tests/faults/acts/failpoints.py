@@ -9,7 +9,7 @@ from tests.e2e.service import wait_until
 from tests.faults.fault import Act, fault
 from tests.faults.scene import STEPS, Scene
 
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 IN_API = {"ring"}
 IN_SWEEP = {"sweep"}
 IN_RUN = {"step", "checkpoint", "result"}

@@ -37,21 +37,27 @@ def many_workers(scene: Scene, draw: Random) -> str:
 
 @fault("F19", "cancel races claim and finish", standin=True)
 def cancels(scene: Scene, draw: Random) -> str:
-    """Every job ends once, and as its last accepted request says where it came in time."""
+    """Every job ends once: as cancelled where the answer to the cancel said so, as succeeded where
+    it was refused; a request to a running job may come too late."""
     delays_s = [draw.uniform(0.0, 1.5) for _ in range(JOBS)]
 
-    def one(delay_s: float) -> tuple[str, bool]:
+    def one(delay_s: float) -> tuple[str, str]:
         job = scene.submit()
         scene.sleep(delay_s)
         try:
-            scene.client.jobs.cancel(job.id)
+            answer = scene.client.jobs.cancel(job.id).state.value
         except ApiError as error:
             assert error.problem.status == 409, error
-            return scene.finish(job).state, False
-        return scene.finish(job).state, True
+            answer = "refused"
+        return answer, scene.finish(job).state.value
 
     with ThreadPoolExecutor(JOBS) as pool:
         ends = list(pool.map(one, delays_s))
-    assert all(state == "cancelled" for state, accepted in ends if accepted), ends
-    assert all(state == "succeeded" for state, accepted in ends if not accepted), ends
-    return f"{sum(accepted for _, accepted in ends)} of {JOBS} cancelled"
+    allowed = {
+        ("cancelled", "cancelled"),
+        ("running", "cancelled"),
+        ("running", "succeeded"),
+        ("refused", "succeeded"),
+    }
+    assert set(ends) <= allowed, ends
+    return f"{sum(end == 'cancelled' for _, end in ends)} of {JOBS} cancelled"

@@ -13,7 +13,7 @@ from tests.faults.fault import fault
 from tests.faults.scene import STEPS, Scene
 
 DEATHS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 
 
 @fault("F2", "run killed or crashed")
@@ -52,6 +52,7 @@ def run_poisonous(scene: Scene, draw: Random) -> str:
 def run_starved(scene: Scene, draw: Random) -> str:
     """From some moment on the run gets no more memory, so whatever it does next fails."""
     job = scene.submit()
+    scene.wait_for(job, "running")
     wait_until(scene.service.runs, PATIENCE_S, "the run starts")
     (run,) = scene.service.runs()
     scene.sleep(draw.uniform(0.0, 5.0))

@@ -12,7 +12,7 @@ from tests.faults.fault import fault
 from tests.faults.scene import STEPS, Scene
 
 GONE_S = 2.0  # in which a run dies with its worker
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 
 
 @fault("F1", "worker killed mid-step")
@@ -74,6 +74,7 @@ def heartbeat_blocked(scene: Scene, draw: Random) -> str:
     step = draw.randint(2, STEPS - 2)
     scene.service.restart("jobs", KD_FAILPOINT=f"lease.renewing:block,step.made:hold@{step}")
     job = scene.submit()
+    scene.wait_for(job, "running")
     wait_until(scene.service.runs, PATIENCE_S, "the run starts")
     (run,) = scene.service.runs()
     wait_until(lambda: scene.client.jobs.get(job.id).state == "queued", PATIENCE_S, "it is let go")

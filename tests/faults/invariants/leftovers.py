@@ -12,7 +12,8 @@ from store.states import TERMINAL, State
 from store.tables import Upload
 from tests.faults.invariants.evidence import Evidence, Violation, Violations
 
-HALF_WRITTEN = ("*.incoming", "*.writing", ".writing-*")
+# What a kill left half-written is collected once it is surely abandoned: a little later, it is not.
+COLLECTED_S = 26 * 3600
 
 
 def nothing_left_over(evidence: Evidence) -> Violations:
@@ -23,10 +24,10 @@ def nothing_left_over(evidence: Evidence) -> Violations:
         yield from _run_directories(evidence, home / "runs")
         yield from _rooms(home / "runs" / ".rooms")
         yield from _parts(evidence, home / "uploads")
-        for folder in (home / "blobs" / "incoming", *(home / "broker").glob("*/")):
-            for path in _old(evidence, folder):
-                if folder.name == "incoming" or path.name.startswith("."):
-                    yield Violation(str(path), "was never finished")
+        half_written = [*(home / "blobs" / "incoming").glob("*"), *(home / "broker").glob("*/.*")]
+        for path in half_written:
+            if _age_s(path) > COLLECTED_S:
+                yield Violation(str(path), "was never finished, and nobody removed it")
 
 
 def _orphans(runs: Path) -> Violations:
@@ -70,9 +71,6 @@ def _parts(evidence: Evidence, uploads: Path) -> Violations:
     for folder in _old(evidence, uploads):
         if folder.name not in open_uploads:
             yield Violation(folder.name, "is no open upload and has parts on disk")
-        for path in folder.glob("*.incoming"):
-            if _age_s(path) > evidence.young_s:
-                yield Violation(str(path), "was never finished")
 
 
 def _old(evidence: Evidence, folder: Path) -> Iterator[Path]:
