@@ -28,6 +28,7 @@ demo: setup ## Train a teacher, distil a student through the real service, print
 
 test: setup ## Run every test
 	@scripts/install-chromium
+	@scripts/install-faketime
 	$(BIN)/python -m pytest
 
 check: $(STAMP) ## Format, lint, types, arrows, sizes (under a minute)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from kdcore.spec.failpoints import failpoint
 from store.db import db_now
-from store.disk import failing_disk, sync_folder
+from store.disk import failing_disk, hold, remove_abandoned, sync_folder
 from store.errors import NotFound
 from store.tables import Blob
 from store.upsert import insert_missing
@@ -62,6 +62,10 @@ class Blobs(Protocol):
         """Forget the blob; nothing happens where there is none."""
         ...
 
+    def remove_abandoned(self) -> None:
+        """Remove what somebody was putting here who has died."""
+        ...
+
 
 class HashMismatch(ValueError):
     """The bytes are not the ones that were announced."""
@@ -101,6 +105,7 @@ class LocalBlobs:
         digest = hashlib.sha256()
         try:
             with failing_disk(), temporary.open("xb") as file:
+                hold(file)
                 for chunk in chunks:
                     digest.update(chunk)
                     file.write(chunk)
@@ -108,12 +113,16 @@ class LocalBlobs:
                 failpoint("blob.writing")
                 os.fsync(file.fileno())
                 os.fchmod(file.fileno(), 0o444)
-            found = digest.hexdigest()
-            if expected is not None and found != expected:
-                raise HashMismatch(expected, found)
-            return self._publish(temporary, found)
+                found = digest.hexdigest()
+                if expected is not None and found != expected:
+                    raise HashMismatch(expected, found)
+                return self._publish(temporary, found)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def remove_abandoned(self) -> None:
+        """As in Blobs."""
+        remove_abandoned(self._incoming.iterdir())
 
     def _publish(self, path: Path, sha256: str) -> Stored:
         """Rename into place. Two writers of one content write the same bytes: the last wins."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from store.disk import failing_disk, require_space, sync_folder
+from store.disk import failing_disk, hold, remove_abandoned, require_space, sync_folder
 from store.errors import Invalid
 
 CHUNK_BYTES = 2**20
@@ -36,6 +36,7 @@ class IncomingPart:
             path.parent.mkdir(exist_ok=True)
             # Unbuffered: what a full disk did not take must not come back when this is closed.
             self._file = path.open("xb", buffering=0)
+            hold(self._file)
 
     @property
     def sha256(self) -> str:
@@ -114,6 +115,10 @@ class Parts:
     def drop(self, upload_id: str) -> None:
         """Remove all parts of an upload; nothing happens where there are none."""
         shutil.rmtree(self.root / upload_id, ignore_errors=True)
+
+    def remove_abandoned(self) -> None:
+        """Remove parts that somebody was receiving who has died."""
+        remove_abandoned(self.root.glob("*/*.incoming"))
 
     def _place(self, upload_id: str, number: int) -> Path:
         return self.root / upload_id / f"{number}.part"

@@ -134,6 +134,7 @@ def complete(
     with database.read() as s:
         upload = get(s, tenant, upload_id)
         if upload.state == "complete":
+            parts.drop(upload_id)  # whoever completed it may have died before this
             return _already(upload, sha256)
         _open(upload)
         arrived = parts_of(s, upload_id)

@@ -42,6 +42,8 @@ def sweep(
         return
     if report.lapsed:
         failpoint("sweep.committed")
+    parts.remove_abandoned()
+    blobs.remove_abandoned()
     for job_id in report.lapsed:
         logger.warning("%s: its worker fell silent; the lease was taken back", job_id)
     for upload_id in expired:

@@ -1,5 +1,7 @@
 """The Redis transport: consuming goes on after a broker that stalled in the middle of things."""
 
+from typing import Any
+
 from kombu.connection import Connection
 
 from bell.app import register_transports
@@ -10,7 +12,8 @@ def test_a_message_whose_acknowledgement_got_lost_does_not_end_consuming(broker_
     register_transports()
     with proxy_for(broker_url) as proxy:
         options = {"socket_timeout": 0.3, "socket_connect_timeout": 0.3}
-        connection = Connection(through(proxy, broker_url), transport_options=options)
+        url = through(proxy, broker_url)
+        connection: Any = Connection(url, transport_options=options)  # type: ignore[no-untyped-call]
         with connection, connection.SimpleQueue("jobs") as queue:
             queue.consumer.qos(prefetch_count=1)
             queue.put("first")

@@ -1,15 +1,18 @@
 """Clocks that are two hours off, or are set while jobs run."""
 
+import os
 import time
 from pathlib import Path
 from random import Random
 
+from client.config import child_environment
 from tests.e2e.service import wait_until
 from tests.faults.fault import fault
 from tests.faults.front import goes_on, running
 from tests.faults.scene import Scene
 
 HOURS_S = 2 * 3600
+SLEEP = str(Path(__file__).parents[1] / "sleep")
 LEASE_S = 8.0  # of the scene
 LONGEST_S = 4 * LEASE_S  # what the sweep leaves of a lease that ends far ahead
 LIBRARIES = (
@@ -23,7 +26,9 @@ def fake(**more: str) -> dict[str, str]:
     stays what it is."""
     library = next((path for path in LIBRARIES if Path(path).exists()), None)
     assert library, "this needs libfaketime: run scripts/install-faketime"
-    return {"LD_PRELOAD": library, "FAKETIME_DONT_FAKE_MONOTONIC": "1", **more}
+    path = os.pathsep.join([SLEEP, child_environment()["PYTHONPATH"]])
+    fixed = {"LD_PRELOAD": library, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "PYTHONPATH": path}
+    return fixed | more
 
 
 @fault("F15", "worker's clock two hours off", places=("servers",), alone=True, standin=True)
