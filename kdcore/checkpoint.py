@@ -21,6 +21,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from kdcore.spec.failpoints import failpoint
+
 KEEP = 2
 MANIFEST = "manifest.json"
 _TENSORS, _FACTS = "state.safetensors", "state.json"
@@ -53,13 +55,16 @@ class Checkpoints:
             writing.mkdir()
             _write(writing, _files(snapshot))
             final = self._folder / name
+            failpoint("checkpoint.renaming")
             writing.rename(final)
         except OSError:
             shutil.rmtree(writing, ignore_errors=True)
             raise
+        failpoint("checkpoint.renamed")
         _flush(self._folder)
         for old in self._all()[:-KEEP]:
             shutil.rmtree(old)
+        failpoint("checkpoint.made")
         return final
 
     def load(self) -> tuple[Snapshot | None, list[str]]:
@@ -96,8 +101,14 @@ def _files(snapshot: Snapshot) -> dict[str, bytes]:
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, data in files.items():
         with (folder / name).open("wb") as file:
-            file.write(data)
+            file.write(data[: len(data) // 2])
+            if name != _TENSORS:
+                file.flush()
+                failpoint("checkpoint.writing")
+            file.write(data[len(data) // 2 :])
             file.flush()
+            if name == MANIFEST:
+                failpoint("checkpoint.syncing")
             os.fsync(file.fileno())
     _flush(folder)
 

@@ -10,6 +10,7 @@ from kdcore.distributed import World, join
 from kdcore.errors import RunError
 from kdcore.events import EventLog
 from kdcore.spec.events import Exit
+from kdcore.spec.failpoints import failpoint
 from kdcore.spec.result import RunResult
 from kdcore.spec.run import (
     EVENTS_FILE,
@@ -95,7 +96,9 @@ def _carry_out(
 def _write_result(folder: Path, result: RunResult) -> None:
     from kdcore.distill import write_whole
 
+    failpoint("result.writing")
     write_whole(folder / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
+    failpoint("result.written")
 
 
 def _name(error: Exception) -> RunError:

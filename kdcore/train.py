@@ -21,6 +21,7 @@ from kdcore.objectives import Objectives
 from kdcore.seeds import derive_seed, seed_everything
 from kdcore.sharing import Sharing
 from kdcore.spec.events import Exit, Phase
+from kdcore.spec.failpoints import failpoint
 from kdcore.stage import StageRun
 from kdcore.state import Best, Outcome, Position, State, restore_stage, weights_of
 from kdcore.stop import Interrupted, Stop
@@ -146,6 +147,7 @@ class Trainer:
         for batch in loader.batches(position.stage, position.epoch, position.step):
             meter.add(run.step(batch, first + position.step))
             position.step += 1
+            failpoint("step.made")
             if self._leg_step(leg) % METRICS_EVERY == 0 or position.step == loader.steps_per_epoch:
                 self._report(leg, run, meter)
             self._after_step(leg, student, run)

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
     settings = StoreSettings()
-    database = Database(settings.database)
+    database = Database(settings.database, answer_s=None)  # a migration takes its time
     try:
         return _run(options, settings, database)
     except (StoreError, schema.SchemaMismatch, HashMismatch) as error:

@@ -14,8 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.orm import Session
 
+from kdcore.spec.failpoints import failpoint
 from store.db import db_now
-from store.disk import full_disk, require_space, sync_folder
+from store.disk import failing_disk, hold, remove_abandoned, require_space, sync_folder
 from store.errors import NotFound
 from store.tables import Blob
 from store.upsert import upsert
@@ -74,10 +75,6 @@ class Blobs(Protocol):
         gone. What is put while this goes on stays."""
         ...
 
-    def tidy(self, age_s: float) -> None:
-        """Remove what was left half-written longer ago than that."""
-        ...
-
     def require_space(self, size: int) -> None:
         """Raises NoSpace unless so many bytes fit above the low-water mark."""
         ...
@@ -88,6 +85,10 @@ class Blobs(Protocol):
 
     def free_bytes(self) -> int | None:
         """Free space; None where there is no bound to it."""
+        ...
+
+    def remove_abandoned(self) -> None:
+        """Remove what somebody was putting here who has died."""
         ...
 
 
@@ -117,7 +118,7 @@ class LocalBlobs:
                 path.unlink()
             return stored
         digest = hashlib.sha256()
-        with path.open("rb") as file:
+        with failing_disk(), path.open("rb") as file:
             for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
                 digest.update(chunk)
             os.fsync(file.fileno())
@@ -129,30 +130,39 @@ class LocalBlobs:
         temporary = self._incoming / secrets.token_hex(16)
         digest = hashlib.sha256()
         try:
-            with full_disk(), temporary.open("xb") as file:
+            with failing_disk(), temporary.open("xb") as file:
+                hold(file)
                 for chunk in chunks:
                     digest.update(chunk)
                     file.write(chunk)
                 file.flush()
+                failpoint("blob.writing")
                 os.fsync(file.fileno())
                 os.fchmod(file.fileno(), 0o444)
-            found = digest.hexdigest()
-            if expected is not None and found != expected:
-                raise HashMismatch(expected, found)
-            return self._publish(temporary, found)
+                found = digest.hexdigest()
+                if expected is not None and found != expected:
+                    raise HashMismatch(expected, found)
+                return self._publish(temporary, found)
         finally:
             temporary.unlink(missing_ok=True)
 
+    def remove_abandoned(self) -> None:
+        """As in Blobs."""
+        remove_abandoned(self._incoming.iterdir())
+
     def _publish(self, path: Path, sha256: str) -> Stored:
         """Rename into place. Two writers of one content write the same bytes: the last wins."""
-        size = path.stat().st_size
-        final = self._place(sha256)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock(fcntl.LOCK_SH):
-            os.utime(path)  # its age counts from here
-            path.replace(final)
-        for folder in (final.parent, final.parent.parent, self.root):
-            sync_folder(folder)
+        with failing_disk():
+            size = path.stat().st_size
+            final = self._place(sha256)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            failpoint("blob.renaming")
+            with self._lock(fcntl.LOCK_SH):
+                os.utime(path)  # its age counts from here
+                path.replace(final)
+            failpoint("blob.renamed")
+            for folder in (final.parent, final.parent.parent, self.root):
+                sync_folder(folder)
         return Stored(sha256, size)
 
     def open(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -206,13 +216,6 @@ class LocalBlobs:
                 path.unlink()
                 return True
         return False
-
-    def tidy(self, age_s: float) -> None:
-        """As in Blobs."""
-        for path in self._incoming.iterdir():
-            with suppress(FileNotFoundError):
-                if _age_s(path) > age_s:
-                    path.unlink()
 
     @contextmanager
     def _lock(self, how: int) -> Iterator[None]:

@@ -2,9 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kdcore.spec import failpoints
 
 DAY_S = 24 * 3600.0
 
@@ -61,6 +64,9 @@ class StoreSettings(BaseSettings):
     run_dir: Path | None = Field(None, description="Run directories; none: `home`/runs.")
     min_free_bytes: int = Field(
         512 * 2**20, ge=0, description="Free disk space below which uploads are refused."
+    )
+    failpoint: Annotated[str, AfterValidator(failpoints.check)] | None = Field(
+        None, description="For tests of faults: where this program dies on purpose. Never set it."
     )
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 from store import schema
 from store.config import postgres_environment
 from store.db import Database
-from store.disk import full_disk, sync_folder
+from store.disk import failing_disk, sync_folder
 from store.engine import translated
 from store.errors import Conflict, StoreError
 
@@ -30,7 +30,7 @@ def dump(database: Database, target: Path) -> None:
     """Write the database as it is at one moment, while others go on writing."""
     target.unlink(missing_ok=True)
     if database.engine.dialect.name == "sqlite":
-        with full_disk(), closing(sqlite3.connect(_path(database))) as connection:
+        with failing_disk(), closing(sqlite3.connect(_path(database))) as connection:
             try:
                 connection.execute("VACUUM INTO ?", (str(target),))
             except sqlite3.Error as error:
@@ -58,7 +58,7 @@ def load(database: Database, source: Path) -> None:
         path = _path(database)
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".restoring")
-        with full_disk():
+        with failing_disk():
             shutil.copyfile(source, beside)
             with beside.open("rb") as file:
                 os.fsync(file.fileno())

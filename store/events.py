@@ -31,16 +31,23 @@ class Series:
     downsampled: bool
 
 
-def append(s: Session, claim: Claim, events: Sequence[RunEvent], bounds: Bounds = BOUNDS) -> int:
+def append(
+    s: Session,
+    claim: Claim,
+    events: Sequence[RunEvent],
+    bounds: Bounds = BOUNDS,
+    said_in: int | None = None,
+) -> int:
     """Keep one batch: event rows, metric points, and the job's phase, progress, latest values.
 
     Events whose `seq` this attempt has already given are skipped, so a batch whose commit went
     unanswered is simply given again. Of a leg's progress events only the last becomes a row, and
-    rows and points thin out as they become many. Returns the job's highest event id. Raises
-    LeaseLost.
+    rows and points thin out as they become many. `said_in`: the earlier attempt that said it and
+    did not live to see it kept. Returns the job's highest event id. Raises LeaseLost.
     """
     job = held(s, claim.job_id, claim.attempt)
-    attempt = s.get_one(Attempt, (claim.job_id, claim.attempt))
+    number = claim.attempt if said_in is None else said_in
+    attempt = s.get_one(Attempt, (claim.job_id, number))
     fresh = [event for event in events if event.seq > attempt.last_seq]
     if not fresh:
         return job.last_event
@@ -51,10 +58,10 @@ def append(s: Session, claim: Claim, events: Sequence[RunEvent], bounds: Bounds 
     kept = thinning.kept_events(fresh, attempt.events, job.updated_at, now, bounds)
     attempt.last_seq = fresh[-1].seq
     attempt.events += len(kept)
-    rows = [_row(claim, job.last_event + n, event) for n, event in enumerate(kept, 1)]
+    rows = [_row(attempt, job.last_event + n, event) for n, event in enumerate(kept, 1)]
     if rows:
         s.execute(insert(Event), rows)
-    _keep_points(s, claim, fresh, bounds)
+    _keep_points(s, attempt, fresh, bounds)
     s.execute(
         update(Job)
         .where(Job.id == job.id)
@@ -78,18 +85,18 @@ def _sound(event: RunEvent, names: Collection[str]) -> RunEvent:
     return event.model_copy(update={"values": values})
 
 
-def _row(claim: Claim, number: int, event: RunEvent) -> dict[str, Any]:
+def _row(attempt: Attempt, number: int, event: RunEvent) -> dict[str, Any]:
     return {
-        "job_id": claim.job_id,
+        "job_id": attempt.job_id,
         "id": number,
-        "attempt": claim.attempt,
+        "attempt": attempt.number,
         "kind": event.kind,
         "at": int(event.at * 1000),
         "body": event.model_dump(mode="json", exclude={"seq", "at", "kind"}),
     }
 
 
-def _keep_points(s: Session, claim: Claim, events: Iterable[RunEvent], bounds: Bounds) -> None:
+def _keep_points(s: Session, attempt: Attempt, events: Iterable[RunEvent], bounds: Bounds) -> None:
     curves: dict[str, dict[int, float]] = {}
     for event in events:
         if isinstance(event, MetricsEvent):
@@ -97,14 +104,14 @@ def _keep_points(s: Session, claim: Claim, events: Iterable[RunEvent], bounds: B
                 curves.setdefault(name, {})[event.step] = value
     rows = [
         {
-            "job_id": claim.job_id,
+            "job_id": attempt.job_id,
             "series": name,
             "step": step,
             "value": curve[step],
-            "attempt": claim.attempt,
+            "attempt": attempt.number,
         }
         for name, curve in curves.items()
-        for step in _thinned_steps(s, claim.job_id, name, curve, bounds)
+        for step in _thinned_steps(s, attempt.job_id, name, curve, bounds)
     ]
     upsert(s, MetricPoint, rows, "value", "attempt")
 

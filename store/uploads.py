@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from kdcore.spec.failpoints import failpoint
 from store import blobs as blob_rows
 from store.blobs import Blobs, HashMismatch, Stored
 from store.db import Database, db_now
@@ -113,6 +114,7 @@ def save_part(s: Session, parts: Parts, tenant: str, part: IncomingPart) -> Uplo
     }
     upsert(s, UploadPart, [row], "size", "sha256")
     parts.keep(part)
+    failpoint("part.keeping")
     return UploadPart(**row)
 
 
@@ -133,6 +135,7 @@ def complete(
     with database.read() as s:
         upload = get(s, tenant, upload_id)
         if upload.state == "complete":
+            parts.drop(upload_id)  # whoever completed it may have died before this
             return _already(upload, sha256)
         _open(upload)
         arrived = parts_of(s, upload_id)

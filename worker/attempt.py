@@ -3,15 +3,19 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
 from kdcore.spec.events import Exit, RunEvent
+from kdcore.spec.failpoints import failpoint
+from kdcore.spec.result import Artifact
 from kdcore.spec.run import DistillRun
 from store import events, jobs, teacher_outputs
-from store.disk import full_disk
-from store.errors import LeaseLost, NoSpace, NotFound, StoreError, Unavailable
+from store.blobs import Stored
+from store.disk import failing_disk
+from store.errors import LeaseLost, NoSpace, NotFound, StorageFailed, StoreError, Unavailable
 from store.jobs import Claim, NewArtifact
 from store.states import State
 from store.tables import Job
@@ -36,6 +40,7 @@ from worker.tracing import Phases, leave_traceparent
 from worker.watch import Watch
 
 T = TypeVar("T")
+STORE_PAUSES_S = (0.5, 2.0, 8.0)  # before a result that storage refused is offered again
 LOOK_S = 0.25  # between two looks at the run, which cost no database query
 
 
@@ -89,9 +94,11 @@ class Attempt:
             plan = self._insist(self._make_plan)
             with self._rooms.taken(self._slot) as room:
                 where = None if room is None else room.path
-                with traces.span("lay out"), full_disk():
+                with traces.span("lay out"), failing_disk():
                     self._dir.lay_out(plan, self._bench.blobs, self._check, where)
                     self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
+                self._catch_up()
+                failpoint("rundir.made")
                 with traces.span("run", **{"kd.device": self._slot.device}):
                     leave_traceparent(self._dir.path)
                     code, asked = self._look_after(self._begin(room))
@@ -101,8 +108,8 @@ class Attempt:
             return read_ending(Exit.INTERRUPTED, None, stopped.asked, "")
         except (BadRunDir, NotFound) as error:
             return Failure(error.code, error.message)
-        except NoSpace as error:
-            return Failure("no_space", error.message, retry=True)
+        except (NoSpace, StorageFailed) as error:
+            return Failure(error.code, error.message, retry=True)
         except (LeaseLost, Unavailable):
             raise
         except Exception as error:  # noqa: BLE001 - the outermost seam: a job must end by name
@@ -166,17 +173,30 @@ class Attempt:
         except StoreError as error:
             self._log.warning("events are kept for later: %s", error)
 
-    def _append(self, batch: list[RunEvent]) -> None:
+    def _catch_up(self) -> None:
+        """Keep what earlier attempts said last, which their workers did not live to write down: the
+        run goes on behind it, so nobody would say it again. After the checkpoints were linked: an
+        event comes before the checkpoint that has it behind it."""
+        for number in range(1, self._claim.attempt):
+            recorder = Recorder(self._dir.job / str(number))
+            append = partial(self._append, said_in=number)
+            while self._insist(partial(recorder.drain, append)):
+                self._check()
+
+    def _append(self, batch: list[RunEvent], said_in: int | None = None) -> None:
         self._recorded_s = time.monotonic()
         with self._bench.database.write() as session:
-            events.append(session, self._claim, batch)
-        self._phases.take(batch)
+            events.append(session, self._claim, batch, said_in=said_in)
+            failpoint("events.committing")
+        failpoint("events.committed")
+        if said_in is None:
+            self._phases.take(batch)
 
     def _bring_home(self, plan: Plan) -> Success:
         result = self._dir.result(self._claim.task)
         artifacts = []
         for artifact in artifacts_of(result):
-            stored = self._dir.bring_home(artifact, self._bench.blobs, self._lease.check)
+            stored = self._store(artifact)
             new = NewArtifact(
                 kind=artifact.kind,
                 name=artifact.path,
@@ -186,7 +206,20 @@ class Attempt:
                 max_abs_diff=artifact.max_abs_diff,
             )
             artifacts.append(new)
-        return Success(result, tuple(artifacts), self._bring_outputs_home(plan))
+        outputs = self._bring_outputs_home(plan)
+        failpoint("artifacts.stored")
+        return Success(result, tuple(artifacts), outputs)
+
+    def _store(self, artifact: Artifact) -> Stored:
+        """Its bytes in storage, which may fail for a moment: a day's training hangs on it."""
+        for pause_s in STORE_PAUSES_S:
+            try:
+                return self._dir.bring_home(artifact, self._bench.blobs, self._lease.check)
+            except StorageFailed as error:
+                self._log.warning("%s is stored again: %s", artifact.path, error)
+                if self._bench.stopping.wait(pause_s):
+                    break
+        return self._dir.bring_home(artifact, self._bench.blobs, self._lease.check)
 
     def _bring_outputs_home(self, plan: Plan) -> tuple[NewOutput, ...]:
         bench = self._bench
@@ -194,7 +227,13 @@ class Attempt:
             return ()
         teachers = {plan.inputs[teacher.weights] for teacher in plan.spec.teachers}
         dataset = plan.inputs[plan.spec.dataset.path]
-        return tuple(self._outputs.bring_home(teachers, dataset, bench.blobs, self._lease.check))
+        kept = []
+        try:
+            for new in self._outputs.bring_home(teachers, dataset, bench.blobs, self._lease.check):
+                kept.append(new)
+        except (NoSpace, StorageFailed) as error:
+            self._log.warning("what the teachers said is not kept for later jobs: %s", error)
+        return tuple(kept)
 
     def _conclude(self, ending: Ending) -> Job:
         """Move the job, and give it back as moved."""
@@ -220,16 +259,22 @@ class Attempt:
             for sha256 in brought + [output.sha256 for output in ending.outputs]:
                 self._bench.blobs.touch(sha256)
         with self._bench.database.write() as session:
-            match ending:
-                case Success(result, artifacts, outputs):
-                    body = result.model_dump(mode="json")
-                    job = jobs.succeed(session, self._claim, body, artifacts)
-                    self._keep_outputs(session, outputs)
-                    return job
-                case Failure(code, message, pointer, retry):
-                    return jobs.fail(session, self._claim, code, message, pointer, retry)
-                case Release(target, message):
-                    return jobs.release(session, self._claim, target, message)
+            job = self._write_end(session, ending)
+            failpoint("end.committing")
+        failpoint("end.committed")
+        return job
+
+    def _write_end(self, session: Session, ending: Ending) -> Job:
+        match ending:
+            case Success(result, artifacts, outputs):
+                body = result.model_dump(mode="json")
+                job = jobs.succeed(session, self._claim, body, artifacts)
+                self._keep_outputs(session, outputs)
+                return job
+            case Failure(code, message, pointer, retry):
+                return jobs.fail(session, self._claim, code, message, pointer, retry)
+            case Release(target, message):
+                return jobs.release(session, self._claim, target, message)
 
     def _keep_outputs(self, session: Session, outputs: Sequence[NewOutput]) -> None:
         bound, used = self._bench.settings.teacher_cache_bytes, self._outputs.used

@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+from kdcore.spec.failpoints import failpoint
 from store import jobs, workers
 from store.blobs import LocalBlobs
 from store.errors import StoreError, Unavailable
@@ -81,7 +82,9 @@ class Floor:
             if not self._bench.stopping.is_set():
                 with self._bench.database.write() as session:
                     claim = jobs.claim(session, job_id, self.name, self._bench.settings.lease_s)
+                    failpoint("claim.committing")
             if claim is not None:
+                failpoint("claim.committed")
                 metrics.WAITED.observe(claim.waited_ms / 1000)
                 self._work_on(claim, slot, began_ns)
         except Unavailable as error:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from sqlalchemy import select
 
+from kdcore.spec.failpoints import failpoint
 from store import jobs
 from store.db import Database
 from store.errors import LeaseLost, Unavailable
@@ -79,9 +80,11 @@ class Lease:
 
     def _beat(self) -> None:
         asked_s = clock_s()  # before the call: its answer may be slow, the renewal came earlier
+        failpoint("lease.renewing")
         with self._database.write() as session:
             asked = jobs.beat(session, self._claim, self._settings.lease_s)
         self.request = _request(asked)
+        failpoint("lease.renewed")
         self._renewed_s = asked_s
         metrics.RENEWALS.inc()
 

@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 
 from celery import Celery, signals
@@ -12,8 +13,10 @@ from celery.worker import state
 
 from bell.app import JOBS, RUN_JOB, RUN_SWEEP, SWEEP
 from worker.floor import Floor
+from worker.ticker import Ticker
 
 logger = logging.getLogger(__name__)
+OVERDUE = 3  # sweeps that did not come
 
 
 def serve_jobs(app: Celery, floor: Floor) -> int:
@@ -39,10 +42,24 @@ def serve_jobs(app: Celery, floor: Floor) -> int:
 
 
 def serve_sweep(app: Celery, sweep: Callable[[], None], every_s: float) -> int:
-    """Sweep every `every_s` seconds until told to stop; returns the exit code."""
+    """Sweep every `every_s` seconds until told to stop; returns the exit code.
+
+    The beat comes by way of the broker; while that is down this goes on without it.
+    """
+    swept_s = time.monotonic()
 
     def run_sweep() -> None:
+        nonlocal swept_s
+        swept_s = time.monotonic()
         sweep()
+
+    def run_overdue() -> None:
+        if time.monotonic() - swept_s < OVERDUE * every_s:
+            return
+        try:
+            run_sweep()
+        except Exception as error:  # a thread's outermost seam: the next one may go well
+            logger.error("the sweep failed", exc_info=error)
 
     app.task(run_sweep, name=RUN_SWEEP)
     app.conf.beat_schedule = {
@@ -57,7 +74,8 @@ def serve_sweep(app: Celery, sweep: Callable[[], None], every_s: float) -> int:
     threading.Thread(
         target=_keep_beating, args=(app, every_s, stopping), name="beat", daemon=True
     ).start()
-    return _serve(app, SWEEP, 1, stopping.set, stopping.set, stopping.is_set)
+    with Ticker("overdue", every_s, run_overdue):
+        return _serve(app, SWEEP, 1, stopping.set, stopping.set, stopping.is_set)
 
 
 def _keep_beating(app: Celery, every_s: float, stopping: threading.Event) -> None:

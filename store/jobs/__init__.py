@@ -1,6 +1,7 @@
 """Jobs: every function that reads or moves one, gathered from the files beside this one."""
 
 from store.jobs.claim import Claim, beat, claim, claimable
+from store.jobs.clock import rein_in_backoffs, rein_in_leases
 from store.jobs.cost import Estimate, estimate
 from store.jobs.finish import NewArtifact, fail, release, succeed
 from store.jobs.query import Order, get, page
@@ -23,6 +24,8 @@ __all__ = [
     "fail",
     "get",
     "page",
+    "rein_in_backoffs",
+    "rein_in_leases",
     "release",
     "request_cancel",
     "request_pause",

@@ -14,7 +14,7 @@ from store.tables import Attempt, Job, Transition
 
 INSPECTION_LIMITS = Limits(wall_clock_s=3600, attempts=3)
 _FIRST_BACKOFF_S = 1
-_LONGEST_BACKOFF_S = 300
+LONGEST_BACKOFF_S = 300
 
 
 def move(s: Session, job: Job, target: State, message: str, now: int, **columns: Any) -> Job | None:
@@ -123,7 +123,7 @@ def failure(code: str, message: str, pointer: str | None = None) -> dict[str, An
 
 def backoff_s(failures: int) -> int:
     """Seconds to wait after so many deaths: 1, 5, 25, ... at most five minutes."""
-    return int(min(_FIRST_BACKOFF_S * 5.0 ** (failures - 1), _LONGEST_BACKOFF_S))
+    return int(min(_FIRST_BACKOFF_S * 5.0 ** (failures - 1), LONGEST_BACKOFF_S))
 
 
 def limits_of(job: Job) -> Limits:

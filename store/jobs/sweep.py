@@ -25,10 +25,13 @@ class SweepReport:
     waiting: list[str]
 
 
-def sweep(s: Session, last_words: Callable[[str, int], str] = lambda *_: "") -> SweepReport:
+def sweep(
+    s: Session, last_words: Callable[[str, int], str] = lambda *_: "", *, judge: bool = True
+) -> SweepReport:
     """One pass; any number of sweepers may run at once. Also drops what has gone stale.
 
-    `last_words`: the end of the log of a job's attempt, where it can be read from here.
+    `last_words`: the end of the log of a job's attempt, where it can be read from here. Without
+    `judge` no lease is taken back: the clock has just been set.
     """
     now = db_now(s)
     query = (
@@ -40,7 +43,7 @@ def sweep(s: Session, last_words: Callable[[str, int], str] = lambda *_: "") -> 
         .execution_options(populate_existing=True)
     )
     lapsed = []
-    for job in s.scalars(query).all():
+    for job in s.scalars(query).all() if judge else ():
         said = f"worker {job.worker} fell silent\n{last_words(job.id, job.attempt)}".rstrip()
         error = failure("worker_lost", said)
         if bury(s, job, now, error) is not None:

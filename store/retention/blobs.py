@@ -59,7 +59,6 @@ def discard_strays(database: Database, blobs: Blobs, keep_s: float, most: int) -
             has_row = s.get(Blob, stored.sha256) is not None
         if not has_row and blobs.discard(stored.sha256, keep_s):
             sizes.append(stored.size)
-    blobs.tidy(keep_s)
     return found("blobs", sizes)
 
 

@@ -121,16 +121,6 @@ def test_only_what_was_put_and_touched_long_ago_is_discarded(
     assert blobs.discard(SHA256, 60) and not blobs.exists(SHA256)
 
 
-def test_what_was_left_half_written_is_removed_later(blobs: LocalBlobs) -> None:
-    half = blobs.root / "incoming" / "half"
-    half.write_bytes(b"x")
-    blobs.tidy(60)
-    assert half.exists()
-    os.utime(half, (1, 1))
-    blobs.tidy(60)
-    assert not half.exists()
-
-
 def test_the_url_names_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "with space"
     made = make_blobs(folder.as_uri())

@@ -14,11 +14,15 @@ from bell.config import BellSettings
 from bell.ring import Bell
 from kdcore.spec.events import Exit
 from store import events, jobs
+from store.blobs import LocalBlobs
 from store.db import Database
+from store.parts import Parts
+from store.states import State
 from store.tables import Attempt, Dataset, Job, Model
 from tests.worker.conftest import TENANT, Shop, wait_until
 from worker.ending import Failure, death, read_ending
 from worker.memory import oom_kills
+from worker.steady import SteadyClock
 from worker.sweep import sweep
 
 
@@ -42,6 +46,23 @@ def test_a_good_run_succeeds_and_leaves_nothing_behind(shop: Shop) -> None:
         kinds = [event.kind for event in events.page(session, job_id)]
     assert kinds == ["phase", "metrics", "metrics", "metrics", "end"]
     assert not directory(shop, job_id).parent.exists()
+
+
+def test_what_a_dead_worker_did_not_write_down_is_kept_by_the_next(shop: Shop) -> None:
+    """Else a curve would have a hole: the run goes on behind what was said."""
+    job_id = shop.job(steps=2)
+    with shop.database.write() as session:
+        claim = jobs.claim(session, job_id, "dead", 60)
+        assert claim is not None
+        jobs.release(session, claim, State.QUEUED, "its worker died")
+    first = directory(shop, job_id)
+    first.mkdir(parents=True)
+    said = '{"seq": 1, "at": 1, "kind": "metrics", "step": 1, "values": {"student/early": 1}}'
+    (first / "events.jsonl").write_text(f"{said}\n" + '{"seq": 2, "at"')
+    assert run(shop, job_id).state == "succeeded"
+    with shop.database.read() as session:
+        kept = [(event.attempt, event.kind) for event in events.page(session, job_id)]
+    assert kept[:2] == [(1, "metrics"), (2, "phase")]
 
 
 RAVINGS = [
@@ -147,6 +168,8 @@ def test_a_kill_for_want_of_memory_has_its_name(tmp_path: Path) -> None:
 def test_a_job_that_kills_its_workers_ends_as_poison_with_the_end_of_its_log(shop: Shop) -> None:
     """Each time the lease lapses, and the sweep reads what the run had said."""
     job_id, bell = shop.job(), Bell(make_app(BellSettings(home=shop.home)))
+    parts, blobs = Parts(shop.home / "uploads"), LocalBlobs(shop.home / "blobs")
+    clock, runs = SteadyClock(60.0), shop.settings().runs
     for attempt in (1, 2, 3):
         with shop.database.write() as session:
             session.get_one(Job, job_id).not_before = 0
@@ -154,12 +177,13 @@ def test_a_job_that_kills_its_workers_ends_as_poison_with_the_end_of_its_log(sho
         folder = directory(shop, job_id, attempt)
         folder.mkdir(parents=True)
         (folder / "run.log").write_text(f"attempt {attempt}\neats all memory\n")
-        sweep(shop.database, bell, shop.settings().runs)
+        sweep(shop.database, parts, blobs, bell, clock, runs, 1.0)
         if attempt < 3:
             waiting = shop.get(job_id)
             assert waiting.state == "queued" and waiting.not_before > 0, "after a pause"
             with shop.database.read() as session:
-                assert jobs.waiting_for(session, waiting) == "backoff"
+                why = jobs.waiting_for(session, waiting)
+                assert why is not None and why.reason == "backoff"
     error = shop.get(job_id).error
     assert error is not None and error["code"] == "poison"
     assert "worker_lost" in error["message"]
