@@ -3,6 +3,7 @@
 import os
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -117,6 +118,18 @@ def test_a_row_that_is_being_named_is_waited_for(collector: Collector) -> None:
             going = pool.submit(collect)
             began.wait(10)
         assert going.result(30) == []
+    assert unused.sha256 in kept(collector.database)
+
+
+def test_a_row_that_is_just_going_is_made_again(collector: Collector) -> None:
+    """Another names an old blob after the collector has deleted its row, not yet committed."""
+    unused = old(collector, b"bb")
+    with ThreadPoolExecutor(1) as pool:
+        with collector.database.write() as s:
+            assert drop_rows(s, HOUR_S, "")[0] == [unused]
+            bringing = pool.submit(use, collector.database, unused)
+            time.sleep(0.3)  # it comes to wait for us; sound in any case
+        bringing.result(60)
     assert unused.sha256 in kept(collector.database)
 
 
