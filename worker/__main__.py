@@ -22,7 +22,7 @@ from worker.config import WorkerSettings
 from worker.device import find_gpus, make_slots
 from worker.floor import Floor
 from worker.runner import KDCORE, Command
-from worker.sweep import collecting, sweep
+from worker.sweep import BYTES_EVERY_S, collecting, sweep
 
 logger = logging.getLogger("worker")
 
@@ -63,7 +63,8 @@ def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSetting
     app = make_app(bell)
     parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)
     once = partial(sweep, database, Bell(app), settings.runs)
-    with collecting(Collector(database, blobs, parts, settings.runs, settings)):
+    collector = Collector(database, blobs, parts, settings.runs, settings, BYTES_EVERY_S)
+    with collecting(collector):
         return tasks.serve_sweep(app, once, settings.sweep_s)
 
 

@@ -14,6 +14,7 @@ from worker.ticker import Ticker
 logger = logging.getLogger(__name__)
 COLLECT_EVERY_S = 60.0
 COLLECT_WITHIN_S = 20.0
+BYTES_EVERY_S = 3600.0
 
 
 def sweep(database: Database, bell: ring.Bell, runs: Path) -> None:
