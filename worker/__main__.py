@@ -26,7 +26,7 @@ from worker.device import find_gpus, make_slots
 from worker.floor import Floor
 from worker.runner import KDCORE, Command
 from worker.steady import SteadyClock
-from worker.sweep import collecting, sweep
+from worker.sweep import BYTES_EVERY_S, collecting, sweep
 
 logger = logging.getLogger("worker")
 
@@ -75,7 +75,8 @@ def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSetting
     parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)
     clock, runs = SteadyClock(settings.lease_s), settings.runs
     once = partial(sweep, database, parts, blobs, Bell(app), clock, runs, settings.sweep_s)
-    with collecting(Collector(database, blobs, parts, runs, settings)):
+    collector = Collector(database, blobs, parts, runs, settings, BYTES_EVERY_S)
+    with collecting(collector):
         return tasks.serve_sweep(app, once, settings.sweep_s)
 
 

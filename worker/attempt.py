@@ -155,7 +155,9 @@ class Attempt:
     def _read(self, plan: Plan, code: int, asked: Asked | None) -> Ending:
         """What the exit code and the rest of the events say, once the job is known to be ours."""
         self._lease.check()
-        while asked != "flood" and self._insist(lambda: self._recorder.drain(self._append)):
+        if asked == "flood":
+            self._recorder.discard()
+        while self._insist(lambda: self._recorder.drain(self._append)):
             pass
         if code == Exit.OK:
             with traces.span("bring home"):

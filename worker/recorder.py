@@ -50,6 +50,10 @@ class Recorder:
         self.size = size
         return grown
 
+    def discard(self) -> None:
+        """Remove the file of a run that is gone, and that nobody will read."""
+        self._path.unlink(missing_ok=True)
+
     def drain(self, append: Callable[[list[RunEvent]], None]) -> bool:
         """Hand the next batch of whole lines to `append`; true: there may be more.
 

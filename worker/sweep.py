@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 LONGEST = 4  # times our own lease: workers may have been started with a longer one
 COLLECT_EVERY_S = 60.0
 COLLECT_WITHIN_S = 20.0
+BYTES_EVERY_S = 3600.0
 
 
 def sweep(

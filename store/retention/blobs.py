@@ -6,7 +6,9 @@ row). Here a row goes only while it is old and unnamed, in one statement, and by
 are old and have no row: whoever puts them in between makes them young, under the storage's lock.
 """
 
+import logging
 from collections.abc import Sequence
+from itertools import islice
 
 from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
@@ -17,7 +19,9 @@ from store.db import Database, db_now
 from store.retention.found import MS_PER_S, Found, found
 from store.tables import Blob, Table
 
+logger = logging.getLogger(__name__)
 ROWS = 200
+FEW = 100
 
 
 def count(s: Session, blobs: Blobs, keep_s: float) -> Found:
@@ -25,22 +29,27 @@ def count(s: Session, blobs: Blobs, keep_s: float) -> Found:
     number, size = s.execute(
         select(func.count(), func.coalesce(func.sum(Blob.size), 0)).where(*_unnamed(s, keep_s))
     ).one()
-    strays = [stored.size for stored in blobs.aged(keep_s) if s.get(Blob, stored.sha256) is None]
-    return Found("blobs", number, int(size)) + found("blobs", strays)
+    strays, _ = _strays(s, blobs, keep_s)
+    return Found("blobs", number, int(size)) + found("blobs", (stray.size for stray in strays))
 
 
-def drop_rows(s: Session, keep_s: float, after: str) -> tuple[list[Stored], str | None]:
-    """Delete rows of the next ROWS blobs behind `after` that nothing names: those that went, and
-    where to go on, none at the end. Their bytes are to be discarded after the commit."""
+def unnamed(s: Session, keep_s: float, after: str) -> tuple[list[Stored], str | None]:
+    """Of the next ROWS blobs behind `after` those that are old and that nothing names, and where to
+    go on, none at the end."""
     page = select(Blob.sha256).where(Blob.sha256 > after).order_by(Blob.sha256).limit(ROWS)
     seen: Sequence[str] = s.scalars(page).all()
     old = select(Blob.sha256, Blob.size).where(Blob.sha256.in_(seen), *_unnamed(s, keep_s))
-    gone = [Stored(*row) for row in s.execute(old).all() if _drop(s, row.sha256, keep_s)]
-    return gone, seen[-1] if len(seen) == ROWS else None
+    candidates = [Stored(*row) for row in s.execute(old).all()]
+    return candidates, seen[-1] if len(seen) == ROWS else None
+
+
+def drop_rows(s: Session, candidates: Sequence[Stored], keep_s: float) -> list[Stored]:
+    """Delete their rows, but for those that somebody names or made young again meanwhile. The bytes
+    of those that went are to be discarded after the commit."""
+    return [stored for stored in candidates if _drop(s, stored.sha256, keep_s)]
 
 
 def _drop(s: Session, sha256: str, keep_s: float) -> bool:
-    """Delete a row, unless somebody names it or made it young again meanwhile."""
     try:
         with s.begin_nested():
             query = delete(Blob).where(Blob.sha256 == sha256, *_unnamed(s, keep_s))
@@ -49,17 +58,36 @@ def _drop(s: Session, sha256: str, keep_s: float) -> bool:
         return False
 
 
-def discard_strays(database: Database, blobs: Blobs, keep_s: float, most: int) -> Found:
-    """Discard up to `most` blobs that are old and have no row."""
-    sizes: list[int] = []
-    for stored in blobs.aged(keep_s):
-        if len(sizes) == most:
-            break
-        with database.read() as s:
-            has_row = s.get(Blob, stored.sha256) is not None
-        if not has_row and blobs.discard(stored.sha256, keep_s):
-            sizes.append(stored.size)
-    return found("blobs", sizes)
+def discard_strays(database: Database, blobs: Blobs, keep_s: float) -> Found:
+    """Discard bytes that are old and have no row: what was brought in and never named.
+
+    Crashes leave few of those. Where most of what there is has no row, the database is another
+    one's, or an old backup's: nothing is touched.
+    """
+    with database.read() as s:
+        strays, total = _strays(s, blobs, keep_s)
+    if len(strays) > max(FEW, total // 2):
+        logger.error(
+            "%s of %s blobs are not in the database: is it the right one? They are left alone",
+            len(strays),
+            total,
+        )
+        return Found("blobs")
+    gone = (stray.size for stray in strays if blobs.discard(stray.sha256, keep_s))
+    return found("blobs", gone)
+
+
+def _strays(s: Session, blobs: Blobs, keep_s: float) -> tuple[list[Stored], int]:
+    """Old bytes without a row, and how many are old in all."""
+    strays: list[Stored] = []
+    total = 0
+    old = blobs.aged(keep_s)
+    while page := list(islice(old, ROWS)):
+        total += len(page)
+        names = [stored.sha256 for stored in page]
+        known = set(s.scalars(select(Blob.sha256).where(Blob.sha256.in_(names))))
+        strays += [stored for stored in page if stored.sha256 not in known]
+    return strays, total
 
 
 def _unnamed(s: Session, keep_s: float) -> list[ColumnElement[bool]]:

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from store import teacher_outputs
 from store.db import Database
 from store.retention import outputs
-from store.retention.blobs import drop_rows
+from store.retention.blobs import drop_rows, unnamed
 from store.retention.found import Found
 from store.tables import Blob, TeacherOutput
 from store.teacher_outputs import NewOutput
@@ -24,7 +24,12 @@ def keep(database: Database, *new: NewOutput, tenant: str = TENANT, bound: int =
     """Keep them; the blobs that nothing names then, which are gone afterwards."""
     with database.write() as s:
         teacher_outputs.keep(s, tenant, new, [], bound)
-        return {stored.sha256[0] for stored in drop_rows(s, -1, "")[0]}
+        return {sha256[0] for sha256 in drop(s)}
+
+
+def drop(s: Session) -> list[str]:
+    """Let blobs go that nothing names; those that went."""
+    return [stored.sha256 for stored in drop_rows(s, unnamed(s, -1, "")[0], -1)]
 
 
 def found(database: Database, *teachers: str, tenant: str = TENANT) -> list[str]:
@@ -89,5 +94,5 @@ def test_what_no_job_uses_for_long_expires(database: Database) -> None:
     with database.write() as s:
         age(s, "1", 1)
         assert outputs.collect(s, None, 3600) == (Found("teacher_outputs", 1, 10), False)
-        assert {stored.sha256 for stored in drop_rows(s, -1, "")[0]} == {"5" * 64}
+        assert drop(s) == ["5" * 64]
     assert found(database) == ["26"] and blobs_of(database) == {"6"}

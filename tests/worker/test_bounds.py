@@ -37,6 +37,7 @@ def test_a_run_that_writes_without_end_is_stopped_by_name(
     assert job.attempt == 1
     with shop.database.read() as s:
         assert len(events.page(s, job_id)) < 10
+    assert not (shop.home / "runs" / job_id / "1" / "events.jsonl").exists(), "nor on the disk"
 
 
 def event(**fields: Any) -> RunEvent | None:

@@ -165,3 +165,12 @@ def test_a_worker_that_is_staging_stops_at_once(local: Programs) -> None:
     assert worker.wait(60) == 0
     job = local.shop.get(job_id)
     assert (job.state, job.failures, job.not_before) == ("queued", 0, 0)
+
+
+def test_a_signal_is_heard_before_celery_listens(local: Programs) -> None:
+    """The poll beats, and might claim, long before Celery has set itself up."""
+    worker = local.start(["-m", "tests.worker.odd_worker"])
+    wait_until(local.has_worker, 60)
+    worker.terminate()
+    assert worker.wait(60) == 0, local.log.read_text()
+    assert not local.has_worker(), "a worker that stops says goodbye"
