@@ -77,6 +77,12 @@ def append(
     return job.last_event + len(kept)
 
 
+def last_to_speak(s: Session, job_id: str) -> int:
+    """The newest attempt of which anything is kept; 1 where there is none."""
+    spoke = select(func.max(Attempt.number)).where(Attempt.job_id == job_id, Attempt.last_seq > 0)
+    return s.scalar(spoke) or 1
+
+
 def _sound(event: RunEvent, names: Collection[str]) -> RunEvent:
     """The event with values of these series only."""
     if not isinstance(event, MetricsEvent):

@@ -132,7 +132,7 @@ def test_what_storage_lacks_is_named(database: Database, blobs: LocalBlobs, tmp_
     finish(database, blobs, b"well")
     with database.write() as s:
         gone, bent = (s.query(Artifact).order_by(Artifact.created_at, Artifact.id).all())[:2]
-        s.add(_dataset(s, gone.sha256))
+        s.add(_dataset(gone.sha256))
     lose(blobs, gone.sha256)
     path = blobs.path_of(bent.sha256)
     assert path is not None
