@@ -22,9 +22,9 @@ class QoS(kombu_redis.QoS):
     def ack(self, delivery_tag: str) -> None:
         """As in QoS; raises what the driver raises."""
         try:
-            super().ack(delivery_tag)
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
         except Exception:
-            virtual.QoS.ack(self, delivery_tag)
+            virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
             raise
 
 
