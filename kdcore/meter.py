@@ -40,12 +40,12 @@ class Meter:
         return {} if self._sum is None else {"sum": self._sum}
 
     def facts(self) -> dict[str, Any]:
-        """And of what, and how often."""
-        return {"names": list(self._names), "count": self._count}
+        """And how often."""
+        return {"count": self._count}
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Put back what `tensors` and `facts` gave."""
-        self._names, self._count = tuple(facts["names"]), facts["count"]
+        self._count = facts["count"]
         self._sum = tensors.get("sum")
 
 

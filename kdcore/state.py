@@ -98,7 +98,8 @@ class State:
             tensors |= _under(f"{name}.last", outcome.last)
             if outcome.best is not None:
                 tensors |= _under(f"{name}.best", outcome.best.weights)
-        return Snapshot(tensors, facts)
+        about = {"identity": self.history.identity, "machine": facts["history"]["machine"]}
+        return Snapshot(tensors, facts, about)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take over position, best and finished legs, and note the resume in the history.

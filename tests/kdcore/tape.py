@@ -42,6 +42,7 @@ class Case:
     augment: tuple[Any, ...] = ()
     views: int | None = None
     teacher_channels: int = 6
+    samples: int = 24
 
 
 @dataclass(frozen=True)
@@ -154,14 +155,14 @@ def make_course_of(folder: Path, case: Case) -> Course:
     """A case's course; everything in it is made anew, as in a new process."""
     course = make_course(case.stages, case.accumulate, case.teacher_channels)
     data = Data.model_validate({"batch_size": 8, "augment": list(case.augment)})
-    split, indices = course.loader._pixels, course.loader._index_N
+    indices = torch.arange(case.samples)
     device = open_device("cpu", case.precision, None)
     library = None
     if case.views is not None:
         library = Library(folder / OUTPUTS, {"of": "a test"}, 30, case.views, 1 << 20)
     return replace(
         course,
-        loader=Loader(split, indices, data, 3, device.torch, case.views),
+        loader=Loader(course.loader._pixels, indices, data, 3, device.torch, case.views),
         device=device,
         library=library,
     )

@@ -38,9 +38,9 @@ Held = tuple[jobs.Claim, ModelClaim]
 DAY_MS = 24 * 3600 * 1000
 OPEN = 3  # jobs at once: with few, what happens happens to the same ones
 PICK = st.integers(0, 3)
-TICKS_MS = [1, 900, 5_000, 30_000, LEASE_MS, LEASE_MS + 1, 301_000, DAY_MS + 1]
+TICKS_MS = [1, 900, 5_000, 45_000, LEASE_MS, LEASE_MS + 1, 301_000, DAY_MS + 1]
 ENDS = [State.PAUSED, State.QUEUED, State.CANCELLED]
-WISHES = ["cancel", "pause", "resume", "resume", "retry", "retry"]
+WISHES = ["cancel", "cancel", "pause", "pause", "resume", "resume", "retry"]
 
 
 # Who does how much: one rule draws an act from these. Of many rules Hypothesis leaves some out of
@@ -62,7 +62,7 @@ ACTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
         },
     ),
     "wish": (3, {"pick": PICK, "wish": st.sampled_from(WISHES)}),
-    "tick": (2, {"ms": st.sampled_from(TICKS_MS)}),
+    "wait": (3, {"ms": st.sampled_from(TICKS_MS), "sweeps": st.booleans()}),
     "release": (2, {"pick": PICK, "end": st.sampled_from(ENDS)}),
     "submit": (2, {"key": st.sampled_from([None, "a", "b"]), "limit": st.integers(1, 4)}),
     "beat": (2, {"pick": PICK}),
@@ -106,6 +106,12 @@ class JobMachine(RuleBasedStateMachine):
         self.model.now += ms
         name = self.database.engine.dialect.name
         db._NOW[name] = text(f"SELECT CAST({self.model.now} AS bigint)")
+
+    def wait(self, ms: int, sweeps: bool) -> None:
+        """The clock goes on, and perhaps the sweep comes by."""
+        self.tick(ms)
+        if sweeps:
+            self.sweep()
 
     def submit(self, key: str | None, limit: int) -> None:
         """I10: a request with a key that is known makes nothing new."""
@@ -226,7 +232,7 @@ class JobMachine(RuleBasedStateMachine):
 
     def wish(self, pick: int, wish: str) -> None:
         """A user asks for something."""
-        self._ask(self.model.newest(pick), wish)
+        self._ask(self.model.running_first()[pick % len(self.model.jobs)], wish)
 
     def overtake(self) -> None:
         """Everybody is silent for so long that another worker goes on: zombies are made so."""

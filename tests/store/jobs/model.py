@@ -98,9 +98,9 @@ class Model:
         """As `newest_first`, but those that a worker may claim before all others."""
         return sorted(self.newest_first(), key=lambda job: not job.waits(self.now))
 
-    def newest(self, pick: int) -> ModelJob:
-        """The job at this place in `newest_first`; past its end from the start again."""
-        return self.newest_first()[pick % len(self.jobs)]
+    def running_first(self) -> list[ModelJob]:
+        """As `newest_first`, but those that run before all others."""
+        return sorted(self.newest_first(), key=lambda job: job.state is not State.RUNNING)
 
     def waiting(self) -> list[str]:
         """Ids of the jobs that a worker may claim, in their order."""
