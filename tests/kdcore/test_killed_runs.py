@@ -1,47 +1,76 @@
 """Real processes, killed at exact places, leave what a run leaves that nobody disturbed.
 
-The long form is in killed_runs.py."""
+The long form is in killed_runs.py.
+"""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.kdcore.killed_runs import FORTY, SPECS, Left, Place, control, killed
+from kdcore.spec.events import Exit
+from tests.kdcore.killed_runs import FORTY, SPECS, Place, attempt, control, killed, lay_out
+from tests.kdcore.tiny import HARD, events_of, result_of, stage
 
-Whole = tuple[Left, dict[str, int]]
+# Each is counted in its own process's life, which begins at the newest checkpoint.
+FORTYS_KILLS: list[Place] = [
+    ("step", 5),
+    ("validation", 2),  # the first stage's last; the place before was a step within it
+    ("fsync", 30),  # while a checkpoint is written
+    ("step", 21),  # the baseline's
+    ("rename", 7),
+    ("report", 2),
+    ("export", 1),
+]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """Forty steps in two stages, and forty of the baseline."""
-    return control(tmp_path_factory.mktemp("whole"), FORTY)
-
-
-def test_the_control_is_what_is_said_of_it(whole: Whole) -> None:
-    left, calls = whole
-    assert calls["step"] == 80 and calls["report"] == 2 and calls["fsync"] > 80 * 3
+def test_forty_steps_killed_over_and_over_leave_the_same(tmp_path: Path) -> None:
+    """Two stages, an average, the baseline: some kills a few steps behind the checkpoint."""
+    left, calls = control(tmp_path / "whole", FORTY)
+    assert calls["step"] == 80 and calls["report"] == 2 and len(left.metrics) > 80
     assert {"student.safetensors", "baseline.safetensors"} <= left.weights.keys()
-    steps = {step for step, name in left.metrics if name == "student/loss"}
-    assert {25, 40} <= steps and len(left.metrics) > 100
+    assert killed(tmp_path / "run", FORTY, FORTYS_KILLS, every=3) == left
 
 
-@pytest.mark.parametrize(
-    ("places", "every"),
-    [
-        ([("step", 23), ("step", 17)], 7),  # in the second stage, then at its end
-        ([("validation", 3), ("fsync", 30)], 1),  # a stage's last; while a checkpoint is written
-        ([("rename", 47), ("step", 33)], 1),  # in the baseline
-        ([("report", 2), ("export", 1)], 1),
-    ],
-)
-def test_killed_twice_it_leaves_the_same(
-    whole: Whole, tmp_path: Path, places: list[Place], every: int
-) -> None:
-    assert killed(tmp_path / "run", FORTY, places, every) == whole[0]
+def test_a_borrowed_classifier_too(tmp_path: Path) -> None:
+    left, calls = control(tmp_path / "whole", SPECS["simkd"])
+    places: list[Place] = [("step", calls["step"] // 2), ("step", 3)]
+    assert killed(tmp_path / "run", SPECS["simkd"], places) == left
 
 
-@pytest.mark.parametrize("name", ["simkd", "three stages"])
-def test_other_specs_too(tmp_path: Path, name: str) -> None:
-    left, calls = control(tmp_path / "whole", SPECS[name])
-    middle = calls["step"] // 2
-    assert killed(tmp_path / "run", SPECS[name], [("step", middle), ("step", 3)], 3) == left
+@pytest.mark.parametrize("threads", [1, 2])
+def test_with_other_threads_it_goes_on_and_says_so(tmp_path: Path, threads: int) -> None:
+    folder = lay_out(tmp_path, {"stages": [stage(HARD)], "teachers": [], "baseline": False})
+    assert attempt(folder, ("step", 3))[0] == -9
+    manifest = json.loads((folder / "checkpoints" / "00000002" / "manifest.json").read_text())
+    assert manifest["machine"]["threads"] == 1 and manifest["machine"]["precision"]
+    spec = json.loads((folder / "spec.json").read_text())
+    (folder / "spec.json").write_text(json.dumps(spec | {"threads": threads}))
+    command = [sys.executable, "-m", "kdcore", "run", str(folder)]
+    assert subprocess.run(command, check=False).returncode == Exit.OK
+    result = result_of(folder)
+    assert result["resumes"] == 1 and result["machine"]["threads"] == threads
+    assert result["bit_exact"] is (threads == 1)
+    warned = [e for e in events_of(folder, "log") if "another machine profile" in e["message"]]
+    assert bool(warned) is (threads == 2)
+
+
+def test_without_a_good_checkpoint_it_starts_over_and_says_so(tmp_path: Path) -> None:
+    spec = SPECS["kd"]
+    left, _ = control(tmp_path / "whole", spec)
+    folder = lay_out(tmp_path / "run", spec)
+    code, said = attempt(folder, ("step", 7))
+    for checkpoint in (folder / "checkpoints").iterdir():
+        file = checkpoint / "state.safetensors"
+        file.write_bytes(bytes(file.stat().st_size))
+    code, more = attempt(folder, None)
+    assert code == Exit.OK and {(e["step"], *e["values"]) for e in said} <= {
+        (e["step"], *e["values"]) for e in more
+    }
+    warned = [e["message"] for e in events_of(folder, "log") if e["level"] == "warning"]
+    assert sum("is damaged and was removed" in line for line in warned) == 2
+    assert any("the run starts over" in line for line in warned)
+    assert {p.name for p in (folder / "out").iterdir()} >= left.weights.keys()
+    assert result_of(folder)["resumes"] == 0
