@@ -14,7 +14,7 @@ from store.db import db_now
 from store.jobs.claim import Claim
 from store.jobs.move import held
 from store.tables import Attempt, Event, Job, MetricPoint, Transition
-from store.upsert import upsert
+from store.upsert import insert_missing, upsert
 
 MAX_POINTS = 500
 
@@ -45,7 +45,7 @@ def append(s: Session, claim: Claim, events: Sequence[RunEvent]) -> int:
     kept = list(_without_old_progress(fresh))
     rows = [_row(claim, job.last_event + n, event) for n, event in enumerate(kept, 1)]
     s.execute(insert(Event), rows)
-    _keep_points(s, claim, fresh)
+    upsert(s, MetricPoint, _points(claim, fresh), "value", "attempt")
     s.execute(
         update(Job)
         .where(Job.id == job.id)
@@ -59,6 +59,22 @@ def append(s: Session, claim: Claim, events: Sequence[RunEvent]) -> int:
     )
     s.flush()
     return job.last_event + len(kept)
+
+
+def adopt(s: Session, claim: Claim, earlier: int, events: Sequence[RunEvent]) -> None:
+    """Keep the metric points that an earlier attempt's run said and its worker did not live to
+    bring home: a run that goes on from a later checkpoint does not say them again.
+
+    Points that are there already stay. Raises LeaseLost.
+    """
+    held(s, claim.job_id, claim.attempt)
+    attempt = s.get(Attempt, (claim.job_id, earlier))
+    fresh = [event for event in events if attempt is not None and event.seq > attempt.last_seq]
+    if attempt is None or not fresh:
+        return
+    attempt.last_seq = fresh[-1].seq
+    insert_missing(s, MetricPoint, _points(claim, fresh))
+    s.flush()
 
 
 def _without_old_progress(events: Sequence[RunEvent]) -> Iterable[RunEvent]:
@@ -77,14 +93,14 @@ def _row(claim: Claim, number: int, event: RunEvent) -> dict[str, Any]:
     }
 
 
-def _keep_points(s: Session, claim: Claim, events: Iterable[RunEvent]) -> None:
+def _points(claim: Claim, events: Iterable[RunEvent]) -> list[dict[str, Any]]:
     points = {
         (name, event.step): value
         for event in events
         if isinstance(event, MetricsEvent)
         for name, value in _finite(event).items()
     }
-    rows = [
+    return [
         {
             "job_id": claim.job_id,
             "series": name,
@@ -94,7 +110,6 @@ def _keep_points(s: Session, claim: Claim, events: Iterable[RunEvent]) -> None:
         }
         for (name, step), value in points.items()
     ]
-    upsert(s, MetricPoint, rows, "value", "attempt")
 
 
 def _outline(job: Job, events: Iterable[RunEvent]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, MutableMapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
@@ -89,6 +90,7 @@ class Attempt:
                 where = None if room is None else room.path
                 self._dir.lay_out(plan, self._bench.blobs, self._check, where)
                 self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
+                self._adopt()
                 code, asked = self._look_after(self._begin(room))
             return self._read(plan, code, asked)
         except Stopped:
@@ -106,6 +108,18 @@ class Attempt:
     def _make_plan(self) -> Plan:
         with self._bench.database.read() as session:
             return make_plan(session, self._claim, self._slot, self._bench.settings.packs)
+
+    def _adopt(self) -> None:
+        """Bring home what runs of earlier attempts said and their workers died before keeping."""
+        for number in range(1, self._claim.attempt):
+            left = Recorder(self._dir.job / str(number))
+
+            def keep(batch: list[RunEvent], number: int = number) -> None:
+                with self._bench.database.write() as session:
+                    events.adopt(session, self._claim, number, batch)
+
+            while self._insist(partial(left.drain, keep)):
+                self._check()
 
     def _begin(self, room: Room | None) -> Run:
         if room is not None:

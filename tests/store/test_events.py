@@ -6,10 +6,12 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select, update
 
 from kdcore.spec.events import CheckpointEvent, EndEvent, LogEvent, PhaseEvent, RunEvent
 from store import events, jobs
 from store.db import Database
+from store.errors import LeaseLost
 from store.states import State
 from store.tables import Job, MetricPoint
 from store.upsert import insert_missing
@@ -82,6 +84,32 @@ def test_a_later_attempt_goes_on_numbering_and_replaces_points(database: Databas
         assert [(row.id, row.attempt) for row in rows] == [(1, 1), (2, 1), (3, 2), (4, 2)]
         (series,) = events.metrics(s, claim.job_id)
     assert (series.steps, series.values) == ([1, 2, 3], [3.0, 2.5, 1.0])
+
+
+def test_points_that_a_dead_worker_had_not_kept_are_adopted_and_replace_none(
+    database: Database,
+) -> None:
+    claim = claimed(database, lease_s=-1)
+    append(database, claim, metrics_event(1, 1, loss=1.0))
+    with database.write() as s:
+        jobs.sweep(s)
+        s.execute(update(Job).values(not_before=0))
+        heir = jobs.claim(s, claim.job_id, "w2", LEASE_S)
+    assert heir is not None
+    append(database, heir, metrics_event(1, 3, loss=3.5))
+    left = [metrics_event(n, n, loss=float(n)) for n in (1, 2, 3)]
+    for _ in range(2):
+        with database.write() as s:
+            events.adopt(s, heir, claim.attempt, left)
+    with database.read() as s:
+        rows = s.scalars(select(MetricPoint).order_by(MetricPoint.step)).all()
+        assert [(p.step, p.value, p.attempt) for p in rows] == [
+            (1, 1.0, 1),
+            (2, 2.0, 2),
+            (3, 3.5, 2),
+        ]
+    with pytest.raises(LeaseLost), database.write() as s:
+        events.adopt(s, claim, claim.attempt, left)
 
 
 def test_what_is_not_finite_is_no_point(database: Database) -> None:
