@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from kdcore.spec.methods import KNOBS
 from kdcore.stage import StageRun
 from kdcore.stop import Stop
 from kdcore.train import Trainer
+from kdcore.wait import train_once
 from tests.kdcore.tiny import FITNET, HARD, KD, events_of, make_folder, result_of, stage
 
 EMA = {"decay": 0.7}
@@ -134,6 +136,7 @@ def lay_out(folder: Path, spec: dict[str, Any]) -> Path:
 def attempt(folder: Path, place: Place | None, every: int = 1) -> tuple[int, list[dict[str, Any]]]:
     """One process: its exit code, below 0 for a signal, and the metrics it said. `every`: so many
     steps from one checkpoint to the next."""
+    _warm_up()
     process = os.fork()
     if process == 0:
         code = 70
@@ -143,6 +146,13 @@ def attempt(folder: Path, place: Place | None, every: int = 1) -> tuple[int, lis
             os._exit(code)
     _, status = os.waitpid(process, 0)
     return os.waitstatus_to_exitcode(status), events_of(folder, "metrics")
+
+
+@cache
+def _warm_up() -> None:
+    """Once for all children: half of a tiny run is importing."""
+    torch.set_num_threads(1)
+    train_once()
 
 
 def _be_the_run(folder: Path, place: Place | None, every: int) -> int:
@@ -204,7 +214,6 @@ def _all_places(calls: dict[str, int], full: bool) -> Iterator[tuple[list[Place]
 
 
 def _main(names: Sequence[str]) -> int:
-    torch.set_num_threads(1)
     wrong = 0
     for name in names or SPECS:
         spec, began_s = SPECS[name], time.monotonic()

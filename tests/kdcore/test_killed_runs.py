@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from kdcore.spec.events import Exit
 from tests.kdcore.killed_runs import FORTY, SPECS, Place, attempt, control, killed, lay_out
 from tests.kdcore.tiny import HARD, events_of, result_of, stage
@@ -40,27 +38,23 @@ def test_a_borrowed_classifier_too(tmp_path: Path) -> None:
     assert killed(tmp_path / "run", SPECS["simkd"], places) == left
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_with_other_threads_it_goes_on_and_says_so(tmp_path: Path, threads: int) -> None:
+def test_with_other_threads_it_goes_on_and_says_so(tmp_path: Path) -> None:
     folder = lay_out(tmp_path, {"stages": [stage(HARD)], "teachers": [], "baseline": False})
     assert attempt(folder, ("step", 3))[0] == -9
     manifest = json.loads((folder / "checkpoints" / "00000002" / "manifest.json").read_text())
     assert manifest["machine"]["threads"] == 1 and manifest["machine"]["precision"]
     spec = json.loads((folder / "spec.json").read_text())
-    (folder / "spec.json").write_text(json.dumps(spec | {"threads": threads}))
+    (folder / "spec.json").write_text(json.dumps(spec | {"threads": 2}))
     command = [sys.executable, "-m", "kdcore", "run", str(folder)]
     assert subprocess.run(command, check=False).returncode == Exit.OK
     result = result_of(folder)
-    assert result["resumes"] == 1 and result["machine"]["threads"] == threads
-    assert result["bit_exact"] is (threads == 1)
-    warned = [e for e in events_of(folder, "log") if "another machine profile" in e["message"]]
-    assert bool(warned) is (threads == 2)
+    assert result["resumes"] == 1 and result["machine"]["threads"] == 2
+    assert result["bit_exact"] is False
+    assert any("another machine profile" in e["message"] for e in events_of(folder, "log"))
 
 
 def test_without_a_good_checkpoint_it_starts_over_and_says_so(tmp_path: Path) -> None:
-    spec = SPECS["kd"]
-    left, _ = control(tmp_path / "whole", spec)
-    folder = lay_out(tmp_path / "run", spec)
+    folder = lay_out(tmp_path, SPECS["kd"])
     code, said = attempt(folder, ("step", 7))
     for checkpoint in (folder / "checkpoints").iterdir():
         file = checkpoint / "state.safetensors"
@@ -72,5 +66,4 @@ def test_without_a_good_checkpoint_it_starts_over_and_says_so(tmp_path: Path) ->
     warned = [e["message"] for e in events_of(folder, "log") if e["level"] == "warning"]
     assert sum("is damaged and was removed" in line for line in warned) == 2
     assert any("the run starts over" in line for line in warned)
-    assert {p.name for p in (folder / "out").iterdir()} >= left.weights.keys()
     assert result_of(folder)["resumes"] == 0
