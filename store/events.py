@@ -16,7 +16,6 @@ from store.jobs.claim import Claim
 from store.jobs.move import held
 from store.tables import Attempt, Event, Job, MetricPoint, Transition
 from store.thinning import BOUNDS, Bounds
-from store.upsert import upsert
 
 MAX_POINTS = 500
 
@@ -119,7 +118,6 @@ def _keep_points(s: Session, attempt: Attempt, events: Iterable[RunEvent], bound
         for name, curve in curves.items()
         for step in _thinned_steps(s, attempt.job_id, name, curve, bounds)
     ]
-    upsert(s, MetricPoint, rows, "value", "attempt")
 
 
 def _thinned_steps(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from bell.app import make_app
 from bell.config import BellSettings
@@ -63,6 +64,26 @@ def test_what_a_dead_worker_did_not_write_down_is_kept_by_the_next(shop: Shop) -
     with shop.database.read() as session:
         kept = [(event.attempt, event.kind) for event in events.page(session, job_id)]
     assert kept[:2] == [(1, "metrics"), (2, "phase")]
+
+
+def test_what_a_dead_worker_had_not_brought_home_of_its_run_is_there_too(shop: Shop) -> None:
+    """The run went on for two steps and a checkpoint after its worker had last kept its events."""
+    job_id = shop.job(steps=4)
+    with shop.database.write() as session:
+        jobs.claim(session, job_id, "dead", -1)
+        jobs.sweep(session)
+        session.execute(update(Job).values(not_before=0))
+    left = directory(shop, job_id)
+    (left / "checkpoints" / "00000002").mkdir(parents=True)
+    said = [
+        {"seq": n, "at": 1.5, "kind": "metrics", "step": n, "values": {"student/loss": 1 / n}}
+        for n in (1, 2)
+    ]
+    (left / "events.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in said) + '{"se')
+    assert run(shop, job_id).state == "succeeded"
+    with shop.database.read() as session:
+        (curve,) = events.metrics(session, job_id, ["student/loss"])
+    assert curve.steps == [1, 2, 3, 4]
 
 
 RAVINGS = [
