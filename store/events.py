@@ -118,6 +118,7 @@ def _keep_points(s: Session, attempt: Attempt, events: Iterable[RunEvent], bound
         for name, curve in curves.items()
         for step in _thinned_steps(s, attempt.job_id, name, curve, bounds)
     ]
+    upsert(s, MetricPoint, rows, "value", "attempt")
 
 
 def _thinned_steps(

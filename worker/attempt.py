@@ -120,13 +120,6 @@ class Attempt:
         with self._bench.database.read() as session:
             return make_plan(session, self._claim, self._slot, self._bench.settings.packs)
 
-    def keep(batch: list[RunEvent], number: int = number) -> None:
-                with self._bench.database.write() as session:
-                    events.adopt(session, self._claim, number, batch)
-
-            while self._insist(partial(left.drain, keep)):
-                self._check()
-
     def _begin(self, room: Room | None) -> Run:
         if room is not None:
             try:
