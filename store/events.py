@@ -16,6 +16,7 @@ from store.jobs.claim import Claim
 from store.jobs.move import held
 from store.tables import Attempt, Event, Job, MetricPoint, Transition
 from store.thinning import BOUNDS, Bounds
+from store.upsert import upsert
 
 MAX_POINTS = 500
 
