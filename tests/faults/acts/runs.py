@@ -48,7 +48,7 @@ def run_poisonous(scene: Scene, draw: Random) -> str:
     return f"2 x {death.name}, failed as poison"
 
 
-@fault("F2", "run out of memory")
+@fault("F2", "run out of memory", kdcore=True)
 def run_starved(scene: Scene, draw: Random) -> str:
     """From some moment on the run gets no more memory, so whatever it does next fails."""
     job = scene.submit()
