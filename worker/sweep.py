@@ -12,7 +12,7 @@ from store.parts import Parts
 from worker.steady import SteadyClock
 
 logger = logging.getLogger(__name__)
-LONGEST = 4  # times our own lease: workers may have been started with a longer one
+LONGEST = 2  # times our own lease: workers may have been started with a longer one
 
 
 def sweep(
