@@ -23,7 +23,7 @@ class QoS(kombu_redis.QoS):
         """As in QoS; raises what the driver raises."""
         try:
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-        except Exception:
+        except Exception:  # each driver has its own errors; it is raised again
             virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
             raise
 

@@ -18,7 +18,7 @@ from worker.steady import SteadyClock
 from worker.ticker import Ticker
 
 logger = logging.getLogger(__name__)
-LONGEST = 4  # times our own lease: workers may have been started with a longer one
+LONGEST = 2  # times our own lease: workers may have been started with a longer one
 COLLECT_EVERY_S = 60.0
 COLLECT_WITHIN_S = 20.0
 BYTES_EVERY_S = 3600.0

@@ -14,7 +14,7 @@ from tests.faults.scene import Scene
 HOURS_S = 2 * 3600
 SLEEP = str(Path(__file__).parents[1] / "sleep")
 LEASE_S = 8.0  # of the scene
-LONGEST_S = 4 * LEASE_S  # what the sweep leaves of a lease that ends far ahead
+LONGEST_S = 2 * LEASE_S  # what the sweep leaves of a lease that ends far ahead
 LIBRARIES = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
