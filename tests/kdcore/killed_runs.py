@@ -203,10 +203,12 @@ def killed(folder: Path, spec: dict[str, Any], places: Sequence[Place], every: i
 
 
 def _all_places(calls: dict[str, int], full: bool) -> Iterator[tuple[list[Place], int]]:
-    """Every step, everything after the training, every write to the disk; and doubled kills."""
+    """Every step, everything after the training, some of the writes to disk; and doubled kills."""
     kinds = PLACES if full else ("step", "report", "export")
     for kind in kinds:
-        for number in range(1, calls.get(kind, 0) + 1):
+        count = calls.get(kind, 0)
+        stride = 1 if kind == "step" else max(1, count // 40)
+        for number in range(1, count + 1, stride):
             yield [(kind, number)], 1
     for number in range(2, calls["step"] + 1, 5):
         yield [("step", number)], 3  # steps between the checkpoint and the kill are made again

@@ -34,7 +34,8 @@ Said = list[tuple[int, dict[str, float]]]
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained. `views`: teacher outputs are kept, of so many looks of an image."""
+    """What is trained: the student, and a baseline if asked for. `views`: teacher outputs are kept,
+    of so many looks of an image."""
 
     stages: Stages
     accumulate: int = 1
@@ -43,6 +44,7 @@ class Case:
     views: int | None = None
     teacher_channels: int = 6
     samples: int = 24
+    baseline: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ def _trainer(folder: Path, case: Case, tape: Tape) -> Trainer:
 def _resumed(folder: Path, case: Case, frame: Frame, tape: Tape) -> Trainer:
     torch.manual_seed(99)  # whatever the generators hold in a new process
     trainer = _trainer(folder, case, tape)
-    trainer.resume(Snapshot(frame.snapshot.tensors, copy.deepcopy(frame.snapshot.facts)))
+    # A copy: an optimizer counts its steps in the tensor that it is given.
+    trainer.resume(copy.deepcopy(frame.snapshot))
     return trainer
 
 
@@ -162,6 +165,7 @@ def make_course_of(folder: Path, case: Case) -> Course:
         library = Library(folder / OUTPUTS, {"of": "a test"}, 30, case.views, 1 << 20)
     return replace(
         course,
+        legs=course.legs if case.baseline else course.legs[:1],
         loader=Loader(course.loader._pixels, indices, data, 3, device.torch, case.views),
         device=device,
         library=library,

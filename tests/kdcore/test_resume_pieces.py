@@ -33,6 +33,7 @@ RICH = Case(
     ),
     accumulate=2,
     augment=("crop",),
+    baseline=True,
 )
 # Of the history of a run, which decides no bit: see test_train.py, test_distill.py, test_run.py.
 OF_THE_RUN = {"history"}

@@ -12,7 +12,7 @@ from store import db
 from store.db import Database
 from tests.store.jobs.machine import JobMachine
 
-SHORT = 40
+SHORT = 30
 
 
 def test_the_state_machine_does_as_its_model(
