@@ -49,13 +49,15 @@ def kept_events(
         frequent = []
     chosen = {event.seq for event in spread(frequent, bounds.batch)}
     wanted = [e for e in batch if not isinstance(e, FREQUENT) or e.seq in chosen]
-    room = bounds.events - rows
+    room = max(0, bounds.events - rows)
     if len(wanted) <= room:
         return wanted
-    rest = [e for e in wanted[max(0, room) :] if isinstance(e, LAST)]
-    spare = bounds.events + LAST_ROWS - max(rows, bounds.events)
-    kept = [*wanted[: max(0, room)], *rest[max(0, len(rest) - spare) :]]
-    return [_warning(wanted[room], bounds), *kept] if room > 0 else kept
+    kept, rest = wanted[:room], wanted[room:]
+    if rows <= bounds.events:
+        kept.append(_warning(rest[0], bounds))
+    last = [event for event in rest if isinstance(event, LAST)]
+    spare = max(0, bounds.events + LAST_ROWS - max(rows, bounds.events))
+    return kept + last[max(0, len(last) - spare) :]
 
 
 def _without_old_progress(events: Sequence[RunEvent]) -> Iterable[RunEvent]:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,10 +62,13 @@ def test_a_resumed_attempt_repeats_steps_in_place(database: Database) -> None:
     assert len(rows) == len(list(thinning.kept_steps(range(100), None, SMALL.points)))
 
 
-def test_rows_stop_at_the_bound_with_one_warning_but_for_the_end(database: Database) -> None:
+@pytest.mark.parametrize("lines", [7, 6], ids=["bound met at once", "bound met in a batch"])
+def test_rows_stop_at_the_bound_with_one_warning_but_for_the_end(
+    database: Database, lines: int
+) -> None:
     claim, seq = claimed(database), 0
     for _ in range(30):
-        batch: list[RunEvent] = [said(seq := seq + 1) for _ in range(7)]
+        batch: list[RunEvent] = [said(seq := seq + 1) for _ in range(lines)]
         batch.append(metrics_event(seq := seq + 1, seq, loss=float(seq)))
         with database.write() as s:
             events.append(s, claim, batch, SMALL)
@@ -77,10 +81,11 @@ def test_rows_stop_at_the_bound_with_one_warning_but_for_the_end(database: Datab
         attempt = s.get_one(Attempt, (claim.job_id, 1))
     assert [row.id for row in rows] == list(range(1, len(rows) + 1)), "numbered without gaps"
     assert [row.kind for row in rows[-2:]] == ["phase", "end"]
-    warnings = [row.body for row in rows if row.body.get("level") == "warning"]
-    assert len(warnings) == 1 and "40 events" in warnings[0]["message"]
+    warnings = [row for row in rows if row.body.get("level") == "warning"]
+    assert [row.id for row in warnings] == [SMALL.events + 1]
+    assert "40 events" in warnings[0].body["message"]
     assert len(rows) == attempt.events == SMALL.events + 3
-    assert (job.latest, job.phase, job.last_event) == ({"loss": 240.0}, "saving", len(rows))
+    assert (job.latest, job.phase, job.last_event) == ({"loss": float(seq)}, "saving", len(rows))
 
 
 def test_a_flood_of_ends_ends_too() -> None:
