@@ -29,7 +29,7 @@ from worker.rooms import Room, Rooms
 from worker.rundir import BadRunDir, RunDir, artifacts_of
 from worker.runner import Run, log_tail
 from worker.ticker import Ticker
-from worker.tracing import Phases, leave_traceparent
+from worker.tracing import Phases
 from worker.watch import Watch
 
 T = TypeVar("T")
@@ -88,9 +88,9 @@ class Attempt:
                     self._dir.lay_out(plan, self._bench.blobs, self._check, where)
                     self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
                 with traces.span("run", **{"kd.device": self._slot.device}):
-                    leave_traceparent(self._dir.path)
+                    self._phases.run_begins(self._dir.path)
                     code, asked = self._look_after(self._begin(room))
-                    self._phases.tell()
+                    self._phases.run_ends()
             return self._read(plan, code, asked)
         except Stopped:
             return read_ending(Exit.INTERRUPTED, None, "stop", "")
@@ -143,6 +143,7 @@ class Attempt:
         self._lease.check()
         while self._insist(lambda: self._recorder.drain(self._append)):
             pass
+        self._phases.tell()
         if code == Exit.OK:
             with traces.span("bring home"):
                 return self._bring_home(plan)
