@@ -63,10 +63,11 @@ def span(name: str, parent: str | None = None, **attributes: Any) -> Iterator["A
         yield begun
 
 
-def past(name: str, began_ns: int, ended_ns: int, **attributes: Any) -> None:
-    """A span that is over already, below the current one; times in nanoseconds since 1970."""
+def past(name: str, began_ns: int, ended_ns: int, parent: str | None = None) -> None:
+    """A span that is over already, below the current one or below `parent`; times in nanoseconds
+    since 1970."""
     if _tracer is not None:
-        begun = _tracer.start_span(name, start_time=began_ns, attributes=attributes)
+        begun = _tracer.start_span(name, _context(parent), start_time=began_ns)
         begun.end(max(began_ns, ended_ns))
 
 

@@ -36,7 +36,7 @@ from worker.rooms import Room, Rooms
 from worker.rundir import BadRunDir, RunDir, artifacts_of
 from worker.runner import Run
 from worker.ticker import Ticker
-from worker.tracing import Phases, leave_traceparent
+from worker.tracing import Phases
 from worker.watch import Watch
 
 T = TypeVar("T")
@@ -100,9 +100,9 @@ class Attempt:
                 self._catch_up()
                 failpoint("rundir.made")
                 with traces.span("run", **{"kd.device": self._slot.device}):
-                    leave_traceparent(self._dir.path)
+                    self._phases.run_begins(self._dir.path)
                     code, asked = self._look_after(self._begin(room))
-                    self._phases.tell()
+                    self._phases.run_ends()
             return self._read(plan, code, asked)
         except Stopped as stopped:
             return read_ending(Exit.INTERRUPTED, None, stopped.asked, "")
@@ -159,6 +159,7 @@ class Attempt:
             self._recorder.discard()
         while self._insist(lambda: self._recorder.drain(self._append)):
             pass
+        self._phases.tell()
         if code == Exit.OK:
             with traces.span("bring home"):
                 return self._bring_home(plan)

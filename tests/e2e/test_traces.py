@@ -24,6 +24,7 @@ def test_a_request_leads_to_its_run(tmp_path: Path) -> None:
             assert dataset.inspect_job is not None
             job = client.jobs.get(dataset.inspect_job)
             assert finish(client, job).state == "succeeded"
+            said = [e.body["phase"] for e in client.jobs.events(job.id) if e.kind == "phase"]
             wait_until(lambda: receiver.named("attempt"), 60, "the attempt was told")
     attempt = _only(receiver, "attempt")
     asked = _only(receiver, "POST /v1/datasets")
@@ -38,7 +39,8 @@ def test_a_request_leads_to_its_run(tmp_path: Path) -> None:
         assert (part.trace, part.parent) == (attempt.trace, attempt.id)
         assert part.began_ns <= part.ended_ns
     phases = [span for span in receiver.spans if span.name.startswith("phase ")]
-    assert phases
+    phases.sort(key=lambda span: span.began_ns)
+    assert [span.name for span in phases] == [f"phase {phase}" for phase in said] != []
     assert {span.parent for span in phases} == {_only(receiver, "run").id}
 
 
