@@ -159,5 +159,5 @@ def test_a_failed_job_is_shown_with_the_end_of_its_log_as_it_is(kd: Kd, home: Pa
     waiting = claimed(database)
     with database.write() as s:
         jobs.fail(s, waiting, "killed", "x", retry=True)
-    assert "waits: an attempt died" in kd("jobs", "show", waiting.job_id)[1]
+    assert "waits (backoff): attempt 1 died" in kd("jobs", "show", waiting.job_id)[1]
     database.dispose()

@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, select, text
 
-from store import events, jobs, keys, schema, teacher_outputs, uploads, workers
+from store import events, jobs, keys, schema, sweeps, teacher_outputs, uploads, workers
 from store.blobs import LocalBlobs
 from store.db import Database
 from store.idempotency import save
@@ -55,6 +55,7 @@ def fill(database: Database, parts: Parts, blobs: LocalBlobs) -> str:
         keys.create(s, TENANT, "key", ["read"])
         save(s, TENANT, "key", "f" * 64, status=201, location=None, body={})
         workers.beat_worker(s, "w", 1)
+        sweeps.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
     new_job(database)
     return claim.job_id
 
