@@ -30,10 +30,10 @@ def held(process: psutil.Process) -> Held:
     return Held(process.memory_info().rss, process.num_fds(), process.num_threads())
 
 
-@fault("F21", "60 tiny jobs under random faults", standin=True)
+@fault("F21", "30 tiny jobs under random faults", standin=True)
 def some_jobs(scene: Scene, draw: Random) -> str:
     """Short form."""
-    return _crowd(scene, draw, 60)
+    return _crowd(scene, draw, 30)
 
 
 @fault("F21", "500 tiny jobs under random faults", standin=True, long=True)
