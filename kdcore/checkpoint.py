@@ -102,7 +102,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, data in files.items():
         with (folder / name).open("wb") as file:
             file.write(data[: len(data) // 2])
-            if name != _TENSORS:
+            if name == _FACTS:
                 file.flush()
                 failpoint("checkpoint.writing")
             file.write(data[len(data) // 2 :])

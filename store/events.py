@@ -63,6 +63,12 @@ def append(s: Session, claim: Claim, events: Sequence[RunEvent], said_in: int | 
     return job.last_event + len(kept)
 
 
+def last_to_speak(s: Session, job_id: str) -> int:
+    """The newest attempt of which anything is kept; 1 where there is none."""
+    spoke = select(func.max(Attempt.number)).where(Attempt.job_id == job_id, Attempt.last_seq > 0)
+    return s.scalar(spoke) or 1
+
+
 def _without_old_progress(events: Sequence[RunEvent]) -> Iterable[RunEvent]:
     last = {e.leg: e.seq for e in events if isinstance(e, ProgressEvent)}
     return (e for e in events if not isinstance(e, ProgressEvent) or e.seq == last[e.leg])

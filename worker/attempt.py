@@ -168,12 +168,17 @@ class Attempt:
     def _catch_up(self) -> None:
         """Keep what earlier attempts said last, which their workers did not live to write down: the
         run goes on behind it, so nobody would say it again. After the checkpoints were linked: an
-        event comes before the checkpoint that has it behind it."""
-        for number in range(1, self._claim.attempt):
+        event comes before the checkpoint that has it behind it. What comes before the last word
+        that is kept came too late: a worker that froze may wake and let its run go on for a bit."""
+        for number in range(self._insist(self._last_to_speak), self._claim.attempt):
             recorder = Recorder(self._dir.job / str(number))
             append = partial(self._append, said_in=number)
             while self._insist(partial(recorder.drain, append)):
                 self._check()
+
+    def _last_to_speak(self) -> int:
+        with self._bench.database.read() as session:
+            return events.last_to_speak(session, self._claim.job_id)
 
     def _append(self, batch: list[RunEvent], said_in: int | None = None) -> None:
         self._recorded_s = time.monotonic()

@@ -15,6 +15,8 @@ from store.teacher_outputs import NewOutput
 Asked = Literal["cancel", "pause", "stop", "fence", "lost", "wall_clock", "stalled"]
 
 FINAL = frozenset({Exit.BAD_SPEC, Exit.BAD_INPUT, Exit.DIVERGED})  # as bad the next time
+# Last words where memory ran out too early or too suddenly for the run to say so itself.
+MEMORY = ("bad_alloc", "allocate memory", "memoryerror", "failed to map segment")
 Target = Literal[State.CANCELLED, State.PAUSED, State.QUEUED]
 TARGETS: dict[Asked | None, tuple[Target, str]] = {
     "cancel": (State.CANCELLED, "cancelled on request"),
@@ -67,10 +69,13 @@ def read_ending(
         return Failure("wall_clock", "the run took longer than limits.wall_clock_s")
     if asked == "stalled":
         return Failure("stalled", _with_log("the run said nothing for too long", tail), retry=True)
-    if code < 0:
-        return Failure("killed", _with_log(death(-code), tail), retry=True)
     if end is not None and code in (Exit.OUT_OF_MEMORY, Exit.NO_SPACE, Exit.INTERRUPTED):
         return _told(code, end, retry=True)
+    if any(words in tail.lower() for words in MEMORY):
+        said = "the run ended when it got no more memory"
+        return Failure("out_of_memory", _with_log(said, tail), retry=True)
+    if code < 0:
+        return Failure("killed", _with_log(death(-code), tail), retry=True)
     name = Exit(code).name if code in set(Exit) else "an unknown code"
     return Failure("bug", _with_log(f"the run exited with {code} ({name})", tail), retry=True)
 

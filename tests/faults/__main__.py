@@ -60,9 +60,11 @@ class _Teller:
     def __call__(self, trial: Trial, verdict: Verdict) -> None:
         self._told += 1
         word = "survived" if verdict.survived else "NOT SURVIVED"
+        runs = " (stand-in runs)" if trial.standin else ""
         sys.stdout.write(
-            f"[{self._told}/{self._count}] {trial.fault.number} {trial.name} at {trial.place.name},"
-            f" --only {trial.number}: {word} in {verdict.seconds:.0f} s. {verdict.outcome}\n"
+            f"[{self._told}/{self._count}] {trial.fault.number} {trial.name}"
+            f" at {trial.place.name}{runs}, --only {trial.number}:"
+            f" {word} in {verdict.seconds:.0f} s. {verdict.outcome}\n"
         )
         for problem in verdict.problems:
             sys.stdout.write(f"    {problem}\n")

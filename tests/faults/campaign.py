@@ -15,6 +15,7 @@ from tests.faults.scene import Scene
 from tests.faults.trial import Verdict, carry_out
 
 MOST_TRIALS = 12  # on one service: its rows are all checked after each
+STANDINS = 0.3  # the share of trials whose runs are stand-ins where they may be
 WARM_EVERY = 4  # one trial of so many finds a run that waits
 
 
@@ -27,6 +28,7 @@ class Trial:
     fault: Fault
     place: Place
     seed: str
+    standin: bool = False
 
     @property
     def warm(self) -> bool:
@@ -37,7 +39,7 @@ class Trial:
     def setting(self) -> tuple[object, ...]:
         """Trials of equal settings can share a service."""
         alone = self.number if self.fault.alone else -1
-        return (self.place.name, self.fault.standin, self.warm, alone)
+        return (self.place.name, self.standin, self.warm, alone)
 
     def generator(self) -> Random:
         """What the fault draws from."""
@@ -58,7 +60,9 @@ def draw_trials(
             fitting = [place for place in places if place.name in fault.places]
             if fitting:
                 where = draw.choice(fitting)
-                trials.append(Trial(len(trials), name, fault, where, seed))
+                chance = 0.0 if fault.kdcore or fault.alone else STANDINS
+                standin = fault.standin or draw.random() < chance
+                trials.append(Trial(len(trials), name, fault, where, seed, standin))
         if not trials:
             break  # no fault can happen at these places
     return trials[:runs]
@@ -115,6 +119,7 @@ class Lane:
 
     def carry_out(self, trial: Trial) -> Verdict:
         """The trial, on the scene there is or on a new one."""
+        verdict = Verdict("", 0.0)
         try:
             if trial.setting != self.setting or self._trials >= MOST_TRIALS:
                 self.leave()
@@ -128,12 +133,12 @@ class Lane:
                 self.leave(keep=not verdict.survived)
         except Exception as error:  # noqa: BLE001 - one broken service is not the campaign's end
             self._scene, self.setting = None, None
-            return Verdict("", 0.0, [f"the service could not start or stop: {error!r}"])
+            verdict.problems.append(f"the service could not start or stop: {error!r}")
         return verdict
 
     def _enter(self, trial: Trial) -> None:
         folder = Path(tempfile.mkdtemp(prefix=f"{trial.place.name}-", dir=self._folder))
-        self._scene = Scene(trial.place, folder, standin=trial.fault.standin)
+        self._scene = Scene(trial.place, folder, standin=trial.standin)
         self.setting, self._trials = trial.setting, 0
         if not trial.fault.alone:
             self._scene.open(KD_WARM=str(trial.warm).lower())

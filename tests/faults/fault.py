@@ -29,10 +29,13 @@ PLACES: tuple[PlaceName, ...] = ("embedded", "servers")
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. `alone`: it opens a service of its own (`scene.open(KD_...=...)`), for it needs
-    settings or servers that others must not share; otherwise the scene's service runs already.
-    `standin`: its jobs' runs are `tests/faults/standin.py`, which costs next to nothing, instead
-    of kdcore. `long`: takes minutes, so it is drawn only when asked for by name."""
+    """One fault.
+
+    `alone`: it opens a service of its own (`scene.open(KD_...=...)`), for it needs settings or
+    servers that others must not share; otherwise the scene's service runs already.
+    `standin`: its jobs' runs are `tests/faults/standin.py`, which costs next to nothing, instead of
+    kdcore; `kdcore`: they never are; otherwise they are now and then.
+    `long`: takes minutes, so it is drawn only when asked for by name."""
 
     number: str
     title: str
@@ -40,6 +43,7 @@ class Fault:
     places: Sequence[PlaceName] = PLACES
     alone: bool = False
     standin: bool = False
+    kdcore: bool = False
     long: bool = False
     row: str = ""  # its line in the table of results
 
@@ -54,6 +58,7 @@ def fault(
     places: Sequence[PlaceName] = PLACES,
     alone: bool = False,
     standin: bool = False,
+    kdcore: bool = False,
     long: bool = False,
     row: str = "",
 ) -> Callable[[Act], Act]:
@@ -62,7 +67,7 @@ def fault(
     def register(act: Act) -> Act:
         name = act.__name__
         assert name not in FAULTS, name
-        FAULTS[name] = Fault(number, title, act, places, alone, standin, long, row or title)
+        FAULTS[name] = Fault(number, title, act, places, alone, standin, kdcore, long, row or title)
         return act
 
     return register

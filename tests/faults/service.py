@@ -100,6 +100,12 @@ class FaultyService(Service):
         children = self.process("jobs").children(recursive=True)
         return [child for child in children if _is_standin(child)]
 
+    def _stop(self) -> None:
+        for child in self._children.values():
+            if child.poll() is None and _frozen(psutil.Process(child.pid)):
+                child.kill()  # it would not hear that it is to stop
+        super()._stop()
+
     def tree(self, name: str) -> list[psutil.Process]:
         """A program and all its descendants."""
         process = self.process(name)

@@ -46,6 +46,7 @@ def document(seed: str, verdicts: Verdicts) -> dict[str, Any]:
             "fault": trial.name,
             "number": trial.fault.number,
             "place": trial.place.name,
+            "runs": "stand-ins" if trial.standin else "kdcore",
             "outcome": verdict.outcome,
             "seconds": round(verdict.seconds, 1),
             "problems": verdict.problems,

@@ -60,7 +60,9 @@ def test_what_an_earlier_attempt_said_last_is_kept_as_its_own(database: Database
         assert second is not None
         assert events.append(s, second, said, said_in=1) == 2
         assert events.append(s, second, said, said_in=1) == 2
+        assert events.last_to_speak(s, claim.job_id) == 1
         assert events.append(s, second, [metrics_event(1, 3, loss=0.5)]) == 3
+        assert events.last_to_speak(s, claim.job_id) == 2
     with database.read() as s:
         kept = [(e.id, e.attempt, e.body["step"]) for e in events.page(s, claim.job_id)]
         assert kept == [(1, 1, 1), (2, 1, 2), (3, 2, 3)]

@@ -7,7 +7,7 @@ from tests.faults.fault import fault
 from tests.faults.scene import STEPS, Scene
 
 
-@fault("F14", "checkpoint damaged")
+@fault("F14", "checkpoint damaged", kdcore=True)
 def checkpoint_damaged(scene: Scene, draw: Random) -> str:
     """The newest checkpoint (or both) is truncated, zeroed, flipped in one bit, or lacks a file."""
     job, _ = scene.hold(draw.randint(4, STEPS - 5))

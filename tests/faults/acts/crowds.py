@@ -87,7 +87,7 @@ def kill_worker(scene: Scene, draw: Random) -> None:
 
 def freeze_worker(scene: Scene, draw: Random) -> None:
     """The other worker and its runs, for about a lease."""
-    frozen = scene.service.freeze("victim")
+    frozen = scene.freeze("victim")
     scene.sleep(draw.uniform(0.0, 1.5 * float(scene.service.settings["KD_LEASE_S"])))
     for process in frozen:
         with contextlib.suppress(psutil.NoSuchProcess):

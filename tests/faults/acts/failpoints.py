@@ -96,7 +96,13 @@ def _register() -> None:
             kill = other if owner in owners else kill
         act = kill(place)
         act.__name__ = f"killed_at_{place.replace('.', '_')}"
-        fault("F6", f"kill -9 at {place}", row=f"kill -9 at {len(PLACES)} failpoints")(act)
+        in_kdcore = owner in IN_RUN
+        fault(
+            "F6",
+            f"kill -9 at {place}",
+            kdcore=in_kdcore,
+            row=f"kill -9 at {len(PLACES)} failpoints",
+        )(act)
 
 
 _register()

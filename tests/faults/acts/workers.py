@@ -48,7 +48,7 @@ def zombie(scene: Scene, draw: Random) -> str:
     """SIGSTOP of worker and run; another works; SIGCONT before or after it has finished."""
     service = scene.service
     job, run = scene.hold(draw.randint(2, STEPS - 5))
-    frozen = service.freeze("jobs")
+    frozen = scene.freeze("jobs")
     service.start_as("other", "jobs")
     wakes_late = draw.random() < 0.5
     wait_until(lambda: scene.client.jobs.get(job.id).attempt > 1, PATIENCE_S, "another claims it")
