@@ -66,6 +66,7 @@ def running(scene: Scene) -> Iterator[Job]:
     try:
         yield job
     finally:
+        scene.wait_for(job, "running")  # it was given up for a while, perhaps
         scene.client.jobs.cancel(job.id)
         scene.finish(job)
 

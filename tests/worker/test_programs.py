@@ -18,6 +18,7 @@ from kombu.connection import Connection
 from bell.app import make_app
 from bell.config import BellSettings
 from bell.ring import Bell
+from store import jobs
 from store.schema import SchemaMismatch
 from store.tables import Job, Worker
 from tests.worker.conftest import Shop, wait_until
@@ -201,6 +202,20 @@ def test_jobs_run_while_the_broker_is_down_and_rings_work_once_it_is_up(
         shop.wait_for(job_id, "succeeded")
         worker.terminate()
         assert worker.wait(10) == 0, programs.log.read_text()
+    finally:
+        programs.stop()
+
+
+def test_the_sweep_goes_on_while_the_broker_is_down(shop: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    programs = Programs(shop, f"redis://127.0.0.1:{port}/0")
+    job_id = shop.job()
+    with shop.database.write() as session:
+        assert jobs.claim(session, job_id, "a worker that died", -1)
+    try:
+        programs.start(SWEEP, SWEEP_S=0.2)
+        wait_until(lambda: "fell silent" in programs.log.read_text(), 60)
     finally:
         programs.stop()
 
