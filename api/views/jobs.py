@@ -66,7 +66,8 @@ class Waiting(View):
     """Why a job does not go on."""
 
     reason: str = Field(
-        description="Stable: `backoff`, `no_worker`, `capacity`, `sweep_late`; more may come."
+        description="Stable: `backoff`, `no_worker`, `disk_low`, `capacity`, `sweep_late`; more "
+        "may come."
     )
     message: str
     since: Time
