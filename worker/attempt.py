@@ -10,13 +10,11 @@ from sqlalchemy.orm import Session
 
 from kdcore.spec.events import Exit, RunEvent
 from kdcore.spec.failpoints import failpoint
-from kdcore.spec.result import Artifact
 from kdcore.spec.run import DistillRun
 from store import events, jobs, teacher_outputs
-from store.blobs import Stored
 from store.disk import failing_disk
 from store.errors import LeaseLost, NoSpace, NotFound, StorageFailed, StoreError, Unavailable
-from store.jobs import Claim, NewArtifact
+from store.jobs import Claim
 from store.states import State
 from store.tables import Job
 from store.teacher_outputs import NewOutput
@@ -26,6 +24,7 @@ from worker.bench import Bench
 from worker.config import inherited_environment
 from worker.device import Slot
 from worker.ending import Asked, Ending, Failure, Release, Success, read_ending
+from worker.homecoming import bring_home
 from worker.lease import Lease
 from worker.logfile import LogFile, log_tail
 from worker.memory import oom_kills
@@ -33,14 +32,13 @@ from worker.outputs import Outputs
 from worker.plan import Plan, make_plan
 from worker.recorder import Recorder
 from worker.rooms import Room, Rooms
-from worker.rundir import BadRunDir, RunDir, artifacts_of
+from worker.rundir import BadRunDir, RunDir
 from worker.runner import Run
 from worker.ticker import Ticker
 from worker.tracing import Phases
 from worker.watch import Watch
 
 T = TypeVar("T")
-STORE_PAUSES_S = (0.5, 2.0, 8.0)  # before a result that storage refused is offered again
 LOOK_S = 0.25  # between two looks at the run, which cost no database query
 
 
@@ -201,33 +199,12 @@ class Attempt:
             self._phases.take(batch)
 
     def _bring_home(self, plan: Plan) -> Success:
+        blobs, check, stopping = self._bench.blobs, self._lease.check, self._bench.stopping
         result = self._dir.result(self._claim.task)
-        artifacts = []
-        for artifact in artifacts_of(result):
-            stored = self._store(artifact)
-            new = NewArtifact(
-                kind=artifact.kind,
-                name=artifact.path,
-                media_type=artifact.media_type,
-                size=stored.size,
-                sha256=stored.sha256,
-                max_abs_diff=artifact.max_abs_diff,
-            )
-            artifacts.append(new)
+        artifacts = tuple(bring_home(self._dir, result, blobs, check, stopping))
         outputs = self._bring_outputs_home(plan)
         failpoint("artifacts.stored")
-        return Success(result, tuple(artifacts), outputs)
-
-    def _store(self, artifact: Artifact) -> Stored:
-        """Its bytes in storage, which may fail for a moment: a day's training hangs on it."""
-        for pause_s in STORE_PAUSES_S:
-            try:
-                return self._dir.bring_home(artifact, self._bench.blobs, self._lease.check)
-            except StorageFailed as error:
-                self._log.warning("%s is stored again: %s", artifact.path, error)
-                if self._bench.stopping.wait(pause_s):
-                    break
-        return self._dir.bring_home(artifact, self._bench.blobs, self._lease.check)
+        return Success(result, artifacts, outputs)
 
     def _bring_outputs_home(self, plan: Plan) -> tuple[NewOutput, ...]:
         bench = self._bench

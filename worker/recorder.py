@@ -63,8 +63,8 @@ class Recorder:
             with open_inside(self._path.parent, self._path.name) as file:
                 file.seek(self._offset)
                 raw = file.read(BATCH_BYTES)
-        except BadRunDir:
-            return False  # not yet there, or no file
+        except (BadRunDir, FileNotFoundError):
+            return False  # not yet there, no file, or left on another machine
         whole, newline, rest = raw.rpartition(b"\n")
         if not newline:
             # A line longer than a batch is no event of ours: step over what there is of it.
