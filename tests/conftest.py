@@ -16,10 +16,13 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from hypothesis import settings
 from sqlalchemy import text
 
 from store.db import Database
 from store.tables import Table
+
+settings.register_profile("long", max_examples=1000)  # for test_machine.py, see there
 
 
 @pytest.fixture(scope="session")

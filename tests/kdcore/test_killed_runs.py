@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from kdcore.spec.events import Exit
 from tests.kdcore.killed_runs import FORTY, SPECS, Place, attempt, control, killed, lay_out
 from tests.kdcore.tiny import HARD, events_of, result_of, stage
@@ -24,6 +26,7 @@ FORTYS_KILLS: list[Place] = [
 ]
 
 
+@pytest.mark.timeout(1200)  # a busy machine may take its time
 def test_forty_steps_killed_over_and_over_leave_the_same(tmp_path: Path) -> None:
     """Two stages, an average, the baseline: some kills a few steps behind the checkpoint."""
     left, calls = control(tmp_path / "whole", FORTY)

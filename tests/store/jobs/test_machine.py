@@ -12,9 +12,10 @@ from store import db
 from store.db import Database
 from tests.store.jobs.machine import JobMachine
 
-SHORT = 30
+SHORT = 25
 
 
+@pytest.mark.timeout(1200)  # a busy machine may take its time
 def test_the_state_machine_does_as_its_model(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
