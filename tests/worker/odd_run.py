@@ -59,6 +59,9 @@ class OddRun:
         self.say("phase", phase="training")
         time.sleep(self.script.get("hang", 0))
         step = start = self.resume()
+        if start and "resumed_exit" in self.script:
+            self.say("metrics", step=start, values={"start": start})
+            return self.end(self.script["resumed_exit"], code="odd", message="resumed")
         while step < self.script.get("steps", 0):
             step += 1
             time.sleep(STEP_S)

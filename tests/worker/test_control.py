@@ -75,7 +75,7 @@ def test_a_pause_frees_the_slot_and_a_resume_goes_on(shop: Shop) -> None:
 
 
 def test_a_retry_goes_on_from_the_checkpoint(shop: Shop) -> None:
-    job_id = shop.job(steps=30, exit=12)
+    job_id = shop.job(steps=LONG, resumed_exit=12)
     with running(shop.floor()):
         wait_for_steps(shop, job_id)
         ask(shop, "request_pause", job_id)
