@@ -17,7 +17,8 @@ PAUSES_S = (0.5, 2.0, 8.0)  # before a file that storage refused is offered agai
 def bring_home(
     run_dir: RunDir, result: RunResult, blobs: Blobs, check: Check, stopping: threading.Event
 ) -> Iterator[NewArtifact]:
-    """Every file, once it is stored. Raises what `check` raises, StorageFailed, NoSpace, BadRunDir."""
+    """Every file, once it is stored. Raises what `check` raises, StorageFailed, NoSpace or
+    BadRunDir."""
     for artifact in artifacts_of(result):
         stored = _store(run_dir, artifact, blobs, check, stopping)
         yield NewArtifact(
