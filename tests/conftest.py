@@ -8,9 +8,11 @@ import os
 import secrets
 import shutil
 import socket
+import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -120,6 +122,20 @@ def _empty(database: Database) -> None:
         )
         for table in reversed(Table.metadata.sorted_tables):
             connection.execute(table.delete())
+
+
+def is_writable(url: str) -> bool:
+    """Whether nobody keeps SQLite's write lock, as who is frozen in the middle of a write does."""
+    if not url.startswith("sqlite:"):
+        return True
+    path = url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, timeout=1.0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+        return True
 
 
 def free_port() -> int:

@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
             trials = [trial for trial in trials if trial.number in given.only]
         campaign = Campaign(folder, min(given.jobs, len(trials)), _Teller(len(trials)))
         verdicts = campaign.run(trials)
+    if not any(folder.iterdir()):
+        folder.rmdir()  # what was not survived stays there, with its logs
     results = document(seed, verdicts)
     table = markdown(verdicts)
     given.out.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,10 @@
 """The scene of a fault: one service at a place, its dataset, and the jobs that are to be hurt."""
 
 import secrets
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from kdcore.spec.failpoints import REACHED
 from kdcore.spec.run import LOG_FILE
 from store.blobs import make_blobs
 from store.db import Database
+from tests.conftest import is_writable
 from tests.e2e.pictures import training, write_pictures
 from tests.e2e.service import finish, wait_until
 from tests.faults.check import problems
@@ -156,24 +156,12 @@ class Scene:
         writer, so whoever is frozen as that locks everybody out until it goes on or is killed."""
         while True:
             frozen = self.service.freeze(name)
-            if self._is_writable():
+            if is_writable(self.database_url):
                 return frozen
             for process in frozen:
                 with suppress(psutil.NoSuchProcess):
                     process.resume()
             time.sleep(0.05)
-
-    def _is_writable(self) -> bool:
-        if not self.database_url.startswith("sqlite:"):
-            return True
-        path = self.database_url.removeprefix("sqlite:///")
-        with closing(sqlite3.connect(path, timeout=1.0, isolation_level=None)) as connection:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                return False
-            connection.execute("ROLLBACK")
-            return True
 
     def sleep(self, seconds: float) -> None:
         """Let the service work for a while; no assertion may depend on how far it gets."""

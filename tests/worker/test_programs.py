@@ -21,6 +21,7 @@ from bell.ring import Bell
 from store import jobs
 from store.schema import SchemaMismatch
 from store.tables import Job, Worker
+from tests.conftest import is_writable
 from tests.worker.conftest import Shop, wait_until
 from worker.__main__ import open_database
 
@@ -180,8 +181,12 @@ def test_sigterm_checkpoints_and_releases_within_the_grace_time(local: Programs)
 def test_a_stopped_and_woken_worker_kills_its_run_and_writes_nothing(local: Programs) -> None:
     worker, job_id = start_busy(local, deaf=True)
     child = child_of(worker)
-    worker.send_signal(signal.SIGSTOP)
     child.suspend()
+    worker.send_signal(signal.SIGSTOP)
+    while not is_writable(local.shop.url):  # it was stopped while it wrote: not just then
+        worker.send_signal(signal.SIGCONT)
+        time.sleep(0.05)
+        worker.send_signal(signal.SIGSTOP)
     with local.shop.database.write() as session:  # the lease lapsed and another took the job
         session.get_one(Job, job_id).attempt = 2
     before = local.shop.get(job_id).last_event
