@@ -50,6 +50,11 @@ def drop_rows(s: Session, candidates: Sequence[Stored], keep_s: float) -> list[S
 
 
 def _drop(s: Session, sha256: str, keep_s: float) -> bool:
+    # Never waits for a row while it holds others: who brings several blobs in might hold that one
+    # and wait for one of these. A row that is locked is being named, so it stays.
+    free = select(Blob.sha256).where(Blob.sha256 == sha256).with_for_update(skip_locked=True)
+    if s.scalar(free) is None:
+        return False
     try:
         with s.begin_nested():
             query = delete(Blob).where(Blob.sha256 == sha256, *_unnamed(s, keep_s))
