@@ -17,6 +17,11 @@ Asked = Literal["cancel", "pause", "stop", "fence", "lost", "wall_clock", "stall
 FINAL = frozenset({Exit.BAD_SPEC, Exit.BAD_INPUT, Exit.DIVERGED})  # as bad the next time
 # Last words where memory ran out too early or too suddenly for the run to say so itself.
 MEMORY = ("bad_alloc", "allocate memory", "memoryerror", "failed to map segment")
+# Exit codes that name the end where the run could not write its last event.
+UNSAID = {
+    Exit.NO_SPACE: ("no_space", "the disk of the run directory is full"),
+    Exit.OUT_OF_MEMORY: ("out_of_memory", "the run had no more memory"),
+}
 Target = Literal[State.CANCELLED, State.PAUSED, State.QUEUED]
 TARGETS: dict[Asked | None, tuple[Target, str]] = {
     "cancel": (State.CANCELLED, "cancelled on request"),
@@ -77,6 +82,9 @@ def read_ending(
         return Failure("out_of_memory", _with_log(message, tail), retry=True)
     if end is not None and code in (Exit.OUT_OF_MEMORY, Exit.NO_SPACE, Exit.INTERRUPTED):
         return _told(code, end, retry=True)
+    if code in UNSAID:
+        name, said = UNSAID[Exit(code)]
+        return Failure(name, _with_log(said, tail), retry=True)
     if any(words in tail.lower() for words in MEMORY):
         said = "the run ended when it got no more memory"
         return Failure("out_of_memory", _with_log(said, tail), retry=True)

@@ -28,3 +28,11 @@ def test_what_the_run_said_itself_goes_first() -> None:
     assert ending == Failure("no_space", "the disk is full", None, retry=True)
     other = read_ending(-9, None, None, "some other words")
     assert isinstance(other, Failure) and other.code == "killed"
+
+
+@pytest.mark.parametrize("code", [Exit.NO_SPACE, Exit.OUT_OF_MEMORY])
+def test_an_exit_code_names_the_end_that_no_event_could(code: Exit) -> None:
+    """On a full disk the last event does not fit either."""
+    ending = read_ending(code, None, None, "")
+    assert isinstance(ending, Failure)
+    assert (ending.code, ending.retry) == (code.name.lower(), True)
