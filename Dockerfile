@@ -16,10 +16,11 @@ COPY bell/ bell/
 COPY kdcore/ kdcore/
 COPY migrations/ migrations/
 COPY store/ store/
+COPY telemetry/ telemetry/
 
 FROM base AS api
 COPY api/ api/
-RUN pip install -c constraints.txt ".[api]"
+RUN pip install -c constraints.txt ".[api,otel]"
 COPY --from=web /src/web/dist/ /app/web/dist/
 USER 10001
 ENV KD_HOME=/data KD_HOST=0.0.0.0 KD_PORT=8765 KD_WEB_DIR=/app/web/dist
@@ -30,7 +31,7 @@ CMD ["python", "-m", "api"]
 
 FROM base AS worker
 COPY worker/ worker/
-RUN pip install -c constraints.txt ".[worker,train]"
+RUN pip install -c constraints.txt ".[worker,train,otel]"
 USER 10001
 ENV KD_HOME=/data
 CMD ["python", "-m", "worker", "jobs"]

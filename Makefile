@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web demo test check docs format types bench-train bench-service bench-queries clean
+.PHONY: help setup web demo test check faults docs format types bench-train bench-service bench-queries clean
 
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,7 @@ demo: setup ## Train a teacher, distil a student through the real service, print
 
 test: setup ## Run every test
 	@scripts/install-chromium
+	@scripts/install-faketime
 	$(BIN)/python -m pytest
 
 check: $(STAMP) ## Format, lint, types, arrows, sizes (under a minute)
@@ -36,6 +37,10 @@ check: $(STAMP) ## Format, lint, types, arrows, sizes (under a minute)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest tests/contracts
+
+RUNS ?= 200
+faults: $(STAMP) ## Break the service RUNS=200 times, drawn from SEED (printed); FAULTS="--fault F6 --place servers" and more
+	$(BIN)/python -m tests.faults --runs $(RUNS) $(if $(SEED),--seed $(SEED)) $(FAULTS)
 
 types: $(STAMP) ## Write the dashboard's types anew from the OpenAPI document (needs Node)
 	@test -d web/node_modules || npm --prefix web ci --silent --no-audit --no-fund

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from api.config import ApiSettings
+from kdcore.spec import failpoints
 from store.config import StoreSettings
 
 
@@ -26,7 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     changes: dict[str, Any] = {
         name: value for name in ("host", "port") if (value := getattr(given, name)) is not None
     }
-    return serve(ApiSettings(**changes), StoreSettings())
+    stored = StoreSettings()
+    failpoints.arm(stored.failpoint)
+    return serve(ApiSettings(**changes), stored)
 
 
 if __name__ == "__main__":

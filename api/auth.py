@@ -42,6 +42,7 @@ def authenticate(
 ) -> Caller:
     """The caller; Refusal 401 without a valid key, 403 where a scope is missing."""
     caller = _caller(request, deps, given)
+    request.scope["tenant"] = caller.tenant  # for the log
     missing = [s for s in needed.scopes if s not in caller.scopes and "admin" not in caller.scopes]
     if missing:
         raise Refusal(403, "missing_scope", f"this key lacks the scope `{missing[0]}`")

@@ -14,6 +14,7 @@ from starlette.background import BackgroundTask
 from api.auth import Caller
 from api.deps import Deps
 from api.problems import Refusal
+from kdcore.spec.failpoints import failpoint
 from store import idempotency
 from store.errors import Conflict
 
@@ -72,6 +73,8 @@ class Creation:
                     location=made.location,
                     body=keep(made.view).model_dump(mode="json"),
                 )
+            failpoint("creation.committing")
+        failpoint("creation.committed")
         answer = _answer(made.view.model_dump_json(), status, made.location)
         if made.ring is not None:
             # Behind the answer: a broker that hangs keeps nobody waiting.

@@ -9,10 +9,12 @@ from fastapi import Depends, Request
 
 from api.config import ApiSettings
 from api.lookout import Lookout
+from api.readiness import Readiness
 from store.blobs import Blobs, make_blobs
-from store.config import StoreSettings
+from store.config import Retention, StoreSettings
 from store.db import Database
 from store.parts import Parts
+from store.retention import Collector
 
 
 @dataclass(frozen=True)
@@ -23,23 +25,34 @@ class Services:
     database: Database
     blobs: Blobs
     parts: Parts
+    collector: Collector
     ring: Callable[[str], object]
     streams: threading.BoundedSemaphore = field(compare=False)
     lookout: Lookout = field(compare=False)
+    readiness: Readiness = field(compare=False)
 
 
-def connect(settings: ApiSettings, store: StoreSettings, ring: Callable[[str], object]) -> Services:
+def connect(
+    settings: ApiSettings,
+    store: StoreSettings,
+    ring: Callable[[str], object],
+    rings_waiting: Callable[[], int],
+) -> Services:
     """Open the store. Touches no table yet."""
     store.home.mkdir(parents=True, exist_ok=True)
     database = Database(store.database)
+    blobs = make_blobs(store.blobs, store.min_free_bytes)
+    parts = Parts(store.uploads, store.min_free_bytes)
     return Services(
         settings=settings,
         database=database,
-        blobs=make_blobs(store.blobs),
-        parts=Parts(store.uploads, store.min_free_bytes),
+        blobs=blobs,
+        parts=parts,
+        collector=Collector(database, blobs, parts, store.runs, Retention()),
         ring=ring,
         streams=threading.BoundedSemaphore(settings.max_streams),
         lookout=Lookout(database, settings.stream_poll_s),
+        readiness=Readiness(database, blobs, store.min_free_bytes, rings_waiting),
     )
 
 

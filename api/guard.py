@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import problem
+from telemetry.logs import bound
 
 Refused = tuple[int, str, str]  # status, code, detail
 log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ class Guard:
 
         refused = self._refuse(scope, headers)
         if refused is None:
-            refused = await self._run(scope, receive, send_with_headers)
+            with bound(request_id=request_id):
+                refused = await self._run(scope, receive, send_with_headers)
         if refused is not None:
             response = problem(request_id, scope["path"], *refused)
             await response(scope, receive, send_with_headers)
@@ -79,7 +81,7 @@ class Guard:
             bug = error
         if started:
             raise bug  # the server cuts the connection: half an answer must not look whole
-        log.error("request %s failed", scope["request_id"], exc_info=bug)
+        log.error("the request failed", exc_info=bug)
         return 500, "internal_error", "this is our mistake; the request id finds it in the log"
 
     def _refuse(self, scope: Scope, headers: Headers) -> Refused | None:

@@ -4,17 +4,33 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
+from fastapi.concurrency import run_in_threadpool
 
-from api import docs, openapi, problems
+from api import docs, metrics, openapi, problems
+from api.collector import StoreCollector
 from api.config import ApiSettings
 from api.dashboard import dashboard
 from api.deps import connect
 from api.guard import Guard
-from api.routes import artifacts, datasets, events, health, jobs, keys, methods, models, uploads
+from api.observer import Observer
+from api.routes import (
+    artifacts,
+    datasets,
+    events,
+    health,
+    jobs,
+    keys,
+    methods,
+    models,
+    retention,
+    uploads,
+)
+from bell.pulse import rings_waiting
 from bell.ring import ring
 from store.config import StoreSettings
+from telemetry import traces
 
-V1 = (uploads, models, datasets, jobs, events, artifacts, methods, keys, health)
+V1 = (uploads, models, datasets, jobs, events, artifacts, methods, keys, retention, health)
 
 
 def create_app(
@@ -22,14 +38,17 @@ def create_app(
     store: StoreSettings | None = None,
     *,
     ring: Callable[[str], object] = ring,
+    rings_waiting: Callable[[], int] = rings_waiting,
 ) -> FastAPI:
     """The app; it opens the store when it starts and lets it go when it stops."""
     settings = settings or ApiSettings()
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = connect(settings, store or StoreSettings(), ring)
+        app.state.services = connect(settings, store or StoreSettings(), ring, rings_waiting)
+        counted.registry.register(StoreCollector(app.state.services))
         yield
+        await run_in_threadpool(traces.flush)
         app.state.services.database.dispose()
 
     app = FastAPI(
@@ -41,7 +60,9 @@ def create_app(
         openapi_url="/openapi.json",
         redirect_slashes=False,
     )
+    counted = metrics.Metrics()
     app.add_middleware(Guard, hosts=settings.hosts())
+    app.add_middleware(Observer, metrics=counted)
     problems.install(app)
     v1 = APIRouter(prefix="/v1")
     for module in V1:
@@ -49,5 +70,6 @@ def create_app(
     app.include_router(v1)
     openapi.install(app)
     docs.install(app)
+    metrics.install(app, counted)
     app.router.default = dashboard(settings.web_dir)
     return app

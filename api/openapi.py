@@ -27,6 +27,7 @@ TAGS = {
     "artifacts": "The files that jobs made.",
     "methods": "What there is to choose from.",
     "keys": "API keys.",
+    "retention": "Letting go of what was kept long enough.",
     "health": "Whether the service lives and is ready.",
 }
 _WORDS = {
@@ -41,7 +42,8 @@ _WORDS = {
     "416": "The range is outside the file.",
     "422": "Something in the request is wrong: `errors` says what and where.",
     "429": "Too many at once.",
-    "503": "The database or storage does not answer, or a disk is full; nothing was done.",
+    "503": "The database or storage does not answer; nothing was done.",
+    "507": "A disk is full, or nearly: nothing was kept. Somebody must free space.",
 }
 
 
@@ -114,7 +116,7 @@ def _problems_of(operation: JsonObject, path: str, method: str) -> set[str]:
     if operation.get("parameters") or "requestBody" in operation:
         found.add("422")
     if method in ("post", "delete", "put"):
-        found.add("409")
+        found |= {"409", "507"}
     if method in ("post", "put") and "requestBody" in operation:
         found |= {"408", "413"} | ({"415"} if method == "post" else set())
     if path.endswith(("/content", "/weights")):

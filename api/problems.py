@@ -11,7 +11,15 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from api.views.common import FieldError, Problem
-from store.errors import Conflict, Invalid, NotFound, NotReady, StoreError, Unavailable
+from store.errors import (
+    Conflict,
+    Invalid,
+    NoSpace,
+    NotFound,
+    NotReady,
+    StoreError,
+    Unavailable,
+)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_DATABASE_S = 5
@@ -112,6 +120,8 @@ def _on_store(request: Request, error: Exception) -> Response:
             status = 409
         case Invalid():
             status = 422
+        case NoSpace():
+            status = 507  # waiting does not help: somebody must free space
         case Unavailable():
             status, headers = 503, {"Retry-After": str(RETRY_DATABASE_S)}
         case _:

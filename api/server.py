@@ -3,6 +3,7 @@
 import gc
 import socket
 import sys
+import time
 
 import uvicorn
 
@@ -11,10 +12,13 @@ from api.main import create_app
 from store import keys
 from store.config import StoreSettings
 from store.db import Database
-from store.errors import StoreError
+from store.errors import Unavailable
 from store.schema import SchemaMismatch
+from telemetry import logs, traces
+from telemetry.config import TelemetrySettings
 
 REFUSED = 2
+LOOK_S = 2.0  # between two looks for a database that is away
 
 
 class _Server(uvicorn.Server):
@@ -35,7 +39,7 @@ def address(listening: socket.socket) -> str:
 
 
 def objection(settings: ApiSettings, store: StoreSettings) -> str | None:
-    """Why the API must not start, or None."""
+    """Why the API must not start, or None. Raises Unavailable."""
     if settings.local_user and not settings.on_loopback():
         return (
             f"KD_LOCAL_USER lets everybody in, and {settings.host} is not loopback: "
@@ -47,7 +51,7 @@ def objection(settings: ApiSettings, store: StoreSettings) -> str | None:
         with database.read() as session:
             if settings.on_loopback() or keys.exist(session):
                 return None
-    except (StoreError, SchemaMismatch) as error:
+    except SchemaMismatch as error:
         return str(error)
     finally:
         database.dispose()
@@ -57,17 +61,32 @@ def objection(settings: ApiSettings, store: StoreSettings) -> str | None:
     )
 
 
+def _objection_in_time(settings: ApiSettings, store: StoreSettings) -> str | None:
+    """The objection, once the database answers; until then says why nothing else happens."""
+    while True:
+        try:
+            return objection(settings, store)
+        except Unavailable as error:
+            sys.stderr.write(f"Distillery waits for its database: {error.reason}\n")
+            sys.stderr.flush()
+        time.sleep(LOOK_S)
+
+
 def serve(settings: ApiSettings, store: StoreSettings) -> int:
     """Serve until told to stop; the exit code."""
     store.home.mkdir(parents=True, exist_ok=True)
-    why = objection(settings, store)
+    why = _objection_in_time(settings, store)
     if why is not None:
         sys.stderr.write(f"Distillery does not start: {why}\n")
         return REFUSED
+    telemetry = TelemetrySettings()
+    logs.set_up(telemetry)
+    traces.set_up("distillery-api", telemetry)
     config = uvicorn.Config(
         create_app(settings, store),
         host=settings.host,
         port=settings.port,
+        log_config=None,  # ours
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -22,6 +23,7 @@ from bell.config import SCHEME
 logger = logging.getLogger(__name__)
 SUFFIX = ".json"
 REJECTED = "rejected"  # inside a queue's directory
+ABANDONED_S = 3600.0
 
 
 class Channel(virtual.Channel):
@@ -39,7 +41,10 @@ class Channel(virtual.Channel):
         return sorted(self._folder(queue).glob(f"[!.]*{SUFFIX}"))
 
     def _new_queue(self, queue: str, **_: Any) -> None:
-        self._folder(queue)
+        for path in self._folder(queue).glob(".*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > ABANDONED_S:
+                    path.unlink()  # its sender was killed before the rename
 
     def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
         name = f"{time.time_ns():020d}-{uuid.uuid4().hex}"

@@ -10,6 +10,7 @@ from functools import cache
 from celery import Celery
 
 from bell.app import JOBS, RUN_JOB, app
+from kdcore.spec.failpoints import failpoint
 
 logger = logging.getLogger(__name__)
 PATIENCE_S = 0.8  # the longest that a caller waits
@@ -37,6 +38,7 @@ class Bell:
         with self._lock:
             if time.monotonic() < self._quiet_until_s:
                 return False
+        failpoint("ring.sending")
         future: Future[None] = self._thread.submit(self._publish, job_id)
         try:
             future.result(timeout=PATIENCE_S)
@@ -47,6 +49,7 @@ class Bell:
         except Exception as error:  # noqa: BLE001 - kombu lets every driver's own errors through
             self._be_quiet(repr(error))
             return False
+        failpoint("ring.sent")
         return True
 
     def waiting(self) -> int:

@@ -200,7 +200,7 @@ def _transition(n: int, at: int) -> dict[str, Any]:
 
 
 def _attempt(n: int, at: int) -> dict[str, Any]:
-    end = {"ended_at": None, "outcome": None, "message": None, "last_seq": 0}
+    end = {"ended_at": None, "outcome": None, "message": None, "last_seq": 0, "events": 0}
     return {"job_id": job_id(n), "number": 1, "worker": "w", "started_at": at} | end
 
 

@@ -9,7 +9,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from api.views.jobs import JobSummary, Progress
+from api.views.jobs import Job, Progress, Waiting
 
 BAR_WIDTH = 36
 LEGS = (("student", "student"), ("baseline", "scratch"))
@@ -60,7 +60,7 @@ class Board:
         elif kind == "log":
             self.note = str(body["message"])
 
-    def look(self, job: JobSummary) -> None:
+    def look(self, job: Job) -> None:
         """Fold in what the service says of the job itself."""
         self.state = job.state
         self.attempt = job.attempt
@@ -69,6 +69,8 @@ class Board:
         self.waiting = ""
         if job.request:
             self.waiting = f"{job.request} is asked for: it ends after its current step"
+        elif job.waiting:
+            self.waiting = waits(job.waiting)
         elif job.state == "queued":
             self.waiting = "waiting for a worker"
         elif job.state == "paused":
@@ -108,6 +110,13 @@ class Board:
         if self.waiting or self.note:
             lines.append(Text(f"  {self.waiting or self.note}", style="dim"))
         return Group(*lines)
+
+
+def waits(waiting: Waiting) -> str:
+    """Why a job does not go on, since when, and until when where that is known."""
+    end = f" until {waiting.until.astimezone():%H:%M:%S}" if waiting.until else ""
+    since = f"{waiting.since.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"waits ({waiting.reason}): {waiting.message}, since {since}{end}"
 
 
 def _leg(progress: Progress) -> tuple[RenderableType, ...]:

@@ -30,4 +30,6 @@ def child_environment(**settings: str) -> dict[str, str]:
     """
     code = str(Path(__file__).resolve().parent.parent)
     search = os.pathsep.join(filter(None, (code, os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1", **settings}
+    # Their logs go into files which `kd` reads along with people.
+    readable = {"KD_LOG_FORMAT": "text"}
+    return {**readable, **os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1", **settings}

@@ -54,6 +54,8 @@ class Display:
             if leg in self.board.legs
         ]
         line = "  ".join([f"{self.board.title}: {self.board.headline()}", *legs])
+        if self.board.waiting:
+            line += f"  {self.board.waiting}"
         if line != self._printed:
             self._printed = line
             accuracies = self.board.accuracies()

@@ -17,6 +17,7 @@ from client.http import Client
 
 READY_S = 90.0
 STOP_S = 60.0
+HURRY_S = 10.0
 TICK_S = 0.3
 SOON_S = 10.0  # a child that lives shorter than this died "at once"
 STRIKES = 5
@@ -88,16 +89,19 @@ class Embedded:
             raise
 
     def stop(self) -> None:
-        """Stop the worker (which checkpoints), then the rest; a second Ctrl-C kills them."""
+        """Stop the worker (which checkpoints), then the rest. A second Ctrl-C leaves no time for
+        checkpoints, a third kills them."""
         self._stopping.set()
         if self._supervisor.is_alive():
             self._supervisor.join()
         try:
             for group in (["worker", "sweep"], ["api"]):
                 children = [child for child in self._children if child.name in group]
-                for child in children:
-                    child.terminate()
-                _wait_for(children)
+                try:
+                    _end(children, STOP_S)
+                except KeyboardInterrupt:
+                    self._say("Stopping at once, without a checkpoint.")
+                    _end(children, HURRY_S)
         finally:
             for child in self._children:
                 child.kill()
@@ -193,8 +197,10 @@ def _free_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for(children: list[Child]) -> None:
-    deadline_s = time.monotonic() + STOP_S
+def _end(children: list[Child], within_s: float) -> None:
+    for child in children:
+        child.terminate()
+    deadline_s = time.monotonic() + within_s
     for child in children:
         if child.pid is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -211,4 +217,4 @@ def _how(code: int | None) -> str:
 
 
 def _is_alarming(line: str) -> bool:
-    return any(word in line for word in (" ERROR ", " CRITICAL "))
+    return any(word in line for word in (" ERROR ", " CRITICAL ", '"level": "ERROR"'))

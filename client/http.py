@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from api.views.keys import Health, Key, KeyCreate, NewKey
+from api.views.keys import Health, Key, KeyCreate, NewKey, Status
+from api.views.retention import Collection, LetGo
 from client.catalog import Datasets, Methods, Models
 from client.jobs import Jobs
 from client.transport import Transport
@@ -49,9 +50,41 @@ class Client:
         """Close all connections."""
         self._transport.close()
 
+    def collect_garbage(self, *, dry_run: bool = False) -> Collection:
+        """Let go of what was kept long enough, or count it; all of it, however long that takes."""
+        once = self._collect(dry_run)
+        while not once.complete:
+            once = _sum(once, self._collect(dry_run))
+        return once
+
+    def _collect(self, dry_run: bool) -> Collection:
+        return self._transport.post("/gc", Collection, query={"dry_run": dry_run})
+
     def ready(self) -> Health:
         """What each part of the service says; raises ApiError (503) while one is not ready."""
         return self._transport.get("/ready", Health)
+
+    def health(self) -> Health:
+        """As `ready`, but what is broken is an answer, too."""
+        return self._transport.read(self._transport.request("GET", "/ready", final=[503]), Health)
+
+    def status(self) -> Status:
+        """Parts, workers, slots, the queue, and why the caller's oldest job waits."""
+        return self._transport.get("/status", Status)
+
+
+def _sum(one: Collection, other: Collection) -> Collection:
+    kinds = {each.kind: each for each in one.kinds}
+    for each in other.kinds:
+        before = kinds.get(each.kind)
+        if before is not None:
+            each = LetGo(
+                kind=each.kind,
+                count=before.count + each.count,
+                size_bytes=before.size_bytes + each.size_bytes,
+            )
+        kinds[each.kind] = each
+    return other.model_copy(update={"kinds": list(kinds.values())})
 
 
 class Keys:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from client.commands import datasets, demo, jobs, keys, methods, models, run, up
+from client.commands import datasets, demo, gc, jobs, keys, methods, models, run, status, up
 from client.config import ClientSettings
 from client.errors import ClientError, ExitCode
 from client.terminal import Terminal
@@ -28,12 +28,14 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
+app.command("status")(status.status)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(jobs.app, name="jobs")
 app.command("run")(run.run)
 app.add_typer(keys.app, name="keys")
 app.command("methods")(methods.methods)
+app.command("gc")(gc.gc)
 
 
 def _version(wanted: bool) -> None:

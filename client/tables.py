@@ -50,6 +50,19 @@ def onnx_check(artifacts: Sequence[RunArtifact]) -> str:
     return ""
 
 
+def provenance(result: DistillResult) -> str:
+    """How often the run was resumed, and whether its bits are those of a run left alone."""
+    if not result.resumes:
+        return ""
+    times = "once" if result.resumes == 1 else f"{result.resumes} times"
+    if result.bit_exact:
+        return f"resumed {times}, to the same bits"
+    return (
+        f"resumed {times}, with other software, threads or hardware at least once: "
+        "not exact to the bit"
+    )
+
+
 def size(count: int | None) -> str:
     """Bytes in the unit that fits."""
     if count is None:

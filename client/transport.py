@@ -3,7 +3,7 @@
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -84,10 +84,11 @@ class Transport:
         json: object = None,
         headers: Mapping[str, str] | None = None,
         content: Callable[[], Iterable[bytes]] | None = None,
+        final: Collection[int] = (),
     ) -> httpx.Response:
         """One request, tried again while that can help. Raises ApiError, Unreachable.
 
-        `content` makes the body anew for every try.
+        `content` makes the body anew for every try. Statuses in `final` are answers, too.
         """
 
         def once() -> httpx.Response:
@@ -100,9 +101,11 @@ class Transport:
                 content=content() if content else None,
             )
 
-        return self.persist(once)
+        return self.persist(once, final)
 
-    def persist(self, once: Callable[[], httpx.Response]) -> httpx.Response:
+    def persist(
+        self, once: Callable[[], httpx.Response], final: Collection[int] = ()
+    ) -> httpx.Response:
         """Call `once` until it brings an answer that is final. Raises ApiError, Unreachable."""
         started_s = time.monotonic()
         wait_s = FIRST_WAIT_S
@@ -114,7 +117,7 @@ class Transport:
                 failure: Exception = self._unreachable(error)
             else:
                 self._reached = True
-                if answer.status_code < 400:
+                if answer.status_code < 400 or answer.status_code in final:
                     return answer
                 failure = ApiError(_problem(answer))
                 if answer.status_code not in BUSY:

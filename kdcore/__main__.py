@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kdcore.errors import RunError
 from kdcore.run import run
+from kdcore.spec import failpoints
 from kdcore.spec.events import Exit
 from kdcore.spec.run import DistillRun
 from kdcore.specfile import read_spec
@@ -27,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="exit codes: " + ", ".join(f"{e.value} {e.name}" for e in Exit),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--failpoint", type=failpoints.check, help=argparse.SUPPRESS)  # for tests
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, help_text in (
         ("run", "do what DIR/spec.json says, or go on with it"),
@@ -41,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _validate(given.dir)
     if given.command == "run" and not given.dir.is_dir():
         parser.error(f"{given.dir} is no directory")
+    failpoints.arm(given.failpoint)
     stop = Stop()
     stop.listen()
     try:

@@ -1,6 +1,7 @@
 """Where a run computes: device, threads, precision, and the machine profile that fixes its bits."""
 
 import ctypes
+import os
 import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ def open_device(
     # Without filling, which only guards against reading uninitialised memory and costs time.
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    _fix_workspace()
     device = _find_device(name)
     if world.size > 1 and device.type == "cuda":
         device = _own_device(device, world)
@@ -106,6 +108,12 @@ def _keep_large_blocks() -> None:
     if mallopt is not None:
         for parameter, value in ((_MMAP_THRESHOLD, 1 << 30), (_TRIM_THRESHOLD, (1 << 31) - 1)):
             mallopt(parameter, value)
+
+
+def _fix_workspace() -> None:
+    """Have cuBLAS choose the same algorithm every time; it reads this when it first works. Nothing
+    is read here, and nothing on a CPU reads it."""
+    os.putenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def _find_device(name: str) -> torch.device:

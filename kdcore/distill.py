@@ -128,11 +128,13 @@ def _resume(
     world: World,
 ) -> None:
     snapshot, complaints = share_snapshot(
-        world, lambda: (None, []) if checkpoints is None else checkpoints.load()
+        world, lambda: (None, []) if checkpoints is None else checkpoints.load(history.identity)
     )
     for complaint in complaints:
         events.log("warning", complaint)
     if snapshot is None:
+        if complaints:
+            events.log("warning", "no checkpoint is left to go on from: the run starts over")
         return
     if snapshot.facts["history"]["identity"] != history.identity:
         raise RunError(

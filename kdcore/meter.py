@@ -2,6 +2,8 @@
 
 import time
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +25,7 @@ class Meter:
         """Count one step's loss in."""
         values = torch.stack([loss.total.detach(), *loss.terms.values()])
         self._names = ("loss", *(f"loss/{name}" for name in loss.terms))
-        self._sum = values if self._sum is None else self._sum + values
+        self._sum = values if self._sum is None else self._sum.to(values.device) + values
         self._count += 1
 
     def take(self) -> dict[str, float]:
@@ -32,6 +34,19 @@ class Meter:
         means = (self._sum / self._count).tolist()
         self._sum, self._count = None, 0
         return dict(zip(self._names, means, strict=True))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What was added since the last `take`, for a checkpoint."""
+        return {} if self._sum is None else {"sum": self._sum}
+
+    def facts(self) -> dict[str, Any]:
+        """And how often."""
+        return {"count": self._count}
+
+    def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Put back what `tensors` and `facts` gave."""
+        self._count = facts["count"]
+        self._sum = tensors.get("sum")
 
 
 class Pace:

@@ -53,6 +53,9 @@ class Method(nn.Module, Generic[K]):
     teacher_batch_norm: ClassVar[Literal["eval", "train"] | None] = None
     """The mode it demands of the teachers' batch norms; None: as the spec says."""
 
+    teaches: bool = False
+    """Whether a method of a later stage may take over what it has learnt: it is kept till then."""
+
     compares_samples: bool = False
     """Whether its loss is more than a mean over samples: it is then given the whole batch, where
     several processes share one."""
@@ -64,7 +67,7 @@ class Method(nn.Module, Generic[K]):
         self.teacher_taps: tuple[tuple[Tap, ...], ...] = tuple(() for _ in setting.teachers)
 
     def inherit(self, earlier: "Sequence[Method[Knobs]]") -> None:
-        """Take over what methods of the stage before have learnt; most have nothing to take."""
+        """Take over what methods of earlier stages have learnt; most have nothing to take."""
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch

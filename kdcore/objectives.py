@@ -1,6 +1,6 @@
 """The loss of a stage: its methods, their weights along the stage, and what they read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -128,6 +128,23 @@ class Objectives(nn.Module):
         taught = [m for objectives in earlier for m in objectives._methods()]
         for method in self._methods():
             method.inherit(taught)
+
+    def lasting(self) -> dict[str, Tensor]:
+        """What later stages may take over, for a checkpoint."""
+        return {
+            f"{index}/{name}": value
+            for index, method in enumerate(self._methods())
+            if method.teaches
+            for name, value in method.state_dict().items()
+        }
+
+    def recall(self, lasting: Mapping[str, Tensor]) -> None:
+        """Put back what `lasting` gave."""
+        for index, method in enumerate(self._methods()):
+            prefix = f"{index}/"
+            own = {k.removeprefix(prefix): v for k, v in lasting.items() if k.startswith(prefix)}
+            if own:
+                method.load_state_dict(own)
 
     def batch_norm(self, asked: Literal["eval", "train"]) -> Literal["eval", "train"]:
         """Mode of a teacher's batch norms: what a method demands goes before what is asked."""

@@ -4,12 +4,14 @@ import errno
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from kdcore.distributed import World, join
 from kdcore.errors import RunError
 from kdcore.events import EventLog
 from kdcore.spec.events import Exit
+from kdcore.spec.failpoints import failpoint
 from kdcore.spec.result import RunResult
 from kdcore.spec.run import (
     EVENTS_FILE,
@@ -42,15 +44,15 @@ def run(folder: Path, stop: Stop) -> Exit:
         result = _carry_out(read_spec(folder), folder, events, stop, world)
         if result is not None:
             _write_result(folder, result)
+        events.end(Exit.OK, "ok", "done")
     except Interrupted:
         return _give_up(INTERRUPTED, events, world)
     except Exception as error:  # noqa: BLE001 -- the outermost seam: every death is named
         return _give_up(_name(error), events, world)
-    else:
-        events.end(Exit.OK, "ok", "done")
-        return Exit.OK
     finally:
-        events.close()
+        with suppress(OSError):  # what a full disk did not take was told by the exit code
+            events.close()
+    return Exit.OK
 
 
 def _open_events(folder: Path, world: World) -> EventLog:
@@ -66,7 +68,10 @@ def _give_up(error: RunError, events: EventLog, world: World) -> Exit:
     if error.exit is Exit.BUG:
         traceback.print_exc(file=sys.stderr)
     named = world.first(error)
-    events.fail(named)
+    try:
+        events.fail(named)
+    except OSError as unsaid:  # the disk is full, say: the exit code still tells why
+        sys.stderr.write(f"{named.code}: {named.message} (no event says so: {unsaid})\n")
     return named.exit
 
 
@@ -95,7 +100,9 @@ def _carry_out(
 def _write_result(folder: Path, result: RunResult) -> None:
     from kdcore.distill import write_whole
 
+    failpoint("result.writing")
     write_whole(folder / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
+    failpoint("result.written")
 
 
 def _name(error: Exception) -> RunError:

@@ -1,6 +1,6 @@
 """Everything a run must remember to go on with the same bits, to and from a checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from kdcore.checkpoint import Snapshot
 from kdcore.events import LegName
+from kdcore.meter import Meter
+from kdcore.objectives import Objectives
 from kdcore.seeds import random_state, restore_random_state
 from kdcore.spec.result import Machine
 from kdcore.stage import StageRun, within
@@ -64,9 +66,16 @@ class State:
     position: Position = field(default_factory=Position)
     best: Best | None = None
     finished: dict[LegName, Outcome] = field(default_factory=dict)
+    meter: Meter = field(default_factory=Meter)  # of losses that were not reported yet
 
-    def snapshot(self, student: nn.Module | None, stage: StageRun | None) -> Snapshot:
-        """All of it, with the student's and the stage's state where a leg is under way."""
+    def snapshot(
+        self,
+        student: nn.Module | None,
+        stage: StageRun | None,
+        taught: Sequence[Objectives] = (),
+    ) -> Snapshot:
+        """All of it, with the student's and the stage's state where a leg is under way, and what
+        the methods of its earlier stages have `taught`."""
         random_tensors, random_facts = random_state()
         tensors = _under("random", random_tensors)
         facts: dict[str, Any] = {
@@ -79,13 +88,18 @@ class State:
         if student is not None and stage is not None:
             tensors |= _under("student", student.state_dict()) | _under("stage", stage.tensors())
             facts["stage"] = stage.facts()
+            tensors |= _under("meter", self.meter.tensors())
+            facts["meter"] = self.meter.facts()
+            for index, objectives in enumerate(taught):
+                tensors |= _under(f"taught.{index}", objectives.lasting())
         if self.best is not None:
             tensors |= _under("best", self.best.weights)
         for name, outcome in self.finished.items():
             tensors |= _under(f"{name}.last", outcome.last)
             if outcome.best is not None:
                 tensors |= _under(f"{name}.best", outcome.best.weights)
-        return Snapshot(tensors, facts)
+        about = {"identity": self.history.identity, "machine": facts["history"]["machine"]}
+        return Snapshot(tensors, facts, about)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take over position, best and finished legs, and note the resume in the history.
@@ -98,11 +112,19 @@ class State:
         for name, described in facts["finished"].items():
             best = _best(described, within(tensors, f"{name}.best/"))
             self.finished[name] = Outcome(within(tensors, f"{name}.last/"), best)
+        self.meter = Meter()
+        if "meter" in facts:  # checkpoints were written without it once
+            self.meter.load(within(tensors, "meter/"), facts["meter"])
         before = facts["history"]
         same = Machine(**before["machine"]) == self.history.machine
         self.history.bit_exact = before["bit_exact"] and same
         self.history.resumes = before["resumes"] + 1
         self.history.seconds = before["seconds"]
+
+
+def recall_taught(snapshot: Snapshot, index: int, objectives: Objectives) -> None:
+    """Give the methods of an earlier stage what they had learnt."""
+    objectives.recall(within(snapshot.tensors, f"taught.{index}/"))
 
 
 def restore_stage(snapshot: Snapshot, student: nn.Module, stage: StageRun) -> None:

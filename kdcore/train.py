@@ -21,8 +21,17 @@ from kdcore.objectives import Objectives
 from kdcore.seeds import derive_seed, seed_everything
 from kdcore.sharing import Sharing
 from kdcore.spec.events import Exit, Phase
+from kdcore.spec.failpoints import failpoint
 from kdcore.stage import StageRun
-from kdcore.state import Best, Outcome, Position, State, restore_stage, weights_of
+from kdcore.state import (
+    Best,
+    Outcome,
+    Position,
+    State,
+    recall_taught,
+    restore_stage,
+    weights_of,
+)
 from kdcore.stop import Interrupted, Stop
 from kdcore.teachers import Teacher
 
@@ -111,10 +120,13 @@ class Trainer:
 
     def _run_stage(self, leg: Leg, student: nn.Module) -> None:
         course, index = self._course, self._state.position.stage
-        # After a resume, earlier stages' methods stand in untrained: the checkpoint has what was
-        # taken over from them.
+        # After a resume, earlier stages' methods stand in: what this stage took over from them is
+        # in its own state, and what a later one may take over comes from the checkpoint.
         for missed in range(len(self._taught), index):
-            self._taught.append(Objectives(leg.stages[missed], course.setting, ""))
+            stand_in = Objectives(leg.stages[missed], course.setting, "")
+            assert self._waiting is not None, "only a resume begins past the first stage"
+            recall_taught(self._waiting, missed, stand_in)
+            self._taught.append(stand_in)
         seed_everything(derive_seed(course.seed, "stage", index))
         with StageRun(
             leg.stages[index],
@@ -141,11 +153,12 @@ class Trainer:
     def _run_epoch(self, leg: Leg, student: nn.Module, run: StageRun) -> None:
         position, loader = self._state.position, self._course.loader
         run.train_mode()
-        meter = Meter()
+        meter = self._state.meter = self._state.meter if position.step else Meter()
         first = position.epoch * loader.steps_per_epoch
         for batch in loader.batches(position.stage, position.epoch, position.step):
             meter.add(run.step(batch, first + position.step))
             position.step += 1
+            failpoint("step.made")
             if self._leg_step(leg) % METRICS_EVERY == 0 or position.step == loader.steps_per_epoch:
                 self._report(leg, run, meter)
             self._after_step(leg, student, run)
@@ -233,7 +246,7 @@ class Trainer:
             self._course.library.flush()
         self._events.mark()
         self._state.history.seconds = self._events.seconds
-        path = self._checkpoints.save(self._state.snapshot(student, run))
+        path = self._checkpoints.save(self._state.snapshot(student, run, self._taught))
         self._events.checkpoint(leg.name, self._leg_step(leg), f"{path.parent.name}/{path.name}")
         self._saved_s = time.monotonic()
 

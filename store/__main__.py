@@ -1,11 +1,15 @@
-"""`python -m store migrate | keys create`: what an operator does before the service runs."""
+"""`python -m store`: migrate, keys, backup, restore, check: what an operator does at the desk."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 from store import keys, schema
+from store.backup import Note, back_up, restore
+from store.blobs import HashMismatch, make_blobs
+from store.check import check
 from store.config import StoreSettings
 from store.db import Database
 from store.errors import StoreError
@@ -16,21 +20,55 @@ DEFAULT_TENANT = "default"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    database = Database(StoreSettings().database)
+    settings = StoreSettings()
+    database = Database(settings.database, answer_s=None)  # a migration takes its time
     try:
-        if options.command == "migrate":
-            schema.migrate(database.engine, options.to)
-            with database.engine.connect() as connection:
-                sys.stdout.write(f"schema {schema.current(connection) or 'removed'}\n")
-        else:
-            database.check_schema()
-            sys.stdout.write(_create_key(database, options) + "\n")
-    except (StoreError, schema.SchemaMismatch) as error:
+        return _run(options, settings, database)
+    except (StoreError, schema.SchemaMismatch, HashMismatch) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     finally:
         database.dispose()
+
+
+def _run(options: argparse.Namespace, settings: StoreSettings, database: Database) -> int:
+    match options.command:
+        case "migrate":
+            schema.migrate(database.engine, options.to)
+            with database.engine.connect() as connection:
+                sys.stdout.write(f"schema {schema.current(connection) or 'removed'}\n")
+        case "keys":
+            database.check_schema()
+            sys.stdout.write(_create_key(database, options) + "\n")
+        case "backup":
+            blobs = make_blobs(settings.blobs)
+            note = back_up(database, blobs, options.folder, blobs_only=options.blobs_only)
+            sys.stdout.write(f"backed up: {_told(note)}\n")
+            for sha256 in note.missing:
+                sys.stderr.write(f"blob {sha256} is missing in storage\n")
+        case "restore":
+            blobs = make_blobs(settings.blobs)
+            note = restore(database, blobs, options.folder, blobs_only=options.blobs_only)
+            sys.stdout.write(f"restored: {_told(note)}\n")
+            return _check(database, settings, hashes=False)
+        case "check":
+            database.check_schema()
+            return _check(database, settings, hashes=options.hashes)
     return 0
+
+
+def _check(database: Database, settings: StoreSettings, *, hashes: bool) -> int:
+    faults = 0
+    for fault in check(database, make_blobs(settings.blobs), hashes=hashes):
+        faults += 1
+        sys.stderr.write(f"{fault}\n")
+    if not faults:
+        sys.stdout.write("every blob is there\n")
+    return 1 if faults else 0
+
+
+def _told(note: Note) -> str:
+    return f"the database at schema {note.schema_revision}, {note.blobs} blobs, {note.bytes} bytes"
 
 
 def _create_key(database: Database, options: argparse.Namespace) -> str:
@@ -60,6 +98,17 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--scopes", type=_scopes, default=["read", "write"])
     create.add_argument("--tenant", default=DEFAULT_TENANT)
     create.add_argument("--expires-in-s", type=int, default=None)
+    for name, words in (
+        ("backup", "write database and blobs into a folder, or bring it up to date"),
+        ("restore", "fill an empty database and storage from such a folder"),
+    ):
+        command = commands.add_parser(name, help=words)
+        command.add_argument("folder", type=Path)
+        command.add_argument(
+            "--blobs-only", action="store_true", help="the database is taken care of elsewhere"
+        )
+    checking = commands.add_parser("check", help="name every blob that storage lacks")
+    checking.add_argument("--hashes", action="store_true", help="read and hash all of them, too")
     return parser
 
 

@@ -1,20 +1,25 @@
 """Bytes by their sha256: written once, never changed, wherever they are kept."""
 
+import fcntl
 import hashlib
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.orm import Session
 
+from kdcore.spec.failpoints import failpoint
 from store.db import db_now
-from store.disk import full_disk, sync_folder
+from store.disk import failing_disk, hold, remove_abandoned, require_space, sync_folder
 from store.errors import NotFound
 from store.tables import Blob
-from store.upsert import insert_missing
+from store.upsert import upsert
 
 CHUNK_BYTES = 2**20
 
@@ -57,8 +62,33 @@ class Blobs(Protocol):
         """Read the whole blob and say whether its bytes still have this hash."""
         ...
 
-    def delete(self, sha256: str) -> None:
-        """Forget the blob; nothing happens where there is none."""
+    def touch(self, sha256: str) -> None:
+        """Let its age count from now, as if it were put again. Raises NotFound."""
+        ...
+
+    def aged(self, age_s: float) -> Iterator[Stored]:
+        """Blobs that were put or touched longer ago than that."""
+        ...
+
+    def discard(self, sha256: str, age_s: float) -> bool:
+        """Forget a blob, unless it was put or touched within that time; whether it was there and is
+        gone. What is put while this goes on stays."""
+        ...
+
+    def require_space(self, size: int) -> None:
+        """Raises NoSpace unless so many bytes fit above the low-water mark."""
+        ...
+
+    def check(self) -> None:
+        """Raises OSError or a StoreError unless a blob could be kept and read now."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Free space; None where there is no bound to it."""
+        ...
+
+    def remove_abandoned(self) -> None:
+        """Remove what somebody was putting here who has died."""
         ...
 
 
@@ -74,8 +104,9 @@ class HashMismatch(ValueError):
 class LocalBlobs:
     """Blobs on a local disk: ROOT/ab/cd/abcd..., by temporary file, fsync and rename."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, min_free_bytes: int = 0):
         self.root = root
+        self._min_free_bytes = min_free_bytes
         self._incoming = root / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
 
@@ -87,7 +118,7 @@ class LocalBlobs:
                 path.unlink()
             return stored
         digest = hashlib.sha256()
-        with path.open("rb") as file:
+        with failing_disk(), path.open("rb") as file:
             for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
                 digest.update(chunk)
             os.fsync(file.fileno())
@@ -99,28 +130,39 @@ class LocalBlobs:
         temporary = self._incoming / secrets.token_hex(16)
         digest = hashlib.sha256()
         try:
-            with full_disk(), temporary.open("xb") as file:
+            with failing_disk(), temporary.open("xb") as file:
+                hold(file)
                 for chunk in chunks:
                     digest.update(chunk)
                     file.write(chunk)
                 file.flush()
+                failpoint("blob.writing")
                 os.fsync(file.fileno())
                 os.fchmod(file.fileno(), 0o444)
-            found = digest.hexdigest()
-            if expected is not None and found != expected:
-                raise HashMismatch(expected, found)
-            return self._publish(temporary, found)
+                found = digest.hexdigest()
+                if expected is not None and found != expected:
+                    raise HashMismatch(expected, found)
+                return self._publish(temporary, found)
         finally:
             temporary.unlink(missing_ok=True)
 
+    def remove_abandoned(self) -> None:
+        """As in Blobs."""
+        remove_abandoned(self._incoming.iterdir())
+
     def _publish(self, path: Path, sha256: str) -> Stored:
         """Rename into place. Two writers of one content write the same bytes: the last wins."""
-        size = path.stat().st_size
-        final = self._place(sha256)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(final)
-        for folder in (final.parent, final.parent.parent, self.root):
-            sync_folder(folder)
+        with failing_disk():
+            size = path.stat().st_size
+            final = self._place(sha256)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            failpoint("blob.renaming")
+            with self._lock(fcntl.LOCK_SH):
+                os.utime(path)  # its age counts from here
+                path.replace(final)
+            failpoint("blob.renamed")
+            for folder in (final.parent, final.parent.parent, self.root):
+                sync_folder(folder)
         return Stored(sha256, size)
 
     def open(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -142,7 +184,7 @@ class LocalBlobs:
         try:
             return self._place(sha256).stat().st_size
         except FileNotFoundError:
-            raise NotFound(f"blob {sha256} is not in storage", code="blob_missing") from None
+            raise _missing(sha256) from None
 
     def verify(self, sha256: str) -> bool:
         """As in Blobs."""
@@ -151,13 +193,66 @@ class LocalBlobs:
             digest.update(chunk)
         return digest.hexdigest() == sha256
 
-    def delete(self, sha256: str) -> None:
+    def touch(self, sha256: str) -> None:
         """As in Blobs."""
-        self._place(sha256).unlink(missing_ok=True)
+        with self._lock(fcntl.LOCK_SH):
+            try:
+                os.utime(self._place(sha256))
+            except FileNotFoundError:
+                raise _missing(sha256) from None
+
+    def aged(self, age_s: float) -> Iterator[Stored]:
+        """As in Blobs."""
+        for path in self.root.glob("??/??/*"):
+            with suppress(FileNotFoundError):
+                if _age_s(path) > age_s:
+                    yield Stored(path.name, path.stat().st_size)
+
+    def discard(self, sha256: str, age_s: float) -> bool:
+        """As in Blobs."""
+        path = self._place(sha256)
+        with self._lock(fcntl.LOCK_EX), suppress(FileNotFoundError):
+            if _age_s(path) > age_s:
+                path.unlink()
+                return True
+        return False
+
+    @contextmanager
+    def _lock(self, how: int) -> Iterator[None]:
+        """Shared by those who put or touch, for a moment each; exclusive for who discards."""
+        with (self.root / ".lock").open("a") as file:
+            fcntl.flock(file, how)
+            yield
+
+    def require_space(self, size: int) -> None:
+        """As in Blobs."""
+        require_space(self.root, size, self._min_free_bytes)
+
+    def check(self) -> None:
+        """As in Blobs."""
+        sample = self._incoming / f".check-{secrets.token_hex(8)}"
+        try:
+            sample.write_bytes(b"x")
+            if sample.read_bytes() != b"x":
+                raise OSError(f"{sample} does not hold what was written into it")
+        finally:
+            sample.unlink(missing_ok=True)
+
+    def free_bytes(self) -> int | None:
+        """As in Blobs."""
+        return shutil.disk_usage(self.root).free
 
     def _place(self, sha256: str) -> Path:
         assert len(sha256) == 64 and sha256.isalnum(), sha256
         return self.root / sha256[:2] / sha256[2:4] / sha256
+
+
+def _missing(sha256: str) -> NotFound:
+    return NotFound(f"blob {sha256} is not in storage", code="blob_missing")
+
+
+def _age_s(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
 
 
 def _read(path: Path, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -169,15 +264,23 @@ def _read(path: Path, start: int = 0, end: int | None = None) -> Iterator[bytes]
             yield chunk
 
 
-def make_blobs(url: str) -> Blobs:
-    """The storage that a URL names: `file:///FOLDER` or a folder's path. Raises ValueError."""
+def make_blobs(url: str, min_free_bytes: int = 0) -> Blobs:
+    """The storage that a URL names: `file:///FOLDER` or a folder's path. Raises ValueError.
+
+    `min_free_bytes`: the low-water mark of `require_space`, which uploads heed; what a job made may
+    use up the rest.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("", "file") or parts.netloc:
         raise ValueError(f"unsupported blob storage {url!r}: give file:///FOLDER")
-    return LocalBlobs(Path(unquote(parts.path)))
+    return LocalBlobs(Path(unquote(parts.path)), min_free_bytes)
 
 
 def record(session: Session, blob: Stored) -> None:
-    """Note a stored blob in the database, so that other rows may point at it."""
+    """Note a stored blob in the database, so that other rows may point at it.
+
+    Where it is noted already its row is locked, and its age begins anew: whoever collects what
+    nothing names either was here before, and the row is made again, or leaves it.
+    """
     row = {"sha256": blob.sha256, "size": blob.size, "created_at": db_now(session)}
-    insert_missing(session, Blob, [row])
+    upsert(session, Blob, [row], "created_at")

@@ -85,7 +85,7 @@ def _uploaded(
     s: Session, blobs: Blobs, tenant: str, upload_id: str, format: WeightsFormat | DatasetFormat
 ) -> str:
     """The blob of a complete upload, after a first look at its bytes."""
-    upload = s.get(Upload, upload_id)
+    upload = s.get(Upload, upload_id, with_for_update={"read": True})  # it keeps its bytes
     if upload is None or upload.tenant != tenant:
         raise Invalid(f"no upload {upload_id}", code="unknown_upload", pointer="/upload")
     if upload.state != "complete" or upload.blob is None:

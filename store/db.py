@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 from store import schema
-from store.engine import BUSY_TIMEOUT_MS, make_engine, translated
+from store.engine import ANSWER_S, BUSY_TIMEOUT_MS, make_engine, translated
 from store.errors import Unavailable
 
 _NOW = {
@@ -18,11 +18,14 @@ _NOW = {
 
 
 class Database:
-    """Opens sessions. Raises `Unavailable` (or `NoSpace`) where the database does not answer."""
+    """Opens sessions. Raises `Unavailable` (or `NoSpace`) where the database does not answer.
 
-    def __init__(self, url: str):
+    `answer_s` bounds each statement on PostgreSQL; none: no bound.
+    """
+
+    def __init__(self, url: str, answer_s: float | None = ANSWER_S):
         self.url = url
-        self.engine = make_engine(url)
+        self.engine = make_engine(url, answer_s)
         reading = self.engine.execution_options(kd_write=False, postgresql_readonly=True)
         self._lock = Lock()
         self._read = sessionmaker(reading, expire_on_commit=False)
@@ -64,8 +67,12 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to this program's version; safe from several processes at once."""
-        with translated():
-            schema.migrate(self.engine)
+        patient = make_engine(self.url, answer_s=None)
+        try:
+            with translated():
+                schema.migrate(patient)
+        finally:
+            patient.dispose()
 
     def check_schema(self) -> None:
         """Raises `schema.SchemaMismatch`, naming the command to run, unless versions match."""

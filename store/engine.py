@@ -11,19 +11,24 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.engine import URL
 
+from store.bounded import Bounded
 from store.errors import Invalid, NoSpace, Unavailable
 
 BUSY_TIMEOUT_MS = 15_000  # longer than the 10 s for which a neighbour may hold the lock
+ANSWER_S = 15.0
 _CONNECT_TIMEOUT_S = 5
 
 
-def make_engine(url: str) -> Engine:
-    """An engine for `sqlite:///PATH` or `postgresql://...`. Raises ValueError for others."""
+def make_engine(url: str, answer_s: float | None = ANSWER_S) -> Engine:
+    """An engine for `sqlite:///PATH` or `postgresql://...`. Raises ValueError for others.
+
+    `answer_s`: the longest that PostgreSQL may take over one statement; none: as long as it likes.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed)
     if parsed.get_backend_name() == "postgresql":
-        return _postgresql(parsed.set(drivername="postgresql+psycopg"))
+        return _postgresql(parsed.set(drivername="postgresql+psycopg"), answer_s)
     raise ValueError(f"unsupported database {parsed.get_backend_name()!r}: sqlite or postgresql")
 
 
@@ -64,8 +69,10 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _postgresql(url: URL) -> Engine:
-    return create_engine(
+def _postgresql(url: URL, answer_s: float | None) -> Engine:
+    # The server gives a statement up by itself; where it cannot be reached, the client does.
+    server_ms = 0 if answer_s is None else int(answer_s * 1000)
+    engine = create_engine(
         url,
         json_serializer=_dump_json,
         json_deserializer=from_json,
@@ -75,10 +82,22 @@ def _postgresql(url: URL) -> Engine:
         pool_pre_ping=True,  # a server that was restarted costs nobody an error
         connect_args={
             "connect_timeout": _CONNECT_TIMEOUT_S,
-            "tcp_user_timeout": 10_000,  # ms until a black-holed connection counts as dead
-            "options": "-c statement_timeout=30000 -c lock_timeout=15000",
+            # A peer that is gone without a word, as a machine that lost its power is.
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "options": f"-c statement_timeout={server_ms}",
         },
     )
+
+    def connect(_: Any, __: Any, arguments: Any, settings: Any) -> Bounded:
+        connection = Bounded.connect(*arguments, **settings)
+        connection.answer_s = None if answer_s is None else answer_s + 1
+        return connection
+
+    event.listen(engine, "do_connect", connect)
+    return engine
 
 
 def _dump_json(value: Any) -> str:

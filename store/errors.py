@@ -48,6 +48,18 @@ class Unavailable(StoreError):
 
     code = "unavailable"
 
+    @property
+    def reason(self) -> str:
+        """With what the driver said, for a log: no client needs to know that."""
+        said = str(self.__cause__ or "").strip().splitlines()
+        return f"{self.message} ({said[0]})" if said else self.message
+
+
+class StorageFailed(Unavailable):
+    """The disk or the blob storage failed (an I/O error, a read-only mount): try again."""
+
+    code = "storage_failed"
+
 
 class NoSpace(Unavailable):
     """The disk is too full to take this: nothing was kept, free space and try again."""

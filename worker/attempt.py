@@ -2,31 +2,40 @@
 
 import logging
 import time
-from collections.abc import Callable, MutableMapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
 from kdcore.spec.events import Exit, RunEvent
+from kdcore.spec.failpoints import failpoint
 from kdcore.spec.run import DistillRun
 from store import events, jobs, teacher_outputs
-from store.errors import LeaseLost, NoSpace, NotFound, StoreError, Unavailable
-from store.jobs import Claim, NewArtifact
+from store.disk import failing_disk
+from store.errors import LeaseLost, NoSpace, NotFound, StorageFailed, StoreError, Unavailable
+from store.jobs import Claim
 from store.states import State
 from store.tables import Job
 from store.teacher_outputs import NewOutput
+from telemetry import traces
+from worker import metrics
 from worker.bench import Bench
 from worker.config import inherited_environment
 from worker.device import Slot
 from worker.ending import Asked, Ending, Failure, Release, Success, read_ending
+from worker.homecoming import bring_home
 from worker.lease import Lease
+from worker.logfile import LogFile, log_tail
+from worker.memory import oom_kills
 from worker.outputs import Outputs
 from worker.plan import Plan, make_plan
 from worker.recorder import Recorder
 from worker.rooms import Room, Rooms
-from worker.rundir import BadRunDir, RunDir, artifacts_of
-from worker.runner import Run, log_tail
+from worker.rundir import BadRunDir, RunDir
+from worker.runner import Run
 from worker.ticker import Ticker
+from worker.tracing import Phases
 from worker.watch import Watch
 
 T = TypeVar("T")
@@ -34,18 +43,11 @@ LOOK_S = 0.25  # between two looks at the run, which cost no database query
 
 
 class Stopped(Exception):
-    """The worker is told to stop before the run has started."""
+    """The attempt is to end before its run has started."""
 
-
-class JobLog(logging.LoggerAdapter[logging.Logger]):
-    """Log lines that begin with the job and the attempt."""
-
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
-        """As in LoggerAdapter."""
-        assert self.extra is not None
-        return f"{self.extra['job']}/{self.extra['attempt']}: {msg}", kwargs
+    def __init__(self, asked: Asked):
+        super().__init__(asked)
+        self.asked = asked
 
 
 class Attempt:
@@ -60,43 +62,52 @@ class Attempt:
         self._outputs = Outputs(self._dir.path)
         self._recorder = Recorder(self._dir.path)
         self._recorded_s = 0.0
-        self._unused: list[str] = []  # blobs that nothing points at once the job has moved
+        self._oom_kills = oom_kills()
         self._lease = Lease(bench.beats, claim, bench.settings)
-        where = {"job": claim.job_id, "attempt": claim.attempt}
-        self._log = JobLog(logging.getLogger(__name__), where)
+        self._phases = Phases()
+        self._log = logging.getLogger(__name__)
 
     def carry_out(self) -> None:
         """Work until the job has moved, or is another's."""
         self._log.info("started %s on %s", self._claim.task, self._slot)
+        outcome = "fenced"
         try:
             with self._lease:
                 job = self._conclude(self._try())
         except LeaseLost:
             self._log.warning("the lease is lost; the run is gone, and nothing more is written")
+            metrics.FENCES.inc()
         except Unavailable as error:
             self._log.error("given up, the sweep will put the job back: %s", error)
+            outcome = "given_up"
         else:
             self._log.info("the job is %s", job.state)
-            for sha256 in self._unused:
-                self._bench.blobs.delete(sha256)
+            outcome = job.state.value
             if not self._bench.settings.keep_runs:
                 self._dir.tidy(forget=job.state in (State.SUCCEEDED, State.CANCELLED))
+        metrics.ATTEMPTS.labels(self._claim.task, outcome).inc()
 
     def _try(self) -> Ending:
         try:
             plan = self._insist(self._make_plan)
             with self._rooms.taken(self._slot) as room:
                 where = None if room is None else room.path
-                self._dir.lay_out(plan, self._bench.blobs, self._check, where)
-                self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
-                code, asked = self._look_after(self._begin(room))
+                with traces.span("lay out"), failing_disk():
+                    self._dir.lay_out(plan, self._bench.blobs, self._check, where)
+                    self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
+                self._catch_up()
+                failpoint("rundir.made")
+                with traces.span("run", **{"kd.device": self._slot.device}):
+                    self._phases.run_begins(self._dir.path)
+                    code, asked = self._look_after(self._begin(room))
+                    self._phases.run_ends()
             return self._read(plan, code, asked)
-        except Stopped:
-            return read_ending(Exit.INTERRUPTED, None, "stop", "")
+        except Stopped as stopped:
+            return read_ending(Exit.INTERRUPTED, None, stopped.asked, "")
         except (BadRunDir, NotFound) as error:
             return Failure(error.code, error.message)
-        except NoSpace as error:
-            return Failure("no_space", error.message, retry=True)
+        except (NoSpace, StorageFailed) as error:
+            return Failure(error.code, error.message, retry=True)
         except (LeaseLost, Unavailable):
             raise
         except Exception as error:  # noqa: BLE001 - the outermost seam: a job must end by name
@@ -122,16 +133,18 @@ class Attempt:
     def _look_after(self, run: Run) -> tuple[int, Asked | None]:
         """See the run out: its exit code, and why it was asked to end, if it was."""
         bench = self._bench
-        watch = Watch(
-            run, self._lease, bench.settings, self._claim.limits, bench.stopping, self._log
-        )
+        stopping, hurrying, limits = bench.stopping, bench.hurrying, self._claim.limits
+        watch = Watch(run, self._lease, bench.settings, limits, stopping, hurrying, self._log)
         # Events are written in a thread of their own: this one must see in time that the lease runs
         # out, which is just when the database may keep a writer waiting.
         name = f"events-{self._claim.job_id}"
+        log = LogFile(self._dir.path, bench.settings.run_log_bytes)
         with Ticker(name, LOOK_S, self._record) as recording:
             try:
                 while (code := run.wait(LOOK_S)) is None:
-                    watch.look(self._recorder.has_grown())
+                    log.bound()
+                    heard = self._recorder.has_grown()
+                    watch.look(heard, max(log.bytes_said, self._recorder.size))
             finally:
                 run.kill()
         recording.last()
@@ -140,11 +153,16 @@ class Attempt:
     def _read(self, plan: Plan, code: int, asked: Asked | None) -> Ending:
         """What the exit code and the rest of the events say, once the job is known to be ours."""
         self._lease.check()
+        if asked == "flood":
+            self._recorder.discard()
         while self._insist(lambda: self._recorder.drain(self._append)):
             pass
+        self._phases.tell()
         if code == Exit.OK:
-            return self._bring_home(plan)
-        return read_ending(code, self._recorder.end, asked, log_tail(self._dir.path))
+            with traces.span("bring home"):
+                return self._bring_home(plan)
+        tail, ran_out = log_tail(self._dir.path), oom_kills() > self._oom_kills
+        return read_ending(code, self._recorder.end, asked, tail, ran_out)
 
     def _record(self) -> None:
         if time.monotonic() - self._recorded_s < self._bench.settings.tick_s:
@@ -156,26 +174,37 @@ class Attempt:
         except StoreError as error:
             self._log.warning("events are kept for later: %s", error)
 
-    def _append(self, batch: list[RunEvent]) -> None:
+    def _catch_up(self) -> None:
+        """Keep what earlier attempts said last, which their workers did not live to write down: the
+        run goes on behind it, so nobody would say it again. After the checkpoints were linked: an
+        event comes before the checkpoint that has it behind it. What comes before the last word
+        that is kept came too late: a worker that froze may wake and let its run go on for a bit."""
+        for number in range(self._insist(self._last_to_speak), self._claim.attempt):
+            recorder = Recorder(self._dir.job / str(number))
+            append = partial(self._append, said_in=number)
+            while self._insist(partial(recorder.drain, append)):
+                self._check()
+
+    def _last_to_speak(self) -> int:
+        with self._bench.database.read() as session:
+            return events.last_to_speak(session, self._claim.job_id)
+
+    def _append(self, batch: list[RunEvent], said_in: int | None = None) -> None:
         self._recorded_s = time.monotonic()
         with self._bench.database.write() as session:
-            events.append(session, self._claim, batch)
+            events.append(session, self._claim, batch, said_in=said_in)
+            failpoint("events.committing")
+        failpoint("events.committed")
+        if said_in is None:
+            self._phases.take(batch)
 
     def _bring_home(self, plan: Plan) -> Success:
+        blobs, check, stopping = self._bench.blobs, self._lease.check, self._bench.stopping
         result = self._dir.result(self._claim.task)
-        artifacts = []
-        for artifact in artifacts_of(result):
-            stored = self._dir.bring_home(artifact, self._bench.blobs, self._lease.check)
-            new = NewArtifact(
-                kind=artifact.kind,
-                name=artifact.path,
-                media_type=artifact.media_type,
-                size=stored.size,
-                sha256=stored.sha256,
-                max_abs_diff=artifact.max_abs_diff,
-            )
-            artifacts.append(new)
-        return Success(result, tuple(artifacts), self._bring_outputs_home(plan))
+        artifacts = tuple(bring_home(self._dir, result, blobs, check, stopping))
+        outputs = self._bring_outputs_home(plan)
+        failpoint("artifacts.stored")
+        return Success(result, artifacts, outputs)
 
     def _bring_outputs_home(self, plan: Plan) -> tuple[NewOutput, ...]:
         bench = self._bench
@@ -183,7 +212,13 @@ class Attempt:
             return ()
         teachers = {plan.inputs[teacher.weights] for teacher in plan.spec.teachers}
         dataset = plan.inputs[plan.spec.dataset.path]
-        return tuple(self._outputs.bring_home(teachers, dataset, bench.blobs, self._lease.check))
+        kept = []
+        try:
+            for new in self._outputs.bring_home(teachers, dataset, bench.blobs, self._lease.check):
+                kept.append(new)
+        except (NoSpace, StorageFailed) as error:
+            self._log.warning("what the teachers said is not kept for later jobs: %s", error)
+        return tuple(kept)
 
     def _conclude(self, ending: Ending) -> Job:
         """Move the job, and give it back as moved."""
@@ -194,33 +229,49 @@ class Attempt:
             return self._insist(lambda: self._move(ending))
         except (LeaseLost, Unavailable):
             raise
+        except NotFound as error:
+            gone = Failure(error.code, error.message, retry=True)
+            return self._insist(lambda: self._move(gone))
         except Exception as error:  # noqa: BLE001 - a run's result may break any rule of the store
             self._log.error("the result was refused", exc_info=error)
             refused = Failure("bad_result", f"the result was refused: {error}")
             return self._insist(lambda: self._move(refused))
 
     def _move(self, ending: Ending) -> Job:
+        if isinstance(ending, Success):
+            # Waiting for the database may have taken long: nothing of it must count as left over.
+            brought = [artifact.sha256 for artifact in ending.artifacts]
+            for sha256 in brought + [output.sha256 for output in ending.outputs]:
+                self._bench.blobs.touch(sha256)
         with self._bench.database.write() as session:
-            match ending:
-                case Success(result, artifacts, outputs):
-                    body = result.model_dump(mode="json")
-                    job = jobs.succeed(session, self._claim, body, artifacts)
-                    self._unused = self._keep_outputs(session, outputs)
-                    return job
-                case Failure(code, message, pointer, retry):
-                    return jobs.fail(session, self._claim, code, message, pointer, retry)
-                case Release(target, message):
-                    return jobs.release(session, self._claim, target, message)
+            job = self._write_end(session, ending)
+            failpoint("end.committing")
+        failpoint("end.committed")
+        return job
 
-    def _keep_outputs(self, session: Session, outputs: Sequence[NewOutput]) -> list[str]:
+    def _write_end(self, session: Session, ending: Ending) -> Job:
+        match ending:
+            case Success(result, artifacts, outputs):
+                body = result.model_dump(mode="json")
+                job = jobs.succeed(session, self._claim, body, artifacts)
+                self._keep_outputs(session, outputs)
+                return job
+            case Failure(code, message, pointer, retry):
+                return jobs.fail(session, self._claim, code, message, pointer, retry)
+            case Release(target, message):
+                return jobs.release(session, self._claim, target, message)
+
+    def _keep_outputs(self, session: Session, outputs: Sequence[NewOutput]) -> None:
         bound, used = self._bench.settings.teacher_cache_bytes, self._outputs.used
-        return teacher_outputs.keep(session, self._claim.tenant, outputs, used, bound)
+        teacher_outputs.keep(session, self._claim.tenant, outputs, used, bound)
 
     def _check(self) -> None:
         """Called often while files are copied. Raises LeaseLost or Stopped."""
         self._lease.check()
         if self._bench.stopping.is_set():
-            raise Stopped
+            raise Stopped("stop")
+        if self._lease.request is not None:
+            raise Stopped(self._lease.request)
 
     def _insist(self, action: Callable[[], T]) -> T:
         """Do it as soon as the store answers: every write is fenced by the attempt, so a late one

@@ -19,3 +19,4 @@ class Bench:
     blobs: Blobs
     command: Command = KDCORE
     stopping: threading.Event = field(default_factory=threading.Event)
+    hurrying: threading.Event = field(default_factory=threading.Event)  # no time for a checkpoint

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from store.config import Retention
 
 # All that a run may know of its worker's environment; no credential is among these.
 INHERITED = (
@@ -29,12 +30,8 @@ def inherited_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(Retention):
     """How a worker looks after its jobs. Durations are seconds."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="KD_", extra="ignore", frozen=True, populate_by_name=True
-    )
 
     home: Path = Field(Path(".kd"), description="Everything the embedded default keeps on disk.")
     run_dir: Path | None = Field(None, description="Run directories; none: KD_HOME/runs.")
@@ -68,12 +65,22 @@ class WorkerSettings(BaseSettings):
         description="Teachers' outputs kept for a tenant's later jobs; 0: none. The longest unused "
         "go first.",
     )
-    teacher_cache_keep_s: float = Field(
-        30 * 24 * 3600.0, ge=0, description="Outputs that no job has used for so long are let go."
+    min_free_bytes: int = Field(
+        512 * 2**20, ge=0, description="Free disk space below which no job is taken."
     )
-    keep_runs: bool = Field(False, description="Keep every run directory, for looking into.")
-    keep_failed_s: float = Field(
-        7 * 24 * 3600.0, ge=0, description="Keep a failed job's log and checkpoints, for a retry."
+    run_log_bytes: int = Field(
+        16 * 2**20,
+        ge=1 << 16,
+        description="Of a longer log of a run the beginning and the end are kept.",
+    )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65_535, description="Serve the worker's metrics there; none: nowhere."
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of the metrics' port.")
+    run_output_bytes: int = Field(
+        2**30,
+        ge=1 << 16,
+        description="A run that writes more into its log, or into its events, is stopped.",
     )
 
     @model_validator(mode="after")

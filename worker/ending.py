@@ -12,9 +12,16 @@ from store.states import State
 from store.teacher_outputs import NewOutput
 
 # Why the worker ended the run itself.
-Asked = Literal["cancel", "pause", "stop", "fence", "lost", "wall_clock", "stalled"]
+Asked = Literal["cancel", "pause", "stop", "fence", "lost", "wall_clock", "stalled", "flood"]
 
 FINAL = frozenset({Exit.BAD_SPEC, Exit.BAD_INPUT, Exit.DIVERGED})  # as bad the next time
+# Last words where memory ran out too early or too suddenly for the run to say so itself.
+MEMORY = ("bad_alloc", "allocate memory", "memoryerror", "failed to map segment")
+# Exit codes that name the end where the run could not write its last event.
+UNSAID = {
+    Exit.NO_SPACE: ("no_space", "the disk of the run directory is full"),
+    Exit.OUT_OF_MEMORY: ("out_of_memory", "the run had no more memory"),
+}
 Target = Literal[State.CANCELLED, State.PAUSED, State.QUEUED]
 TARGETS: dict[Asked | None, tuple[Target, str]] = {
     "cancel": (State.CANCELLED, "cancelled on request"),
@@ -55,22 +62,34 @@ Ending = Success | Failure | Release
 
 
 def read_ending(
-    code: int, end: EndEvent | None, asked: Asked | None, tail: str
+    code: int, end: EndEvent | None, asked: Asked | None, tail: str, memory_ran_out: bool = False
 ) -> Failure | Release:
     """The ending of a run that exited with another `code` than OK (negative: a signal that killed
-    it). `tail`: of its log."""
+    it). `tail`: of its log; `memory_ran_out`: the kernel killed something while it ran."""
     if code in FINAL:
         return _told(code, end, retry=False)
     if asked in TARGETS:
         return Release(*TARGETS[asked])
     if asked == "wall_clock":
         return Failure("wall_clock", "the run took longer than limits.wall_clock_s")
+    if asked == "flood":
+        message = "the run was stopped, for it wrote far more than KD_RUN_OUTPUT_BYTES allows"
+        return Failure("too_much_output", _with_log(message, tail))
     if asked == "stalled":
         return Failure("stalled", _with_log("the run said nothing for too long", tail), retry=True)
-    if code < 0:
-        return Failure("killed", _with_log(death(-code), tail), retry=True)
+    if code == -signal.SIGKILL and memory_ran_out:
+        message = "the kernel killed the run (SIGKILL) when the machine's memory had run out"
+        return Failure("out_of_memory", _with_log(message, tail), retry=True)
     if end is not None and code in (Exit.OUT_OF_MEMORY, Exit.NO_SPACE, Exit.INTERRUPTED):
         return _told(code, end, retry=True)
+    if code in UNSAID:
+        name, said = UNSAID[Exit(code)]
+        return Failure(name, _with_log(said, tail), retry=True)
+    if any(words in tail.lower() for words in MEMORY):
+        said = "the run ended when it got no more memory"
+        return Failure("out_of_memory", _with_log(said, tail), retry=True)
+    if code < 0:
+        return Failure("killed", _with_log(death(-code), tail), retry=True)
     name = Exit(code).name if code in set(Exit) else "an unknown code"
     return Failure("bug", _with_log(f"the run exited with {code} ({name})", tail), retry=True)
 

@@ -2,22 +2,25 @@
 
 import logging
 import os
-import shutil
 import socket
 import threading
 import time
+from pathlib import Path
 
-from sqlalchemy.orm import Session
-
+from kdcore.spec.failpoints import failpoint
 from store import jobs, workers
-from store.db import db_now
+from store.blobs import LocalBlobs
 from store.errors import StoreError, Unavailable
-from store.states import TERMINAL
-from store.tables import Job
+from store.jobs import Claim
+from store.retention import runs
+from telemetry import traces
+from telemetry.logs import bound
+from worker import metrics
 from worker.attempt import Attempt
 from worker.bench import Bench
 from worker.device import Slot, Slots
-from worker.rooms import Rooms
+from worker.rooms import Rooms, remove_abandoned
+from worker.space import Space
 
 logger = logging.getLogger(__name__)
 CLEAN_EVERY_S = 600.0
@@ -31,6 +34,8 @@ class Floor:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._bench = bench
         self._rooms = Rooms(bench, slots)
+        self._space = Space(folders_of(bench), bench.settings.min_free_bytes)
+        self._trouble: str | None = None
         self._wake = threading.Event()
         self._threads: list[threading.Thread] = []
         self._poll = threading.Thread(target=self._poll_until_stopped, name="poll")
@@ -45,6 +50,15 @@ class Floor:
         self._bench.stopping.set()
         self._wake.set()
 
+    def is_stopping(self) -> bool:
+        """Whether it was told to."""
+        return self._bench.stopping.is_set()
+
+    def hurry(self) -> None:
+        """Told to stop again: runs are killed, their jobs released. As safe as `stop`."""
+        self._bench.hurrying.set()
+        self.stop()
+
     def join(self) -> None:
         """Wait for all that was started; no `offer` may be under way."""
         self._poll.join()
@@ -54,6 +68,8 @@ class Floor:
 
     def offer(self, job_id: str) -> bool:
         """Run the job in this thread if a slot is free and the job waits; whether it was run."""
+        if self._space.shortage() is not None:
+            return False  # the poll says so, and looks again
         slot = self.slots.take()
         if slot is None:
             return False  # the poll of whoever has a free slot first will find it
@@ -61,12 +77,16 @@ class Floor:
 
     def _serve(self, job_id: str, slot: Slot) -> bool:
         claim = None
+        began_ns = traces.now_ns()
         try:
             if not self._bench.stopping.is_set():
                 with self._bench.database.write() as session:
                     claim = jobs.claim(session, job_id, self.name, self._bench.settings.lease_s)
+                    failpoint("claim.committing")
             if claim is not None:
-                Attempt(self._bench, claim, slot, self._rooms).carry_out()
+                failpoint("claim.committed")
+                metrics.WAITED.observe(claim.waited_ms / 1000)
+                self._work_on(claim, slot, began_ns)
         except Unavailable as error:
             logger.warning("%s: not claimed: %s", job_id, error)
         except Exception as error:  # a thread's outermost seam; the sweep helps
@@ -77,13 +97,20 @@ class Floor:
             self._wake.set()  # a slot is free: look for the next job at once
         return claim is not None
 
+    def _work_on(self, claim: Claim, slot: Slot, began_ns: int) -> None:
+        ids = {"job": claim.job_id, "attempt": claim.attempt, "tenant": claim.tenant}
+        named = {f"kd.{name}": value for name, value in ids.items()}
+        with bound(**ids), traces.span("attempt", claim.traceparent, **named):
+            traces.past("claim", began_ns, traces.now_ns())
+            Attempt(self._bench, claim, slot, self._rooms).carry_out()
+
     def _poll_until_stopped(self) -> None:
         settings = self._bench.settings
         beaten_s = cleaned_s = -CLEAN_EVERY_S
         while not self._bench.stopping.is_set():
             now_s = time.monotonic()
             try:
-                if now_s - beaten_s >= settings.beat_s:
+                if self._is_news() or now_s - beaten_s >= settings.beat_s:
                     self._beat()
                     beaten_s = now_s
                 self._look()
@@ -98,9 +125,20 @@ class Floor:
             self._wake.clear()
         self._retire()
 
+    def _is_news(self) -> bool:
+        """Look whether the disks have room; whether that has changed, which is said once."""
+        before, self._trouble = self._trouble, self._space.shortage()
+        if (before is None) is (self._trouble is None):
+            return False
+        if self._trouble is None:
+            logger.info("there is disk space again: jobs are taken")
+        else:
+            logger.warning("no job is taken until there is disk space: %s", self._trouble)
+        return True
+
     def _look(self) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
-        if self.slots.free == 0:
+        if self.slots.free == 0 or self._trouble is not None:
             return
         with self._bench.database.read() as session:
             waiting = jobs.claimable(session, self.slots.free)
@@ -114,7 +152,7 @@ class Floor:
 
     def _beat(self) -> None:
         with self._bench.database.write() as session:
-            workers.beat_worker(session, self.name, self.slots.count)
+            workers.beat_worker(session, self.name, self.slots.count, self._trouble)
 
     def _retire(self) -> None:
         try:
@@ -124,23 +162,20 @@ class Floor:
             logger.warning("the worker's row stays for a while: %s", error)
 
     def _clean(self) -> None:
-        """Remove run directories that nobody will want: of jobs that are over, or gone."""
-        if self._bench.settings.keep_runs or not self._bench.settings.runs.is_dir():
-            return
-        for folder in self._bench.settings.runs.iterdir():
-            if folder == self._bench.settings.rooms:
-                continue
-            with self._bench.database.read() as session:
-                unwanted = is_over(session, folder.name, self._bench.settings.keep_failed_s)
-            if unwanted:
-                shutil.rmtree(folder, ignore_errors=True)
+        """Remove what nobody will want any more on the disk of the run directories."""
+        settings = self._bench.settings
+        remove_abandoned(settings.rooms)
+        gone = runs.collect(self._bench.database, settings.runs, settings, None)
+        if gone.count:
+            logger.info("%s run directories removed, %s bytes", gone.count, gone.size)
 
 
-def is_over(session: Session, job_id: str, keep_failed_s: float) -> bool:
-    """Whether the job's run directories are of no more use: succeeded, cancelled, unknown, or
-    failed for longer than `keep_failed_s`."""
-    job = session.get(Job, job_id)
-    if job is None or (job.state in TERMINAL and job.state != "failed"):
-        return True
-    ended = job.finished_at or job.updated_at
-    return job.state == "failed" and db_now(session) - ended > keep_failed_s * 1000
+def folders_of(bench: Bench) -> dict[str, Path]:
+    """What a run and its result fill, where it lies on a disk of this machine."""
+    settings = bench.settings
+    folders = {"run directories": settings.runs, "decoded datasets": settings.packs}
+    if isinstance(bench.blobs, LocalBlobs):
+        folders["blobs"] = bench.blobs.root
+    if bench.database.engine.dialect.name == "sqlite":
+        folders["the database"] = Path(bench.database.engine.url.database or ".").parent
+    return folders

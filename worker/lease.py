@@ -7,18 +7,22 @@ worker that was stopped for a while must know so at once when it wakes.
 
 import logging
 import time
+from typing import Literal
 
 from sqlalchemy import select
 
+from kdcore.spec.failpoints import failpoint
 from store import jobs
 from store.db import Database
 from store.errors import LeaseLost, Unavailable
 from store.jobs import Claim
 from store.states import State
 from store.tables import Job
+from worker import metrics
 from worker.config import WorkerSettings
 from worker.ticker import Ticker
 
+Request = Literal["cancel", "pause"]
 logger = logging.getLogger(__name__)
 
 
@@ -37,7 +41,7 @@ class Lease:
         self._renewed_s = clock_s()
         self._ticker = Ticker(f"lease-{claim.job_id}", settings.tick_s, self._keep)
         self.lost = False
-        self.request: str | None = None  # "cancel" or "pause", as the job's row says
+        self.request: Request | None = None  # as the job's row says
 
     def __enter__(self) -> "Lease":
         self._ticker.__enter__()
@@ -62,6 +66,7 @@ class Lease:
             raise LeaseLost("the job is no longer this attempt's")
 
     def _keep(self) -> None:
+        metrics.TICKS.inc()
         try:
             if self.silence_s >= self._settings.beat_s:
                 self._beat()
@@ -70,13 +75,18 @@ class Lease:
         except LeaseLost:
             self.lost = True
         except Unavailable as error:
-            logger.warning("%s: no beat: %s", self._claim.job_id, error)
+            metrics.RENEWAL_FAILURES.inc()
+            logger.warning("no beat: %s", error)
 
     def _beat(self) -> None:
         asked_s = clock_s()  # before the call: its answer may be slow, the renewal came earlier
+        failpoint("lease.renewing")
         with self._database.write() as session:
-            self.request = jobs.beat(session, self._claim, self._settings.lease_s)
+            asked = jobs.beat(session, self._claim, self._settings.lease_s)
+        self.request = _request(asked)
+        failpoint("lease.renewed")
         self._renewed_s = asked_s
+        metrics.RENEWALS.inc()
 
     def _look(self) -> None:
         """Between beats, reading is enough to see a request, or that the job is another's."""
@@ -85,4 +95,12 @@ class Lease:
             row = session.execute(query).one_or_none()
         if row is None or (row.attempt, row.state) != (self._claim.attempt, State.RUNNING):
             raise LeaseLost("the job is no longer this attempt's")
-        self.request = row.request
+        self.request = _request(row.request)
+
+
+def _request(text: str | None) -> Request | None:
+    match text:
+        case "cancel" | "pause":
+            return text
+        case _:
+            return None

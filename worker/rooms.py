@@ -14,10 +14,12 @@ from uuid import uuid4
 from worker.bench import Bench
 from worker.config import inherited_environment
 from worker.device import Slot
-from worker.runner import Command, WaitingRun, log_tail
+from worker.logfile import log_tail
+from worker.runner import Command, WaitingRun
 
 logger = logging.getLogger(__name__)
 LOCK = ".lock"
+LOCKLESS_S = 3600.0  # a room is locked at once when it is made
 LOOK_S = 1.0  # between two looks at those who wait
 MOST_REST_S = 60.0  # before the next try, when those who wait die again and again
 
@@ -153,7 +155,7 @@ class Rooms:
 
 
 def remove_abandoned(rooms: Path) -> None:
-    """Remove rooms whose worker is gone: nobody holds their lock."""
+    """Remove rooms whose worker is gone: nobody holds their lock, or there is none for long."""
     for path in rooms.glob(f"*{LOCK}"):
         try:
             with path.open("r+") as lock:
@@ -162,3 +164,13 @@ def remove_abandoned(rooms: Path) -> None:
                 path.unlink(missing_ok=True)
         except (BlockingIOError, FileNotFoundError):
             continue  # in use, or just cleared
+    for path in rooms.glob("*"):
+        if path.is_dir() and not path.with_suffix(LOCK).exists() and _age_s(path) > LOCKLESS_S:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -139,15 +139,3 @@ def _start(
             stderr=log,
             start_new_session=True,
         )
-
-
-def log_tail(directory: Path, lines: int = 12) -> str:
-    """The last lines that a run wrote, printable characters only; empty when there are none."""
-    path = directory / LOG_FILE
-    if not path.is_file():
-        return ""
-    with path.open("rb") as log:
-        log.seek(max(0, path.stat().st_size - 8192))
-        text = log.read().decode(errors="replace")
-    clean = "".join(c for c in text if c == "\n" or c.isprintable())
-    return "\n".join(clean.strip().splitlines()[-lines:])

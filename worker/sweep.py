@@ -1,39 +1,101 @@
-"""One sweep: lapsed leases, what has expired, and a new ring for jobs whose ring was lost."""
+"""One sweep: lapsed leases, a new ring where one was lost; beside it, what was kept long enough."""
 
 import logging
+import time
+from pathlib import Path
 
 from bell import ring
-from store import jobs, teacher_outputs, uploads
+from kdcore.spec.failpoints import failpoint
+from store import jobs, sweeps
 from store.blobs import Blobs
-from store.db import Database
-from store.errors import Unavailable
+from store.db import Database, db_now
+from store.errors import StoreError, Unavailable
 from store.parts import Parts
+from store.retention import Collector
+from telemetry.logs import log_fields
+from worker.logfile import log_tail
+from worker.steady import SteadyClock
+from worker.ticker import Ticker
 
 logger = logging.getLogger(__name__)
+LONGEST = 2  # times our own lease: workers may have been started with a longer one
+COLLECT_EVERY_S = 60.0
+COLLECT_WITHIN_S = 20.0
+BYTES_EVERY_S = 3600.0
 
 
 def sweep(
-    database: Database, parts: Parts, blobs: Blobs, bell: ring.Bell, keep_outputs_s: float
+    database: Database,
+    parts: Parts,
+    blobs: Blobs,
+    bell: ring.Bell,
+    clock: SteadyClock,
+    runs: Path,
+    every_s: float,
 ) -> None:
-    """Sweep once; an unreachable database is left to the next sweep."""
+    """Sweep once; an unreachable database is left to the next sweep, due after `every_s`. `runs`:
+    the run directories, where a silent worker's can be read from here."""
+    began_s = time.monotonic()
     try:
+        report = _judge(database, clock, runs)
+        with database.read() as session:
+            weight = sweeps.weigh(session)
+        took_s = time.monotonic() - began_s
         with database.write() as session:
-            report = jobs.sweep(session)
-        with database.write() as session:
-            expired = uploads.expire(session, parts)
-        with database.write() as session:
-            unused = teacher_outputs.expire(session, keep_outputs_s)
+            rescued = len(report.lapsed)
+            sweeps.note(session, every_s=every_s, took_s=took_s, rescued=rescued, blob_bytes=weight)
     except Unavailable as error:
         logger.warning("waiting for the database: %s", error)
         return
+    if report.lapsed:
+        failpoint("sweep.committed")
+    parts.remove_abandoned()
+    blobs.remove_abandoned()
     for job_id in report.lapsed:
-        logger.warning("%s: its worker fell silent; the lease was taken back", job_id)
-    for upload_id in expired:
-        logger.info("%s: expired", upload_id)
-    for sha256 in unused:
-        logger.info("teacher outputs %s: not used for long, deleted", sha256)
-        blobs.delete(sha256)
-    if report.waiting and bell.waiting() == 0:
-        # Rings that nobody takes must not pile up while no worker is there, hence the count.
+        message = "its worker fell silent; the lease was taken back"
+        log_fields(logger, logging.WARNING, message, job=job_id)
+    if report.waiting and _nobody_rang(bell):
         for job_id in report.waiting:
             bell.ring(job_id)
+
+
+def _judge(database: Database, clock: SteadyClock, runs: Path) -> jobs.SweepReport:
+    with database.write() as session:
+        clock.look(db_now(session))
+        jobs.rein_in_leases(session, LONGEST * clock.lease_s)
+        if clock.was_set:
+            jobs.rein_in_backoffs(session)
+        report = jobs.sweep(
+            session, lambda job, number: log_tail(runs / job / str(number)), judge=not clock.rests
+        )
+        if report.lapsed:
+            failpoint("sweep.committing")
+    return report
+
+
+def collecting(collector: Collector) -> Ticker:
+    """A thread of its own that lets go of what was kept long enough: no lease may wait for it."""
+    return Ticker("retention", COLLECT_EVERY_S, lambda: collect(collector))
+
+
+def collect(collector: Collector) -> None:
+    """Let go of some, or all."""
+    try:
+        gone, _ = collector.collect(None, COLLECT_WITHIN_S)
+    except StoreError as error:
+        logger.warning("nothing is let go of now: %s", error)
+    except Exception as error:  # a thread's outermost seam; the next time may do better
+        logger.error("retention broke", exc_info=error)
+    else:
+        for found in gone:
+            if found.count:
+                logger.info("let go of %s %s, %s bytes", found.count, found.kind, found.size)
+
+
+def _nobody_rang(bell: ring.Bell) -> bool:
+    """Rings that nobody takes must not pile up while no worker is there, hence the count."""
+    try:
+        return bell.waiting() == 0
+    except Exception as error:  # noqa: BLE001 - kombu lets every driver's own errors through
+        logger.warning("waiting for the broker: %r", error)
+        return False

@@ -3,16 +3,20 @@
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 
 from celery import Celery, signals
 from celery.apps.worker import Worker
 from celery.beat import Scheduler, Service
+from celery.worker import state
 
 from bell.app import JOBS, RUN_JOB, RUN_SWEEP, SWEEP
 from worker.floor import Floor
+from worker.ticker import Ticker
 
 logger = logging.getLogger(__name__)
+OVERDUE = 3  # sweeps that did not come
 
 
 def serve_jobs(app: Celery, floor: Floor) -> int:
@@ -25,20 +29,37 @@ def serve_jobs(app: Celery, floor: Floor) -> int:
             logger.error("dropped a ring for %.200r", job_id)
 
     app.task(run_job, name=RUN_JOB)
+    # From the first claim on a signal must not kill us; Celery listens to signals only later.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: floor.stop())
     # The poll does not wait for the broker: jobs run while that is down.
     floor.start()
     try:
-        return _serve(app, JOBS, floor.slots.count, floor.stop)
+        return _serve(app, JOBS, floor.slots.count, floor.stop, floor.hurry, floor.is_stopping)
     finally:
         floor.stop()
         floor.join()
 
 
 def serve_sweep(app: Celery, sweep: Callable[[], None], every_s: float) -> int:
-    """Sweep every `every_s` seconds until told to stop; returns the exit code."""
+    """Sweep every `every_s` seconds until told to stop; returns the exit code.
+
+    The beat comes by way of the broker; while that is down this goes on without it.
+    """
+    swept_s = time.monotonic()
 
     def run_sweep() -> None:
+        nonlocal swept_s
+        swept_s = time.monotonic()
         sweep()
+
+    def run_overdue() -> None:
+        if time.monotonic() - swept_s < OVERDUE * every_s:
+            return
+        try:
+            run_sweep()
+        except Exception as error:  # a thread's outermost seam: the next one may go well
+            logger.error("the sweep failed", exc_info=error)
 
     app.task(run_sweep, name=RUN_SWEEP)
     app.conf.beat_schedule = {
@@ -53,7 +74,8 @@ def serve_sweep(app: Celery, sweep: Callable[[], None], every_s: float) -> int:
     threading.Thread(
         target=_keep_beating, args=(app, every_s, stopping), name="beat", daemon=True
     ).start()
-    return _serve(app, SWEEP, 1, stopping.set)
+    with Ticker("overdue", every_s, run_overdue):
+        return _serve(app, SWEEP, 1, stopping.set, stopping.set, stopping.is_set)
 
 
 def _keep_beating(app: Celery, every_s: float, stopping: threading.Event) -> None:
@@ -70,15 +92,28 @@ def _keep_beating(app: Celery, every_s: float, stopping: threading.Event) -> Non
 class _Program(Worker):  # type: ignore[misc]
     """Celery's worker, which a closed terminal stops instead of starting it anew."""
 
+    is_stopping: Callable[[], bool]
+
     def install_platform_tweaks(self, worker: Worker) -> None:
-        """As in Worker."""
+        """As in Worker. Who was told to stop before Celery listened stops now."""
         super().install_platform_tweaks(worker)
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+        if self.is_stopping():
+            state.should_stop = 0  # an exit code, for which Celery looks between two messages
 
 
-def _serve(app: Celery, queue: str, threads: int, stop: Callable[[], None]) -> int:
+def _serve(
+    app: Celery,
+    queue: str,
+    threads: int,
+    stop: Callable[[], None],
+    hurry: Callable[[], None],
+    is_stopping: Callable[[], bool],
+) -> int:
+    told: list[Callable[[], None]] = [hurry, stop]  # the first time, and every other time
+
     def on_stop(**_: object) -> None:
-        stop()
+        (told.pop() if len(told) > 1 else hurry)()
 
     def leave_logging_alone(**_: object) -> None:
         """Being connected is what counts."""
@@ -98,5 +133,6 @@ def _serve(app: Celery, queue: str, threads: int, stop: Callable[[], None]) -> i
         loglevel="INFO",
         quiet=True,
     )
+    program.is_stopping = is_stopping
     program.start()
     return program.exitcode or 0

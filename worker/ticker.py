@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 
 
 class Ticker:
@@ -15,7 +16,13 @@ class Ticker:
         self._every_s = every_s
         self._action = action
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._repeat, name=name, daemon=True)
+        self._thread = threading.Thread(
+            # What it logs belongs to whatever the one who started it is at.
+            target=copy_context().run,
+            args=(self._repeat,),
+            name=name,
+            daemon=True,
+        )
 
     def __enter__(self) -> "Ticker":
         self._thread.start()

@@ -24,6 +24,7 @@ class Watch:
         settings: WorkerSettings,
         limits: Limits,
         stopping: threading.Event,
+        hurrying: threading.Event,
         log: Log,
     ):
         self._run = run
@@ -31,13 +32,15 @@ class Watch:
         self._settings = settings
         self._limits = limits
         self._stopping = stopping
+        self._hurrying = hurrying
         self._log = log
         self._heard_s = time.monotonic()
         self._kill_s = 0.0
         self.asked: Asked | None = None
 
-    def look(self, heard: bool) -> None:
-        """Look once; `heard`: the run has said something since the last look."""
+    def look(self, heard: bool, said_bytes: int = 0) -> None:
+        """Look once; `heard`: the run has said something since the last look; `said_bytes`: of the
+        longer of its events and its log."""
         now_s = time.monotonic()
         if heard:
             self._heard_s = now_s
@@ -46,12 +49,19 @@ class Watch:
             self._log.warning("killing the run: the lease is lost or nearly so")
             self.asked = "lost" if self._lease.lost else "fence"
             self._run.kill()
+        elif said_bytes > self._settings.run_output_bytes:
+            self._log.warning("killing the run: it has written %s bytes", said_bytes)
+            self.asked = "flood"  # at once: it would go on writing while it is asked to end
+            self._run.kill()
         elif self.asked is None:
             self.asked = self._reason(now_s)
             if self.asked is not None:
                 self._log.info("interrupting the run: %s", self.asked)
                 self._run.interrupt()
                 self._kill_s = now_s + self._settings.grace_s
+        elif self._hurrying.is_set():
+            self._log.warning("killing the run: the worker was told twice to stop")
+            self._run.kill()
         elif now_s >= self._kill_s:
             self._log.warning("killing the run, which did not end in %s s", self._settings.grace_s)
             self._run.kill()

@@ -1,13 +1,15 @@
-"""Health: the process lives; ready: the parts it needs answer."""
+"""Health: the process lives; ready: the parts it needs answer; status: how the service stands."""
 
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, Request, Response
 
+from api.auth import Reader
 from api.deps import Deps, Services
-from api.views.keys import Health
-from store.errors import StoreError
-from store.schema import SchemaMismatch
+from api.pages import answer
+from api.readiness import status_of
+from api.rows.status import status_view
+from api.views.keys import Health, Status
 
 router = APIRouter(tags=["health"])
 
@@ -32,18 +34,26 @@ async def health() -> Health:
     response_model=Health,
     responses={503: {"model": Health, "description": "Not ready: `parts` says why."}},
 )
-def ready(request: Request, deps: Deps) -> Response:
-    """Database and schema are as they must be; 503 with what is wrong otherwise."""
-    parts = {"database": _database(deps)}
-    ok = all(said == "ok" for said in parts.values())
-    view = Health(ok=ok, version=program_version(), parts=parts)
-    headers = {"Cache-Control": "no-store"} | ({} if ok else {"Retry-After": "5"})
-    return Response(view.model_dump_json(), 200 if ok else 503, headers, "application/json")
+def ready(deps: Deps) -> Response:
+    """Whether the API can serve: 503 where database, schema or blobs are broken.
+
+    What is broken beside them (disk, broker, workers, sweep) is told with 200, as `degraded`.
+    """
+    view = _health(deps)
+    headers = {"Cache-Control": "no-store"} | ({} if view.ok else {"Retry-After": "5"})
+    body = view.model_dump_json()
+    return Response(body, 200 if view.ok else 503, headers, "application/json")
 
 
-def _database(deps: Services) -> str:
-    try:
-        deps.database.check_schema()
-    except (StoreError, SchemaMismatch) as error:
-        return str(error)
-    return "ok"
+@router.get("/status", operation_id="status", response_model=Status)
+def status(caller: Reader, request: Request, deps: Deps) -> Response:
+    """Parts, workers, slots, the queue, and why the caller's oldest job waits."""
+    with deps.database.read() as s:
+        view = status_view(s, caller.tenant, _health(deps))
+    return answer(request, view)
+
+
+def _health(deps: Services) -> Health:
+    parts = deps.readiness.parts()
+    said = status_of(parts)
+    return Health(ok=said != "down", status=said, version=program_version(), parts=parts)

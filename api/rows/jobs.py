@@ -3,9 +3,8 @@
 from typing import Any
 
 from api.rows.common import failure_of, time_of
-from api.views.jobs import Artifact, Event, Job, JobSummary, Transition
-from store import tables
-from store.jobs.query import Waiting
+from api.views.jobs import Artifact, Event, Job, JobSummary, Transition, Waiting
+from store import jobs, tables
 from store.states import TERMINAL, State
 
 ACCURACIES = ("student/accuracy", "baseline/accuracy", "teacher/accuracy")
@@ -20,14 +19,7 @@ def summary_view(row: tables.Job) -> JobSummary:
     return JobSummary.model_validate(fields)
 
 
-WAITING = {
-    "backoff": "an attempt died; the next one starts after a pause",
-    "no_worker": "no worker is running",
-    "capacity": "other jobs hold every slot",
-}
-
-
-def job_view(row: tables.Job, waiting_for: Waiting | None) -> Job:
+def job_view(row: tables.Job, waiting: jobs.Waiting | None) -> Job:
     """The whole job."""
     result = row.result if row.task == "distill" else None
     return Job.model_validate(
@@ -35,13 +27,23 @@ def job_view(row: tables.Job, waiting_for: Waiting | None) -> Job:
             **_summary(row),
             "spec": row.spec if row.task == "distill" else None,
             "subject": row.subject,
-            "waiting_for": None if waiting_for is None else WAITING[waiting_for],
+            "waiting": None if waiting is None else waiting_view(waiting),
             "worker": row.worker,
             "result": result,
             "student_model": row.student_model,
             "queued_at": time_of(row.queued_at),
             "version": row.version,
         }
+    )
+
+
+def waiting_view(waiting: jobs.Waiting) -> Waiting:
+    """Why a job does not go on."""
+    return Waiting(
+        reason=waiting.reason,
+        message=waiting.message,
+        since=time_of(waiting.since),
+        until=time_of(waiting.until),
     )
 
 

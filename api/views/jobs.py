@@ -62,12 +62,26 @@ class JobSummary(View):
     finished_at: Time | None
 
 
+class Waiting(View):
+    """Why a job does not go on."""
+
+    reason: str = Field(
+        description="Stable: `backoff`, `no_worker`, `disk_low`, `capacity`, `sweep_late`; more "
+        "may come."
+    )
+    message: str
+    since: Time
+    until: Time | None = Field(None, description="When it will be over, where that is known.")
+
+
 class Job(JobSummary):
     """One job. Curves are under /metrics, history under /events and /transitions."""
 
     spec: JobSpec | None
     subject: str | None = Field(description="What an inspection is about.")
-    waiting_for: str | None = Field(description="Why a queued job has not started.")
+    waiting: Waiting | None = Field(
+        description="Why a queued job has not started; none: it should start any moment."
+    )
     worker: str | None
     result: DistillResult | None
     student_model: str | None

@@ -1,10 +1,11 @@
-"""API keys and health."""
+"""API keys, health, and how the whole service stands."""
 
 from typing import Literal
 
 from pydantic import Field
 
 from api.views.common import Body, Time, View
+from api.views.jobs import Waiting
 
 Scope = Literal["read", "write", "admin"]
 
@@ -38,6 +39,38 @@ class NewKey(Key):
 class Health(View):
     """Liveness (`/v1/health`) and readiness (`/v1/ready`): what each part says."""
 
-    ok: bool
+    ok: bool = Field(description="Whether the API can serve.")
+    status: Literal["ok", "degraded", "down"] = Field(
+        "ok", description="`degraded`: it can, but a part beside it is broken, so jobs may wait."
+    )
     version: str
     parts: dict[str, str] = Field(description="Part -> `ok` or what is wrong with it.")
+
+
+class WorkerView(View):
+    """A worker that lives."""
+
+    name: str
+    slots: int = Field(description="Jobs that it runs at once.")
+    started_at: Time
+    seen_at: Time
+
+
+class Oldest(View):
+    """The caller's job that has waited longest, and why."""
+
+    id: str
+    name: str
+    queued_at: Time
+    waiting: Waiting | None
+
+
+class Status(View):
+    """How the service stands. Counts are of all tenants; jobs that have ended are not counted."""
+
+    health: Health
+    workers: list[WorkerView]
+    slots: int
+    busy: int = Field(description="Slots in use: running jobs with a lease.")
+    jobs: dict[str, int] = Field(description="State -> jobs in it: queued, running, paused.")
+    oldest: Oldest | None

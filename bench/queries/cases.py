@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from bench.seeds import DATASET, RUNNING, SERIES, TENANT, Seeds, job_id, spec_of
 from kdcore.spec.events import MetricsEvent
-from store import artifacts, catalog, cursors, events, idempotency, jobs
+from store import artifacts, catalog, census, cursors, events, idempotency, jobs
 from store.errors import Conflict
 from store.jobs import Order
 from store.jobspec import JobSpec
@@ -122,6 +122,8 @@ CASES: dict[str, Case] = {
     "submit": Case(lambda s, x: jobs.submit(s, TENANT, SPEC)),
     "idempotency key": Case(_key),
     "estimate": Case(lambda s, x: jobs.estimate(s, TENANT, SPEC)),
+    "census": Case(lambda s, x: (census.active(s), census.lapsed(s), census.oldest_queued_at(s))),
+    "oldest queued": Case(lambda s, x: census.oldest_queued(s, TENANT)),
     "claimable": Case(lambda s, x: jobs.claimable(s, 4)),
     "claim": Case(lambda s, x: jobs.claim(s, job_id(101), "w", 60.0)),
     "beat": Case(lambda s, x: jobs.beat(s, _claim_of(s, x), 60.0)),

@@ -40,7 +40,7 @@ class House:
             for name, args in PROGRAMS.items()
         }
         given = servers.get("KD_DATABASE_URL")
-        self.database = Database(given or f"sqlite:///{home / 'distillery.sqlite'}")
+        self.database = Database(given or f"sqlite:///{home / 'distillery.sqlite'}", answer_s=None)
         subprocess.run(
             [sys.executable, "-m", "store", "migrate"],
             env=self._environment,

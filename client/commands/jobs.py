@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from api.views.jobs import Job
+from client.board import waits
 from client.commands.common import download_bar, terminal
 from client.commands.submit import submit
 from client.commands.watching import show_result, watch_to_end
@@ -68,12 +70,15 @@ def show(context: typer.Context, job: JobArgument) -> None:
             return
         history = service.jobs.transitions(found.id)
         artifacts = service.jobs.artifacts(found.id)
-    term.say(f"[bold]{found.id}[/]  {found.name}")
+    term.say(f"[bold]{found.id}[/]  {escape(found.name)}")
     for move in history:
-        term.say(f"  [dim]{move.at:%H:%M:%S}[/] {move.target}  [dim]{move.message}[/]")
+        said = escape(move.message.partition("\n")[0])  # the log's end is shown once, below
+        term.say(f"  [dim]{move.at:%H:%M:%S}[/] {move.target}  [dim]{said}[/]")
+    if found.waiting:
+        term.say(f"[yellow]{escape(waits(found.waiting))}[/]")
     if found.error:
         where = f" at {found.error.pointer}" if found.error.pointer else ""
-        term.say(f"[red]{found.error.code}[/]{where}: {found.error.message}")
+        term.say(f"[red]{found.error.code}[/]{where}: {escape(found.error.message)}")
     show_result(term, found)
     term.table(
         ("artifact", "kind", "size", "sha256"),

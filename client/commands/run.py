@@ -10,7 +10,7 @@ from client.board import Board
 from client.commands.common import terminal
 from client.display import Display
 from client.errors import ExitCode
-from client.tables import onnx_check, result_table, verdict
+from client.tables import onnx_check, provenance, result_table, verdict
 from client.terminal import Terminal
 from kdcore.spec.result import DistillResult, RunResult
 from kdcore.spec.run import OUT_DIR
@@ -52,7 +52,7 @@ def _show(term: Terminal, result: RunResult, folder: Path) -> None:
         return
     if isinstance(result, DistillResult):
         term.out.print(result_table(result), highlight=False)
-        for line in (verdict(result), onnx_check(result.artifacts)):
+        for line in (verdict(result), provenance(result), onnx_check(result.artifacts)):
             if line:
                 term.say(line)
     term.say(f"Its files are in {folder / OUT_DIR}")

@@ -8,7 +8,7 @@ from client.display import Display
 from client.errors import ClientError, ExitCode
 from client.follow import follow
 from client.http import Client
-from client.tables import onnx_check, result_table, verdict
+from client.tables import onnx_check, provenance, result_table, verdict
 from client.terminal import Terminal
 
 
@@ -48,6 +48,6 @@ def show_result(term: Terminal, job: Job) -> None:
     if job.result is None or term.as_json:
         return
     term.out.print(result_table(job.result), highlight=False)
-    for line in (verdict(job.result), onnx_check(job.result.artifacts)):
+    for line in (verdict(job.result), provenance(job.result), onnx_check(job.result.artifacts)):
         if line:
             term.say(line)

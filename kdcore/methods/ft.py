@@ -94,7 +94,7 @@ class Ft(MapMethod[FtKnobs]):
 
     def __init__(self, knobs: FtKnobs, setting: Setting) -> None:
         super().__init__(knobs, setting)
-        self._alone = knobs.part == "paraphraser"
+        self._alone = self.teaches = knobs.part == "paraphraser"
         self._taught = False
         if self._alone:
             self.student_taps = ()

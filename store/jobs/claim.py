@@ -28,6 +28,8 @@ class Claim:
     spec: JobSpec | None  # None for an inspection
     subject: str | None  # the model or dataset of an inspection
     limits: Limits
+    waited_ms: int = 0  # since it was queued, or since its backoff was over
+    traceparent: str | None = None  # of the request that submitted the job
 
 
 def claimable(s: Session, limit: int) -> list[str]:
@@ -78,6 +80,8 @@ def claim(s: Session, job_id: str, worker: str, lease_s: float) -> Claim | None:
         spec=spec_of(job) if job.task == "distill" else None,
         subject=job.subject,
         limits=limits_of(job),
+        waited_ms=now - max(job.queued_at, job.not_before),
+        traceparent=job.traceparent,
     )
 
 

@@ -45,7 +45,7 @@ def succeed(
     assert parsed.task == claim.task, (parsed.task, claim.task)
     job = held(s, claim.job_id, claim.attempt)
     now = db_now(s)
-    for artifact in artifacts:
+    for artifact in sorted(artifacts, key=lambda artifact: artifact.sha256):  # no deadlock
         blobs.record(s, blobs.Stored(artifact.sha256, artifact.size))
     columns: dict[str, Any] = {}
     match parsed:

@@ -14,7 +14,7 @@ from store.tables import Attempt, Job, Transition
 
 INSPECTION_LIMITS = Limits(wall_clock_s=3600, attempts=3)
 _FIRST_BACKOFF_S = 1
-_LONGEST_BACKOFF_S = 300
+LONGEST_BACKOFF_S = 300
 
 
 def move(s: Session, job: Job, target: State, message: str, now: int, **columns: Any) -> Job | None:
@@ -100,8 +100,10 @@ def bury(s: Session, job: Job, now: int, error: dict[str, Any]) -> Job | None:
     limit = limits_of(job).attempts
     if failures >= limit:
         message = f"{failures} of {limit} attempts died, the last with {reason}"
-        poison = error | {"code": "poison", "message": message}
-        return move(s, job, State.FAILED, message, now, failures=failures, error=poison)
+        # A full disk is the service's trouble, not the job's.
+        code = "no_space" if error["code"] == "no_space" else "poison"
+        named = error | {"code": code, "message": message}
+        return move(s, job, State.FAILED, message, now, failures=failures, error=named)
     if job.request == "pause":
         return move(s, job, State.PAUSED, f"paused after {reason}", now, failures=failures)
     not_before = now + backoff_s(failures) * 1000
@@ -121,7 +123,7 @@ def failure(code: str, message: str, pointer: str | None = None) -> dict[str, An
 
 def backoff_s(failures: int) -> int:
     """Seconds to wait after so many deaths: 1, 5, 25, ... at most five minutes."""
-    return int(min(_FIRST_BACKOFF_S * 5.0 ** (failures - 1), _LONGEST_BACKOFF_S))
+    return int(min(_FIRST_BACKOFF_S * 5.0 ** (failures - 1), LONGEST_BACKOFF_S))
 
 
 def limits_of(job: Job) -> Limits:

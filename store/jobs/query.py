@@ -1,20 +1,17 @@
-"""Looking at jobs: one, a page of them, and why one is still waiting."""
+"""Looking at jobs: one, or a page of them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from sqlalchemy import Select, func, select, tuple_, union_all
+from sqlalchemy import Select, select, tuple_, union_all
 from sqlalchemy.orm import InstrumentedAttribute, Session, defer
 
-from store import cursors, workers
-from store.db import db_now
+from store import cursors
 from store.errors import NotFound
-from store.jobs.partial import in_state
 from store.states import State
 from store.tables import Job
 
 Order = Literal["newest", "student_accuracy", "teacher_accuracy", "baseline_accuracy", "gain"]
-Waiting = Literal["backoff", "no_worker", "capacity"]
 _METRICS: dict[str, InstrumentedAttribute[float | None]] = {
     "student_accuracy": Job.student_accuracy,
     "teacher_accuracy": Job.teacher_accuracy,
@@ -112,20 +109,3 @@ def _newest_unrated(
 def _light(query: Select[Job]) -> Select[Job]:
     """Without what the list does not show."""
     return query.options(defer(Job.result, raiseload=True))
-
-
-def waiting_for(s: Session, job: Job) -> Waiting | None:
-    """Why a queued job has not started; None where it should start any moment, or has.
-
-    `backoff`: an attempt died and the pause before the next is not over. `no_worker`: none has
-    beaten lately. `capacity`: other jobs hold every slot.
-    """
-    if job.state is not State.QUEUED:
-        return None
-    if job.not_before > db_now(s):
-        return "backoff"
-    slots = sum(worker.slots for worker in workers.alive(s))
-    if slots == 0:
-        return "no_worker"
-    running = s.scalar(select(func.count()).where(in_state(State.RUNNING))) or 0
-    return "capacity" if running >= slots else None

@@ -9,6 +9,7 @@ from store.jobs.move import note
 from store.jobspec import JobSpec
 from store.states import State
 from store.tables import Job, Json
+from telemetry import traces
 
 
 def submit(s: Session, tenant: str, spec: JobSpec, name: str | None = None) -> Job:
@@ -52,6 +53,7 @@ def insert_job(
         created_at=now,
         queued_at=now,
         updated_at=now,
+        traceparent=traces.traceparent(),
     )
     s.add(job)
     s.flush()

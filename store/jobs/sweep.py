@@ -1,5 +1,6 @@
 """The sweep: jobs whose worker fell silent go back to the queue, and waiting ones are named."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -24,8 +25,14 @@ class SweepReport:
     waiting: list[str]
 
 
-def sweep(s: Session) -> SweepReport:
-    """One pass; any number of sweepers may run at once. Also drops what has gone stale."""
+def sweep(
+    s: Session, last_words: Callable[[str, int], str] = lambda *_: "", *, judge: bool = True
+) -> SweepReport:
+    """One pass; any number of sweepers may run at once. Also drops what has gone stale.
+
+    `last_words`: the end of the log of a job's attempt, where it can be read from here. Without
+    `judge` no lease is taken back: the clock has just been set.
+    """
     now = db_now(s)
     query = (
         select(Job)
@@ -36,8 +43,9 @@ def sweep(s: Session) -> SweepReport:
         .execution_options(populate_existing=True)
     )
     lapsed = []
-    for job in s.scalars(query).all():
-        error = failure("worker_lost", f"worker {job.worker} fell silent")
+    for job in s.scalars(query).all() if judge else ():
+        said = f"worker {job.worker} fell silent\n{last_words(job.id, job.attempt)}".rstrip()
+        error = failure("worker_lost", said)
         if bury(s, job, now, error) is not None:
             lapsed.append(job.id)
     idempotency.forget_old(s)

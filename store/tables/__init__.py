@@ -15,5 +15,6 @@ from store.tables.work import Attempt as Attempt
 from store.tables.work import Event as Event
 from store.tables.work import Job as Job
 from store.tables.work import MetricPoint as MetricPoint
+from store.tables.work import Sweep as Sweep
 from store.tables.work import Transition as Transition
 from store.tables.work import Worker as Worker

@@ -7,7 +7,10 @@ from store.tables.base import Json, Table
 
 
 class Blob(Table):
-    """Bytes on storage, named by their sha256."""
+    """Bytes on storage, named by their sha256; `created_at`: when they were last recorded.
+
+    Whatever names one has a foreign key to it, with an index: so is seen what nothing names.
+    """
 
     __tablename__ = "blobs"
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -30,7 +33,11 @@ class Upload(Table):
     created_at: Mapped[int]
     expires_at: Mapped[int]
     version: Mapped[int] = mapped_column(default=1)
-    __table_args__ = (Index(None, "tenant", "blob"), Index(None, "state", "expires_at"))
+    __table_args__ = (
+        Index(None, "tenant", "blob"),
+        Index(None, "blob"),
+        Index(None, "state", "expires_at"),
+    )
 
 
 class UploadPart(Table):
@@ -62,7 +69,11 @@ class Model(Table):
     source_job: Mapped[str | None]  # the job whose student this is
     created_at: Mapped[int]
     version: Mapped[int] = mapped_column(default=1)
-    __table_args__ = (Index(None, "tenant", "id"),)
+    __table_args__ = (
+        Index(None, "tenant", "id"),
+        Index(None, "upload_blob"),
+        Index(None, "blob"),
+    )
 
 
 class Dataset(Table):
@@ -80,7 +91,7 @@ class Dataset(Table):
     inspect_job: Mapped[str | None]
     created_at: Mapped[int]
     version: Mapped[int] = mapped_column(default=1)
-    __table_args__ = (Index(None, "tenant", "id"),)
+    __table_args__ = (Index(None, "tenant", "id"), Index(None, "blob"))
 
 
 class Artifact(Table):
@@ -97,7 +108,7 @@ class Artifact(Table):
     sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
     max_abs_diff: Mapped[float | None] = mapped_column(Float(53))
     created_at: Mapped[int]
-    __table_args__ = (Index(None, "job_id", "name", unique=True),)
+    __table_args__ = (Index(None, "job_id", "name", unique=True), Index(None, "sha256"))
 
 
 class TeacherOutput(Table):
@@ -112,4 +123,8 @@ class TeacherOutput(Table):
     size: Mapped[int]
     created_at: Mapped[int]
     used_at: Mapped[int]
-    __table_args__ = (Index(None, "tenant", "dataset", "teacher"), Index(None, "used_at"))
+    __table_args__ = (
+        Index(None, "tenant", "dataset", "teacher"),
+        Index(None, "blob"),
+        Index(None, "used_at"),
+    )

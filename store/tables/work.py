@@ -57,6 +57,7 @@ class Job(Table):
     started_at: Mapped[int | None]
     finished_at: Mapped[int | None]
     updated_at: Mapped[int]
+    traceparent: Mapped[str | None] = mapped_column(String(55))  # W3C, of the request
     version: Mapped[int] = mapped_column(default=1)
     __table_args__ = (
         CheckConstraint(f"state IN ({_STATES})", name="state"),
@@ -70,6 +71,7 @@ class Job(Table):
         Index(None, "tenant", "task", "state", "teacher_accuracy", "id"),
         Index(None, "tenant", "task", "state", "baseline_accuracy", "id"),
         Index(None, "tenant", "task", "state", "gain", "id"),
+        Index(None, "finished_at"),  # for retention
         Index(
             "ix_jobs_waiting",
             "task",
@@ -83,6 +85,12 @@ class Job(Table):
             "lease_until",
             postgresql_where=text("state = 'running'"),
             sqlite_where=text("state = 'running'"),
+        ),
+        Index(
+            "ix_jobs_paused",
+            "task",
+            postgresql_where=text("state = 'paused'"),
+            sqlite_where=text("state = 'paused'"),
         ),
     )
 
@@ -114,7 +122,10 @@ class Attempt(Table):
     ended_at: Mapped[int | None]
     outcome: Mapped[str | None] = mapped_column(String(40))
     message: Mapped[str | None] = mapped_column(Text)
-    last_seq: Mapped[int] = mapped_column(default=0)  # of the run's events kept so far
+    last_seq: Mapped[int] = mapped_column(default=0)  # of the run's events seen so far
+    events: Mapped[int] = mapped_column(  # rows of it; the server's default is for older programs
+        Integer, default=0, server_default=text("0")
+    )
 
 
 class Worker(Table):
@@ -125,6 +136,21 @@ class Worker(Table):
     slots: Mapped[int] = mapped_column(Integer)
     started_at: Mapped[int]
     seen_at: Mapped[int]
+    trouble: Mapped[str | None]  # why it takes no job at present
+
+
+class Sweep(Table):
+    """How the sweep does, in one row: so that a late one is seen, and its rescues are counted."""
+
+    __tablename__ = "sweeps"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[int]  # the end of the last one
+    every_ms: Mapped[int] = mapped_column(Integer)
+    took_ms: Mapped[int] = mapped_column(Integer)
+    count: Mapped[int]
+    rescued: Mapped[int]  # lapsed leases put back, ever
+    blob_bytes: Mapped[int | None]  # of all blobs, as counted at `blobs_at`
+    blobs_at: Mapped[int]
 
 
 class Event(Table):

@@ -43,7 +43,7 @@ class House:
         usual: JsonObject = {"local_user": True, "web_dir": home / "web", "stream_poll_s": 0.02}
         self.settings = ApiSettings.model_validate(usual | settings)
         store = StoreSettings(home=home, database_url=database_url, min_free_bytes=0)
-        self.app = create_app(self.settings, store, ring=self.rung.append)
+        self.app = create_app(self.settings, store, ring=self.rung.append, rings_waiting=lambda: 0)
         self.http = TestClient(self.app, LOCAL, raise_server_exceptions=False)
 
     def __enter__(self) -> "House":

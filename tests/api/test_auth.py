@@ -44,8 +44,10 @@ ROUTES = {
     ("POST", "/v1/keys"): ADMIN,
     ("GET", "/v1/keys"): ADMIN,
     ("DELETE", "/v1/keys/{key_id}"): ADMIN,
+    ("POST", "/v1/gc"): ADMIN,
     ("GET", "/v1/health"): OPEN,
     ("GET", "/v1/ready"): OPEN,
+    ("GET", "/v1/status"): READ,
 }
 NOT_THERE = "x_0"
 
@@ -71,7 +73,7 @@ def test_every_route_has_a_row() -> None:
 def test_the_app_has_no_routes_besides(shared: House) -> None:
     """What is mounted is /v1, the OpenAPI document and its page; the dashboard is behind them."""
     paths = [getattr(route, "path", None) for route in shared.app.routes]
-    assert paths == ["/openapi.json", None, "/docs"]
+    assert paths == ["/openapi.json", None, "/docs", "/metrics"]
     listed = shared.app.openapi()["paths"]
     visible = {(m, p) for m, p in ROUTES if m != "HEAD"}
     assert {(m.upper(), p) for p, item in listed.items() for m in item} == visible

@@ -143,10 +143,23 @@ def test_a_database_without_tables_is_refused_with_the_command(
     assert "python -m store migrate" in capsys.readouterr().err
 
 
-def test_a_database_that_does_not_answer_is_told(tmp_path: Path) -> None:
-    url = "postgresql+psycopg://nobody@127.0.0.1:1/x"
-    said = objection(ApiSettings(), StoreSettings(home=tmp_path, database_url=url))
-    assert said == "the database does not answer"
+def test_a_database_that_does_not_answer_is_waited_for(home: Path) -> None:
+    away = home / "away"
+    (home / "distillery.sqlite").rename(away)
+    (home / "distillery.sqlite").mkdir()  # no database can be opened here
+    process = start(home, "--port", "0", KD_LOCAL_USER="true")
+    try:
+        for _ in range(2):
+            said = first_line(process.stderr)
+            assert (
+                said.startswith("Distillery waits for its database: ") and "unable to open" in said
+            )
+        (home / "distillery.sqlite").rmdir()
+        away.rename(home / "distillery.sqlite")
+        assert first_line(process.stdout).startswith("Distillery listens on ")
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_openapi_needs_no_database(

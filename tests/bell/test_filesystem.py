@@ -1,6 +1,7 @@
 """The local transport: every message once, whatever lies in the directory."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from kombu.connection import Connection
 
 from bell.app import register_transports
 from bell.config import BellSettings
+from bell.filesystem import ABANDONED_S
 
 PUBLISHERS, CONSUMERS, EACH = 2, 2, 150
 
@@ -83,6 +85,18 @@ def test_a_half_written_message_is_not_seen(connection: Any, tmp_path: Path) -> 
     put(connection, "good")
     (tmp_path / "broker/jobs/.0000.json").write_text("{")
     assert take_all(connection) == ["good"]
+
+
+def test_what_a_killed_sender_left_is_removed(connection: Any, tmp_path: Path) -> None:
+    put(connection, "whole")
+    folder = tmp_path / "broker" / "jobs"
+    old, new = folder / ".old", folder / ".new"
+    for path in (old, new):
+        path.write_text("{")
+    then = time.time() - 2 * ABANDONED_S
+    os.utime(old, (then, then))
+    assert take_all(connection) == ["whole"]
+    assert not old.exists() and new.exists()
 
 
 def test_purging_empties_a_queue(connection: Any) -> None:

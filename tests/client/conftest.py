@@ -24,7 +24,9 @@ def serve_api(home: Path) -> Iterator[str]:
     database = Database(stored.database)
     database.migrate()
     database.dispose()
-    app = create_app(ApiSettings(local_user=True), stored, ring=lambda _: None)
+    app = create_app(
+        ApiSettings(local_user=True), stored, ring=lambda _: None, rings_waiting=lambda: 0
+    )
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

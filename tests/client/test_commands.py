@@ -1,6 +1,7 @@
 """`kd` commands against the real API: what they print for people and in JSON, and exit codes."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import pytest
 
 from client.errors import ExitCode
 from client.main import main
+from store import jobs
+from store.config import StoreSettings
+from store.db import Database
+from tests.store.makers import claimed
 
 Kd = Callable[..., tuple[int, str, str]]
 
@@ -49,10 +54,24 @@ def test_a_dataset_from_push_to_rm(kd: Kd, npz: str) -> None:
     assert dataset["name"] == "mine" and dataset["state"] == "inspecting"
     assert "mine" in kd("datasets", "list")[1]
     assert dataset["id"] in kd("datasets", "show", "mine")[1]
+    assert (
+        "waits (no_worker): no worker is running" in kd("jobs", "show", dataset["inspect_job"])[1]
+    )
     code, _, err = kd("datasets", "rm", "theirs")
     assert code == ExitCode.USAGE and "kd datasets list" in err
     code, _, err = kd("datasets", "rm", "mine")
     assert code == ExitCode.FAILED and err  # its inspection has not ended
+
+
+def test_status_says_what_is_broken_and_what_waits(kd: Kd, npz: str) -> None:
+    kd("datasets", "push", npz, "--name", "waiting", "--no-wait")
+    code, out, _ = kd("status")
+    assert code == 0
+    assert "is degraded" in out and "none has been heard" in out
+    assert "Slots: 0 of 0 in use" in out and " queued, 0 running, 0 paused" in out
+    assert "waits (no_worker)" in out
+    said = json.loads(kd("status", "--json")[1])
+    assert (said["health"]["status"], said["jobs"]["running"]) == ("degraded", 0)
 
 
 def test_a_folder_is_pushed_as_a_zip(kd: Kd, tmp_path: Path) -> None:
@@ -114,3 +133,31 @@ def test_keys_are_shown_once(kd: Kd) -> None:
 def test_methods_show_their_knobs(kd: Kd) -> None:
     out = kd("methods")[1]
     assert "temperature" in out and "Softmax temperature" in out
+
+
+def test_gc_counts_then_lets_go(kd: Kd, home: Path) -> None:
+    stray = home / "runs" / "job_gone" / "1"
+    stray.mkdir(parents=True)
+    (stray / "run.log").write_bytes(b"x" * 2048)
+    os.utime(stray.parent, (1, 1))
+    out = kd("gc", "--dry-run")[1]
+    assert "run directories" in out and "2.0 KB" in out and "Nothing was touched" in out
+    assert stray.exists()
+    kinds = json.loads(kd("gc", "--json")[1])["kinds"]
+    assert {"kind": "run_directories", "count": 1, "size_bytes": 2048} in kinds
+    assert not stray.exists()
+    assert "Nothing had to go" in kd("gc")[1]
+
+
+def test_a_failed_job_is_shown_with_the_end_of_its_log_as_it_is(kd: Kd, home: Path) -> None:
+    database = Database(StoreSettings(home=home).database)
+    claim = claimed(database)
+    with database.write() as s:
+        jobs.fail(s, claim, "bug", "it died\n[/red] list[int] [bold]loud")
+    out = kd("jobs", "show", claim.job_id)[1]
+    assert "bug: it died\n[/red] list[int] [bold]loud" in out
+    waiting = claimed(database)
+    with database.write() as s:
+        jobs.fail(s, waiting, "killed", "x", retry=True)
+    assert "waits (backoff): attempt 1 died" in kd("jobs", "show", waiting.job_id)[1]
+    database.dispose()

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from client.tables import number, onnx_check, percent, result_table, size, verdict
+from client.tables import number, onnx_check, percent, provenance, result_table, size, verdict
 from kdcore.spec.result import Artifact, DistillResult, Machine, NetworkReport, Score
 from kdcore.spec.run import Network
 
@@ -64,6 +64,15 @@ def test_the_verdict_says_what_was_won() -> None:
         "53x fewer parameters"
     )
     assert "1.2e-06" in onnx_check(RESULT.artifacts)
+
+
+def test_a_resumed_run_says_whether_its_bits_are_the_same() -> None:
+    resumed = RESULT.model_copy(update={"resumes": 2})
+    assert provenance(RESULT) == ""
+    assert provenance(resumed) == "resumed 2 times, to the same bits"
+    elsewhere = resumed.model_copy(update={"resumes": 1, "bit_exact": False})
+    assert provenance(elsewhere).startswith("resumed once, with other software, threads or")
+    assert provenance(elsewhere).endswith("not exact to the bit")
 
 
 def test_sizes_read_well() -> None:

@@ -9,14 +9,17 @@ from pydantic_settings import BaseSettings
 
 from api.config import ApiSettings
 from bell.config import BellSettings
-from store.config import StoreSettings
+from store.config import Retention, StoreSettings
+from telemetry.config import TelemetrySettings
 from tests.contracts.trees import ROOT
 from worker.config import WorkerSettings
 
 SETTINGS: tuple[type[BaseSettings], ...] = (
     ApiSettings,
     BellSettings,
+    Retention,
     StoreSettings,
+    TelemetrySettings,
     WorkerSettings,
 )
 

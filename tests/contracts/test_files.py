@@ -6,7 +6,7 @@ from tests.contracts.trees import name, parse, python_files
 
 # Whether torchrun started the process: all else that it sets is read by torch.distributed.
 TOLD_BY_TORCHRUN = "kdcore/distributed.py"
-SERVICE = ("api", "bell", "client", "kdcore", "store", "worker")
+SERVICE = ("api", "bell", "client", "kdcore", "store", "telemetry", "worker")
 
 
 def test_every_file_opens_with_a_sentence() -> None:

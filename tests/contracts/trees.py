@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
     *("api", "bell", "bench", "client", "kdcore", "migrations", "scripts", "store", "tests"),
-    "worker",
+    *("telemetry", "worker"),
 )
 
 

@@ -94,7 +94,7 @@ class Service:
     def runs(self) -> list[psutil.Process]:
         """The kdcore processes of the worker."""
         children = self.process("jobs").children(recursive=True)
-        return [child for child in children if "kdcore" in child.cmdline()]
+        return [child for child in children if "kdcore" in _words(child)]
 
     def _stop(self) -> None:
         for child in self._children.values():
@@ -111,6 +111,14 @@ class Service:
             return self.client.ready().ok
         except ClientError:
             return False
+
+
+def _words(process: psutil.Process) -> list[str]:
+    """Its command line; empty once it has ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # a zombie is one of these too
+        return []
 
 
 def wait_until(holds: Callable[[], object], within_s: float, what: str) -> None:

@@ -23,7 +23,8 @@ def test_a_job_is_run_by_the_process_that_waited_for_it(tmp_path: Path) -> None:
         assert job.state == "succeeded", job.error
         assert not lives(waiting), "it is used once"
         warm = _weights(service.client, job)
-        assert f"{job.id}/1: took up {waiting.pid}" in (service.home / "jobs.log").read_text()
+        said = (service.home / "jobs.log").read_text()
+        assert f"took up {waiting.pid}, which waited job={job.id} attempt=1" in said
         wait_until(lambda: len(service.runs()) == 1, 60, "the next one waits")
         (waiting,) = service.runs()
         service.kill("jobs")

@@ -71,13 +71,15 @@ def make_student(leg: LegName = "student") -> nn.Module:
     return Traps(chance=True)
 
 
-def make_course(student_stages: Stages = TWO_STAGES, accumulate: int = 1) -> Course:
+def make_course(
+    student_stages: Stages = TWO_STAGES, accumulate: int = 1, teacher_channels: int = 6
+) -> Course:
     """Of three steps an epoch, each of 8 images in so many batches."""
     generator = torch.Generator().manual_seed(0)
     images_NCHW = torch.randint(0, 256, (30, 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     split = Split(images_NCHW, torch.arange(30) % CLASSES)
     torch.manual_seed(1)
-    network = Traps(6).eval().requires_grad_(False)
+    network = Traps(teacher_channels).eval().requires_grad_(False)
     spec = Network(architecture="traps", num_classes=CLASSES, input=Input(channels=1))
     teacher = Teacher("t", spec, network, nn.Identity())
     student = make_student()

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from kdcore.__main__ import main
+from kdcore.checkpoint import Checkpoints
 from kdcore.data.batches import Batch
 from kdcore.device import Device
 from kdcore.method import Setting
@@ -17,6 +18,7 @@ from kdcore.spec.events import Exit
 from kdcore.spec.parts import Data, Stage
 from kdcore.spec.run import Network
 from kdcore.stage import StageRun
+from kdcore.stop import Interrupted, Stop
 from kdcore.teachers import Teacher
 from tests.kdcore.courses import Stages, go_on, hash_of, interrupt, make_course, make_trainer
 from tests.kdcore.tiny import CLASSES, HARD, KD, SIDE, Traps, events_of, make_folder, probe, stage
@@ -105,6 +107,26 @@ def test_interrupted_between_its_steps_it_ends_with_the_same_bits(tmp_path: Path
     assert snapshot.facts["position"] == {"leg": "student", "stage": 0, "epoch": 1, "step": 1}
     assert go_on(tmp_path / "run", snapshot, STAGES, 2) == control
     assert go_on(tmp_path / "run", snapshot, STAGES, 1) != control
+
+
+def test_asked_to_stop_within_a_step_it_finishes_the_step_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = hash_of(make_trainer(tmp_path / "control", make_course(STAGES, 2))[0].run())
+    stop, learn, parts = Stop(), StageRun._learn, list[int]()
+
+    def ask(self: StageRun, batch: Batch, progress: float) -> Loss:
+        parts.append(len(batch.index_B))
+        stop.asked |= len(parts) == 7  # the first part of the fourth step
+        return learn(self, batch, progress)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(StageRun, "_learn", ask)
+        make_trainer(tmp_path / "run", make_course(STAGES, 2), stop)[0].run()
+    assert len(parts) == 8
+    snapshot, _ = Checkpoints(tmp_path / "run" / "checkpoints").load()
+    assert snapshot is not None and snapshot.facts["position"]["step"] == 1
+    assert go_on(tmp_path / "run", snapshot, STAGES, 2) == control
 
 
 def test_progress_counts_optimizer_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

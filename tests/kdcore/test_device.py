@@ -1,5 +1,7 @@
 """Devices and precision: what `auto` means here, and clear words for what is not there."""
 
+import ctypes
+
 import pytest
 import torch
 
@@ -32,6 +34,15 @@ def test_what_is_not_there_is_named(name: str, precision: str, code: str, pointe
     with pytest.raises(RunError) as caught:
         open_device(name, precision, None)  # type: ignore[arg-type]
     assert (caught.value.code, caught.value.pointer) == (code, pointer)
+
+
+def test_cublas_would_find_its_workspace_fixed() -> None:
+    """As it looks: in the C library's environment, which Python's does not follow."""
+    open_device("cpu", "fp32", None)
+    getenv = ctypes.CDLL(None).getenv
+    getenv.restype = ctypes.c_char_p
+    assert getenv(b"CUBLAS_WORKSPACE_CONFIG") == b":4096:8"
+    assert torch.are_deterministic_algorithms_enabled()
 
 
 def test_bf16_autocasts_and_fp32_does_not() -> None:

@@ -1,6 +1,5 @@
-"""Training: interrupted at any step it ends with the same bits, and every piece of state counts."""
+"""Training: interrupted at any step it ends with the same bits; what it says and refuses."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from kdcore.checkpoint import Checkpoints, Snapshot
+from kdcore.checkpoint import Checkpoints
 from kdcore.errors import RunError
 from kdcore.legs import Leg
 from kdcore.spec.events import Exit
@@ -59,45 +58,6 @@ def test_interrupted_twice_it_ends_with_the_same_bits(control: str, tmp_path: Pa
     snapshot, _ = Checkpoints(tmp_path / "checkpoints").load()
     assert snapshot is not None and snapshot.facts["history"]["resumes"] == 1
     assert go_on(tmp_path, snapshot) == control
-
-
-PIECES: dict[str, tuple[int, Callable[[dict[str, Any], dict[str, Any]], None]]] = {
-    "student": (10, lambda t, f: _shift(t, "student/head.weight")),
-    "buffers": (10, lambda t, f: _shift(t, "student/bn1.running_mean")),
-    "methods": (4, lambda t, f: _shift(t, "stage/method/")),
-    "momentum": (4, lambda t, f: _drop(t, "momentum_buffer")),
-    "adam": (10, lambda t, f: _drop(t, "exp_avg_sq")),
-    "adam's step": (10, lambda t, f: _shift(t, "/step")),
-    "best": (14, lambda t, f: _shift(t, "best/head.weight")),
-    "best's score": (14, lambda t, f: f["best"].update(score=2.0)),
-    "finished": (18, lambda t, f: _shift(t, "student.last/head.weight")),
-    "epoch": (10, lambda t, f: f["position"].update(epoch=0)),
-    "step": (10, lambda t, f: f["position"].update(step=0)),
-    "torch": (10, lambda t, f: t.update({"random/cpu": torch.Generator().get_state()})),
-    "python": (10, lambda t, f: f["random"]["python"][1].__setitem__(-1, 1)),
-    "numpy": (10, lambda t, f: f["random"]["numpy"].__setitem__(2, 1)),
-}
-
-
-def _shift(tensors: dict[str, Any], part: str) -> None:
-    for key in [k for k in tensors if part in k]:
-        tensors[key] = tensors[key] + 1e-3 if tensors[key].ndim else tensors[key] + 1
-
-
-def _drop(tensors: dict[str, Any], part: str) -> None:
-    found = [k for k in tensors if part in k]
-    assert found
-    for key in found:
-        tensors[key] = torch.zeros_like(tensors[key])
-
-
-@pytest.mark.parametrize("piece", PIECES)
-def test_every_piece_of_state_is_needed(control: str, tmp_path: Path, piece: str) -> None:
-    after, damage = PIECES[piece]
-    snapshot = interrupt(tmp_path, after)
-    tensors, facts = dict(snapshot.tensors), dict(snapshot.facts)
-    damage(tensors, facts)
-    assert go_on(tmp_path, Snapshot(tensors, facts)) != control
 
 
 def test_the_wrong_stage_is_noticed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,8 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 def files_in(blobs: LocalBlobs) -> list[str]:
-    return sorted(path.name for path in blobs.root.rglob("*") if path.is_file())
+    files = [path.name for path in blobs.root.rglob("*") if path.is_file()]
+    return sorted(name for name in files if name != ".lock")
 
 
 def test_what_is_put_is_there(blobs: LocalBlobs) -> None:
@@ -92,10 +94,31 @@ def test_a_missing_blob_is_said_at_once(blobs: LocalBlobs) -> None:
     assert blobs.path_of(SHA256) is None
     with pytest.raises(NotFound):
         blobs.open(SHA256)
-    blobs.delete(SHA256)
-    blobs.put_stream([CONTENT])
-    blobs.delete(SHA256)
-    assert not blobs.exists(SHA256)
+    with pytest.raises(NotFound):
+        blobs.touch(SHA256)
+    assert not blobs.discard(SHA256, 0)
+
+
+def test_only_what_was_put_and_touched_long_ago_is_discarded(
+    blobs: LocalBlobs, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(CONTENT)
+    for put in (
+        lambda: blobs.put_stream([CONTENT]),
+        lambda: blobs.put_file(tmp_path / "file", move=True),
+        lambda: blobs.touch(SHA256),
+    ):
+        for path in (blobs.path_of(SHA256), tmp_path / "file"):
+            if path is not None and path.exists():
+                os.utime(path, (1, 1))
+        put()
+        assert not blobs.discard(SHA256, 60)
+        assert list(blobs.aged(60)) == []
+    path = blobs.path_of(SHA256)
+    assert path is not None
+    os.utime(path, (1, 1))
+    assert list(blobs.aged(60)) == [(SHA256, len(CONTENT))]
+    assert blobs.discard(SHA256, 60) and not blobs.exists(SHA256)
 
 
 def test_the_url_names_a_folder(tmp_path: Path) -> None:

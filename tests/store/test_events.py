@@ -48,6 +48,28 @@ def test_a_batch_is_kept_whole(database: Database) -> None:
         assert job.version == version + 1
 
 
+def test_what_an_earlier_attempt_said_last_is_kept_as_its_own(database: Database) -> None:
+    """Its worker died before it wrote that down; the attempt that goes on behind it does so."""
+    claim = claimed(database)
+    said = [metrics_event(1, 1, loss=2.0), metrics_event(2, 2, loss=1.0)]
+    append(database, claim, said[0])
+    with database.write() as s:
+        jobs.release(s, claim, State.QUEUED, "stopped")
+    with database.write() as s:
+        second = jobs.claim(s, claim.job_id, "w2", LEASE_S)
+        assert second is not None
+        assert events.append(s, second, said, said_in=1) == 2
+        assert events.append(s, second, said, said_in=1) == 2
+        assert events.last_to_speak(s, claim.job_id) == 1
+        assert events.append(s, second, [metrics_event(1, 3, loss=0.5)]) == 3
+        assert events.last_to_speak(s, claim.job_id) == 2
+    with database.read() as s:
+        kept = [(e.id, e.attempt, e.body["step"]) for e in events.page(s, claim.job_id)]
+        assert kept == [(1, 1, 1), (2, 1, 2), (3, 2, 3)]
+        (series,) = events.metrics(s, claim.job_id)
+        assert (series.steps, series.values) == ([1, 2, 3], [2.0, 1.0, 0.5])
+
+
 def test_given_twice_is_kept_once(database: Database) -> None:
     """A commit whose answer was lost is repeated, perhaps with more behind it."""
     claim = claimed(database)

@@ -3,8 +3,11 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store import blobs, teacher_outputs
+from store import teacher_outputs
 from store.db import Database
+from store.retention import outputs
+from store.retention.blobs import drop_rows, unnamed
+from store.retention.found import Found
 from store.tables import Blob, TeacherOutput
 from store.teacher_outputs import NewOutput
 from tests.store.makers import TENANT
@@ -18,8 +21,15 @@ def output(key: str, blob: str, size: int = 10, teacher: str = TEACHER) -> NewOu
 
 
 def keep(database: Database, *new: NewOutput, tenant: str = TENANT, bound: int = LARGE) -> set[str]:
+    """Keep them; the blobs that nothing names then, which are gone afterwards."""
     with database.write() as s:
-        return {sha256[0] for sha256 in teacher_outputs.keep(s, tenant, new, [], bound)}
+        teacher_outputs.keep(s, tenant, new, [], bound)
+        return {sha256[0] for sha256 in drop(s)}
+
+
+def drop(s: Session) -> list[str]:
+    """Let blobs go that nothing names; those that went."""
+    return [stored.sha256 for stored in drop_rows(s, unnamed(s, -1, "")[0], -1)]
 
 
 def found(database: Database, *teachers: str, tenant: str = TENANT) -> list[str]:
@@ -83,13 +93,6 @@ def test_what_no_job_uses_for_long_expires(database: Database) -> None:
     keep(database, output("1", "5"), output("2", "6"))
     with database.write() as s:
         age(s, "1", 1)
-        assert teacher_outputs.expire(s, unused_s=3600) == ["5" * 64]
+        assert outputs.collect(s, None, 3600) == (Found("teacher_outputs", 1, 10), False)
+        assert drop(s) == ["5" * 64]
     assert found(database) == ["26"] and blobs_of(database) == {"6"}
-
-
-def test_bytes_that_something_else_has_too_stay(database: Database) -> None:
-    keep(database, output("1", "5"))
-    with database.write() as s:
-        assert teacher_outputs.forget(s, ["5" * 64]) == []
-        blobs.record(s, blobs.Stored("f" * 64, 1))
-        assert teacher_outputs.forget(s, ["f" * 64]) == ["f" * 64]

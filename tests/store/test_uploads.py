@@ -9,9 +9,11 @@ from sqlalchemy import update
 
 from store import uploads
 from store.blobs import LocalBlobs
+from store.config import DAY_S
 from store.db import Database
 from store.errors import Conflict, Invalid, NoSpace, NotFound
 from store.parts import Parts
+from store.retention import uploads as retention_uploads
 from store.tables import Upload
 from tests.store.makers import TENANT
 
@@ -156,7 +158,8 @@ def test_abort_and_expiry_drop_the_parts(database: Database, parts: Parts) -> No
         assert uploads.abort(s, parts, TENANT, aborted.id).state == "aborted"
         assert uploads.abort(s, parts, TENANT, aborted.id).state == "aborted"
         s.execute(update(Upload).where(Upload.id == old.id).values(expires_at=1))
-        assert uploads.expire(s, parts) == [old.id]
+        gone, more = retention_uploads.collect(s, parts, None, 30 * DAY_S)
+        assert (gone.count, more) == (2, False), "it is closed, and its row is old"
     assert {path.parent.name for path in leftovers(parts)} == {fresh.id}
     with pytest.raises(Conflict, match="aborted"):
         send(database, parts, aborted, 1, piece(1))

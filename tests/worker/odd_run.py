@@ -59,6 +59,9 @@ class OddRun:
         self.say("phase", phase="training")
         time.sleep(self.script.get("hang", 0))
         step = start = self.resume()
+        if start and "resumed_exit" in self.script:
+            self.say("metrics", step=start, values={"start": start})
+            return self.end(self.script["resumed_exit"], code="odd", message="resumed")
         while step < self.script.get("steps", 0):
             step += 1
             time.sleep(STEP_S)
@@ -67,6 +70,8 @@ class OddRun:
                 self.checkpoint(step)
                 return self.end(14, code="interrupted", message="stopped")
         self.rave()
+        self.spill()
+        time.sleep(self.script.get("hang_at_end", 0))
         sys.stderr.write("the last words \0\x1b[31m\n")
         if "signal" in self.script:
             os.kill(os.getpid(), self.script["signal"])
@@ -80,6 +85,16 @@ class OddRun:
         with (self.directory / "events.jsonl").open("ab") as file:
             for line in self.script.get("raw", []):
                 file.write(bytes.fromhex(line) + b"\n")
+
+    def spill(self) -> None:
+        """So many numbered lines of the log, or bytes of events, for as long as it may live."""
+        for number in range(self.script.get("lines", 0)):
+            sys.stderr.write(f"line {number} {'.' * 80}\n")
+        with (self.directory / "events.jsonl").open("ab") as file:
+            for _ in range(self.script.get("spilt_mb", 0)):
+                file.write(b"x" * (1 << 20) + b"\n")
+                file.flush()
+                time.sleep(0.01)
 
     def leave_result(self) -> None:
         """result.json as an inspection's, with the script's changes."""

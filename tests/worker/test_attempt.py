@@ -8,12 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from bell.app import make_app
+from bell.config import BellSettings
+from bell.ring import Bell
 from kdcore.spec.events import Exit
 from store import events, jobs
+from store.blobs import LocalBlobs
 from store.db import Database
+from store.parts import Parts
+from store.states import State
 from store.tables import Attempt, Dataset, Job, Model
 from tests.worker.conftest import TENANT, Shop, wait_until
+from worker.ending import Failure, death, read_ending
+from worker.memory import oom_kills
+from worker.steady import SteadyClock
+from worker.sweep import sweep
 
 
 def run(shop: Shop, job_id: str, **settings: Any) -> Job:
@@ -36,6 +47,43 @@ def test_a_good_run_succeeds_and_leaves_nothing_behind(shop: Shop) -> None:
         kinds = [event.kind for event in events.page(session, job_id)]
     assert kinds == ["phase", "metrics", "metrics", "metrics", "end"]
     assert not directory(shop, job_id).parent.exists()
+
+
+def test_what_a_dead_worker_did_not_write_down_is_kept_by_the_next(shop: Shop) -> None:
+    """Else a curve would have a hole: the run goes on behind what was said."""
+    job_id = shop.job(steps=2)
+    with shop.database.write() as session:
+        claim = jobs.claim(session, job_id, "dead", 60)
+        assert claim is not None
+        jobs.release(session, claim, State.QUEUED, "its worker died")
+    first = directory(shop, job_id)
+    first.mkdir(parents=True)
+    said = '{"seq": 1, "at": 1, "kind": "metrics", "step": 1, "values": {"student/early": 1}}'
+    (first / "events.jsonl").write_text(f"{said}\n" + '{"seq": 2, "at"')
+    assert run(shop, job_id).state == "succeeded"
+    with shop.database.read() as session:
+        kept = [(event.attempt, event.kind) for event in events.page(session, job_id)]
+    assert kept[:2] == [(1, "metrics"), (2, "phase")]
+
+
+def test_what_a_dead_worker_had_not_brought_home_of_its_run_is_there_too(shop: Shop) -> None:
+    """The run went on for two steps and a checkpoint after its worker had last kept its events."""
+    job_id = shop.job(steps=4)
+    with shop.database.write() as session:
+        jobs.claim(session, job_id, "dead", -1)
+        jobs.sweep(session)
+        session.execute(update(Job).values(not_before=0))
+    left = directory(shop, job_id)
+    (left / "checkpoints" / "00000002").mkdir(parents=True)
+    said = [
+        {"seq": n, "at": 1.5, "kind": "metrics", "step": n, "values": {"student/loss": 1 / n}}
+        for n in (1, 2)
+    ]
+    (left / "events.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in said) + '{"se')
+    assert run(shop, job_id).state == "succeeded"
+    with shop.database.read() as session:
+        (curve,) = events.metrics(session, job_id, ["student/loss"])
+    assert curve.steps == [1, 2, 3, 4]
 
 
 RAVINGS = [
@@ -127,6 +175,40 @@ def test_deaths_are_retried_until_the_job_counts_as_poison(shop: Shop) -> None:
     assert job.error is not None
     assert job.error["code"] == "poison"
     assert "SIGKILL" in job.error["message"]
+
+
+def test_a_kill_for_want_of_memory_has_its_name(tmp_path: Path) -> None:
+    counters = tmp_path / "vmstat"
+    counters.write_text("nr_free_pages 5\noom_kill 7\n")
+    assert (oom_kills(counters), oom_kills(tmp_path / "none")) == (7, 0)
+    ending = read_ending(-9, None, None, "last words", memory_ran_out=True)
+    assert isinstance(ending, Failure) and ending.retry
+    assert ending.code == "out_of_memory" and ending.message.endswith("last words")
+
+
+def test_a_job_that_kills_its_workers_ends_as_poison_with_the_end_of_its_log(shop: Shop) -> None:
+    """Each time the lease lapses, and the sweep reads what the run had said."""
+    job_id, bell = shop.job(), Bell(make_app(BellSettings(home=shop.home)))
+    parts, blobs = Parts(shop.home / "uploads"), LocalBlobs(shop.home / "blobs")
+    clock, runs = SteadyClock(60.0), shop.settings().runs
+    for attempt in (1, 2, 3):
+        with shop.database.write() as session:
+            session.get_one(Job, job_id).not_before = 0
+            assert jobs.claim(session, job_id, "w", lease_s=-1) is not None
+        folder = directory(shop, job_id, attempt)
+        folder.mkdir(parents=True)
+        (folder / "run.log").write_text(f"attempt {attempt}\neats all memory\n")
+        sweep(shop.database, parts, blobs, bell, clock, runs, 1.0)
+        if attempt < 3:
+            waiting = shop.get(job_id)
+            assert waiting.state == "queued" and waiting.not_before > 0, "after a pause"
+            with shop.database.read() as session:
+                why = jobs.waiting_for(session, waiting)
+                assert why is not None and why.reason == "backoff"
+    error = shop.get(job_id).error
+    assert error is not None and error["code"] == "poison"
+    assert "worker_lost" in error["message"]
+    assert error["message"].endswith("attempt 3\neats all memory")
 
 
 class Busy:
@@ -239,7 +321,5 @@ def test_a_damaged_blob_is_noticed_before_it_is_used(shop: Shop) -> None:
 
 
 def test_signals_have_names() -> None:
-    from worker.ending import death
-
     assert death(signal.SIGABRT) == "the run was killed by SIGABRT"
     assert death(99) == "the run was killed by signal 99"

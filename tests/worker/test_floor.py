@@ -1,5 +1,6 @@
 """The floor: one job per slot, lost rings found, old directories removed."""
 
+import os
 import threading
 
 from store.db import db_now
@@ -42,6 +43,7 @@ def test_directories_of_jobs_that_are_over_are_removed(shop: Shop) -> None:
             job.finished_at = now - ago_s * 1000
     for folder in [*ids.values(), "job_unknown"]:
         (shop.home / "runs" / folder / "1").mkdir(parents=True)
+    os.utime(shop.home / "runs" / "job_unknown", (1, 1))
     floor = shop.floor(keep_failed_s=100)
     floor.start()
     wanted = {ids["queued"], ids["failed lately"], ".rooms"}

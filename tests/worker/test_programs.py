@@ -18,8 +18,10 @@ from kombu.connection import Connection
 from bell.app import make_app
 from bell.config import BellSettings
 from bell.ring import Bell
+from store import jobs
 from store.schema import SchemaMismatch
 from store.tables import Job, Worker
+from tests.conftest import is_writable
 from tests.worker.conftest import Shop, wait_until
 from worker.__main__ import open_database
 
@@ -179,8 +181,12 @@ def test_sigterm_checkpoints_and_releases_within_the_grace_time(local: Programs)
 def test_a_stopped_and_woken_worker_kills_its_run_and_writes_nothing(local: Programs) -> None:
     worker, job_id = start_busy(local, deaf=True)
     child = child_of(worker)
-    worker.send_signal(signal.SIGSTOP)
     child.suspend()
+    worker.send_signal(signal.SIGSTOP)
+    while not is_writable(local.shop.url):  # it was stopped while it wrote: not just then
+        worker.send_signal(signal.SIGCONT)
+        time.sleep(0.05)
+        worker.send_signal(signal.SIGSTOP)
     with local.shop.database.write() as session:  # the lease lapsed and another took the job
         session.get_one(Job, job_id).attempt = 2
     before = local.shop.get(job_id).last_event
@@ -201,6 +207,20 @@ def test_jobs_run_while_the_broker_is_down_and_rings_work_once_it_is_up(
         shop.wait_for(job_id, "succeeded")
         worker.terminate()
         assert worker.wait(10) == 0, programs.log.read_text()
+    finally:
+        programs.stop()
+
+
+def test_the_sweep_goes_on_while_the_broker_is_down(shop: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    programs = Programs(shop, f"redis://127.0.0.1:{port}/0")
+    job_id = shop.job()
+    with shop.database.write() as session:
+        assert jobs.claim(session, job_id, "a worker that died", -1)
+    try:
+        programs.start(SWEEP, SWEEP_S=0.2)
+        wait_until(lambda: "fell silent" in programs.log.read_text(), 60)
     finally:
         programs.stop()
 

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store import artifacts, catalog, jobs, teacher_outputs
+from store import artifacts, catalog, jobs
 from store.blobs import record
 from store.ids import new_id
 from store.jobspec import JobSpec
+from store.retention import outputs
 from store.tables import Artifact, Dataset, Job, Model, TeacherOutput, Upload
 from tests.worker.conftest import TENANT, Shop
 from worker.bench import Bench
@@ -127,10 +128,10 @@ def test_the_second_student_of_a_teacher_reads_what_the_first_one_s_job_kept(tra
         # Logits, and the scores on the held-out and the test images.
         rows = session.scalars(select(TeacherOutput)).all()
         assert len(rows) == 3 and all(trade.shop.blobs.verify(row.blob) for row in rows)
-        gone = teacher_outputs.expire(session, unused_s=-60)
-    assert sorted(gone) == sorted(row.blob for row in rows)
-    for sha256 in gone:
-        trade.shop.blobs.delete(sha256)
+        gone, _ = outputs.collect(session, None, -60)
+        assert gone.count == 3
+    for row in rows:
+        assert trade.shop.blobs.discard(row.blob, -60)
     third = trade.carry_out(**lesson)
     assert third.result is not None and third.result["teacher_outputs"]["read"] == 0
 

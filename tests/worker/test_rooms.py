@@ -154,3 +154,12 @@ def test_rooms_of_a_worker_that_is_gone_are_removed_and_no_others(tmp_path: Path
     finally:
         room.clear()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_room_that_never_had_a_lock_goes_after_an_hour(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for path in (old, new):
+        (path / "tmp").mkdir(parents=True)
+    os.utime(old, (1, 1))
+    remove_abandoned(tmp_path)
+    assert (old.exists(), new.exists()) == (False, True)

@@ -19,13 +19,18 @@ def test_a_job_from_submission_to_its_result(either: House) -> None:
     assert either.rung[-1] == job["id"]
     path = f"/v1/jobs/{job['id']}"
     shown = either.http.get(path)
-    assert ok(shown)["waiting_for"] == "no worker is running"
+    assert ok(shown)["waiting"] == {
+        "reason": "no_worker",
+        "message": "no worker is running",
+        "since": job["queued_at"],
+        "until": None,
+    }
     assert int(shown.headers["retry-after"]) >= 1
     either.finish(job["id"], DISTILLED, {"weights": b"w"})
     shown = either.http.get(path)
     done = ok(shown)
     assert "retry-after" not in shown.headers
-    assert (done["state"], done["terminal"], done["waiting_for"]) == ("succeeded", True, None)
+    assert (done["state"], done["terminal"], done["waiting"]) == ("succeeded", True, None)
     assert (done["gain"], done["student_accuracy"]) == (0.1, 0.9)
     assert done["result"]["student"]["architecture"] == "resnet8"
     student = ok(either.http.get(f"/v1/models/{done['student_model']}"))

@@ -1,6 +1,7 @@
 """Uploads: parts in any order, resumed, repeated; wrong sizes and hashes leave nothing behind."""
 
 import random
+from typing import NamedTuple
 
 import pytest
 
@@ -93,3 +94,19 @@ def test_a_part_cut_short_leaves_nothing(house: House) -> None:
     answer = house.http.put(path, content=b"123", headers={"content-length": "5"})
     refused(answer, 422, "part_size")
     assert list((house.home / "uploads" / upload["id"]).glob("*")) == []
+
+
+def test_a_disk_that_is_nearly_full_is_507(either: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = ok(either.http.post("/v1/uploads", json={"size": 1}))["id"]
+    monkeypatch.setattr("store.disk.shutil.disk_usage", lambda _: _Usage(free=0))
+    for answer in (
+        either.http.post("/v1/uploads", json={"size": 1}),
+        either.http.put(f"/v1/uploads/{upload}/parts/1", content=b"x"),
+    ):
+        refused(answer, 507, "no_space")
+        assert "retry-after" not in answer.headers
+        assert "free" in answer.json()["detail"]
+
+
+class _Usage(NamedTuple):
+    free: int

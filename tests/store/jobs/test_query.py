@@ -1,18 +1,17 @@
-"""Lists: pages meet without gaps or repeats in every order, and say why a job waits."""
+"""Lists: pages meet without gaps or repeats in every order."""
 
 from itertools import islice
 
 import pytest
-from sqlalchemy import update
 from sqlalchemy.exc import InvalidRequestError
 
-from store import jobs, workers
-from store.db import Database, db_now
+from store import jobs
+from store.db import Database
 from store.errors import Invalid
 from store.jobs.query import Order
 from store.states import State
 from store.tables import Job
-from tests.store.makers import LEASE_S, TENANT, add_job
+from tests.store.makers import TENANT, add_job
 
 GAINS = (0.1, None, 0.3, 0.1, None, 0.2, 0.1)
 
@@ -88,21 +87,3 @@ def test_a_made_up_cursor_is_refused(database: Database, cursor: str) -> None:
         with database.read() as s, pytest.raises(Invalid) as caught:
             jobs.page(s, TENANT, after=cursor, order=order)
         assert caught.value.code == "bad_cursor"
-
-
-def test_why_a_job_waits(database: Database) -> None:
-    with database.write() as s:
-        job, other = add_job(s), add_job(s)
-        assert jobs.waiting_for(s, job) == "no_worker"
-        workers.beat_worker(s, "w1", 1)
-        assert jobs.waiting_for(s, job) is None
-        jobs.claim(s, other.id, "w1", LEASE_S)
-        assert jobs.waiting_for(s, job) == "capacity"
-        workers.beat_worker(s, "w2", 1)
-        assert jobs.waiting_for(s, job) is None
-        s.execute(update(Job).where(Job.id == job.id).values(not_before=db_now(s) + 9000))
-        s.refresh(job)
-        assert jobs.waiting_for(s, job) == "backoff"
-        assert jobs.waiting_for(s, s.get_one(Job, other.id)) is None
-        workers.retire_worker(s, "w1")
-        assert [worker.name for worker in workers.alive(s)] == ["w2"]

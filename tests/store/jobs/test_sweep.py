@@ -1,6 +1,7 @@
 """The sweep: silent workers lose their jobs, waiting jobs are named, poison ends."""
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 from sqlalchemy import select, update
 
@@ -8,7 +9,7 @@ from store import jobs, workers
 from store.db import Database
 from store.states import State
 from store.tables import Job, Transition, Worker
-from tests.store.makers import LEASE_S, claimed, new_job, plain_spec, state_of
+from tests.store.makers import LEASE_S, TENANT, claimed, new_job, plain_spec, state_of
 
 
 def test_a_lapsed_lease_goes_back_to_the_queue(database: Database) -> None:
@@ -48,6 +49,31 @@ def test_many_sweepers_move_a_job_once(database: Database) -> None:
     with ThreadPoolExecutor(6) as pool:
         lapsed = [job_id for found in pool.map(pass_, range(6)) for job_id in found]
     assert lapsed == [claim.job_id]
+
+
+def test_workers_that_sweep_and_claim_at_once_make_one_attempt(database: Database) -> None:
+    """F16: eight race for the job of a worker that fell silent."""
+    lost = claimed(database, lease_s=-1)
+    with database.write() as s:
+        s.execute(update(Job).values(request="pause"))  # put back without a backoff
+    start = Barrier(8)
+
+    def race(number: int) -> tuple[list[str], list[int]]:
+        start.wait()
+        with database.write() as s:
+            lapsed = jobs.sweep(s).lapsed
+        with database.write() as s:
+            if s.get_one(Job, lost.job_id).state is State.PAUSED:
+                jobs.resume(s, TENANT, lost.job_id)
+        with database.write() as s:
+            heir = jobs.claim(s, lost.job_id, f"w{number}", LEASE_S)
+        return lapsed, [] if heir is None else [heir.attempt]
+
+    with ThreadPoolExecutor(8) as pool:
+        raced = list(pool.map(race, range(8)))
+    assert [job_id for lapsed, _ in raced for job_id in lapsed] == [lost.job_id]
+    assert [attempt for _, attempts in raced for attempt in attempts] == [2]
+    assert state_of(database, lost.job_id) == "running"
 
 
 def test_dead_workers_are_forgotten(database: Database) -> None:

@@ -16,6 +16,7 @@ export type ArtifactPage = Answer<"/v1/jobs/{job_id}/artifacts">;
 
 export type JobSummary = JobPage["data"][number];
 export type State = JobSummary["state"];
+export type Waiting = NonNullable<Job["waiting"]>;
 export type Series = Metrics["series"][number];
 export type Transition = TransitionPage["data"][number];
 export type Artifact = ArtifactPage["data"][number];

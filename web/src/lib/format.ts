@@ -95,6 +95,11 @@ export function moment(iso: string): string {
   return new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
 }
 
+/** A moment of today, in the reader's own time zone: the time alone. */
+export function clock(iso: string): string {
+  return new Date(iso).toLocaleTimeString(undefined, { timeStyle: "medium" });
+}
+
 /** A code or method for people: `hard_target` is `hard target`. */
 export function words(name: string): string {
   return name.replaceAll("_", " ");

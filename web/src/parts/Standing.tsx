@@ -1,7 +1,8 @@
 /** Where a job stands, in one card: waiting and why, under way and how far, failed and what to do. */
-import type { Failure, Job } from "../api/types";
-import { advise } from "../lib/advice";
-import { count, duration, percent, words } from "../lib/format";
+import type { Failure, Job, Waiting } from "../api/types";
+import { advise, adviseWaiting } from "../lib/advice";
+import { clock, count, duration, moment, percent, words } from "../lib/format";
+import { useNow } from "../lib/now";
 import { ProgressBar } from "./ProgressBar";
 
 export function Standing({ job }: { job: Job }) {
@@ -17,8 +18,33 @@ function Queued({ job }: { job: Job }) {
       <div className="standing-row">
         <strong>{job.attempt > 0 ? "Waiting for another attempt" : "Waiting"}</strong>
       </div>
-      <p className="soft">{job.waiting_for ?? "Starts as soon as a worker takes it."}</p>
+      {job.waiting ? (
+        <Why waiting={job.waiting} />
+      ) : (
+        <p className="soft">Starts as soon as a worker takes it.</p>
+      )}
     </section>
+  );
+}
+
+/** The reason in the service's words, since when, and what can be done about it. */
+function Why({ waiting }: { waiting: Waiting }) {
+  const now = useNow();
+  const advice = adviseWaiting(waiting.reason);
+  return (
+    <>
+      <p>
+        {waiting.message}
+        <span className="soft">
+          {" · for "}
+          <time dateTime={waiting.since} title={moment(waiting.since)}>
+            {duration((now - Date.parse(waiting.since)) / 1000)}
+          </time>
+          {waiting.until && ` · until ${clock(waiting.until)}`}
+        </span>
+      </p>
+      {advice && <p className="soft">{advice}</p>}
+    </>
   );
 }
 
@@ -66,6 +92,7 @@ function UnderWay({ job }: { job: Job }) {
         )}
       </div>
       <ProgressBar job={job} />
+      {job.waiting && <Why waiting={job.waiting} />}
       <p className="soft facts">
         {p ? (
           <>

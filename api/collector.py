@@ -1,0 +1,89 @@
+"""How the service stands, read from the store when Prometheus asks: a few short index walks."""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy.orm import Session
+
+from api.deps import Services
+from api.probe import OK
+from store import census, sweeps, workers
+from store.db import db_now
+from store.errors import Unavailable
+
+Family = GaugeMetricFamily | CounterMetricFamily
+MS_PER_S = 1000
+
+
+class StoreCollector(Collector):
+    """Collects from the parts of a running API. What does not answer is left out."""
+
+    def __init__(self, deps: Services):
+        self._deps = deps
+
+    def collect(self) -> Iterable[Family]:
+        """As in Collector."""
+        yield self._parts()
+        yield from self._disk()
+        if self._deps.readiness.said("broker") == OK:
+            waiting = self._deps.readiness.rings
+            yield _gauge("kd_rings_waiting", "Rings on the broker that no worker took.", waiting)
+        try:
+            with self._deps.database.read() as session:
+                families = [*_jobs(session), *_workers(session), *_sweep(session)]
+        except Unavailable:
+            return
+        yield from families
+
+    def _parts(self) -> Family:
+        help_ = "Whether a part of the service works, as /v1/ready says."
+        family = GaugeMetricFamily("kd_part_up", help_, labels=("part",))
+        for part, said in self._deps.readiness.parts().items():
+            family.add_metric((part,), float(said == OK))
+        return family
+
+    def _disk(self) -> Iterator[Family]:
+        free = self._deps.blobs.free_bytes()
+        if free is not None:
+            yield _gauge("kd_disk_free_bytes", "Free space where the blobs lie.", free)
+
+
+def _gauge(name: str, help_: str, value: float) -> Family:
+    return GaugeMetricFamily(name, help_, value=value)
+
+
+def _jobs(s: Session) -> Iterator[Family]:
+    help_ = "Jobs that have not ended."
+    family = GaugeMetricFamily("kd_jobs", help_, labels=("state", "task"))
+    for (state, task), count in census.active(s).items():
+        family.add_metric((state.value, task), count)
+    yield family
+    oldest = census.oldest_queued_at(s)
+    age_s = 0.0 if oldest is None else (db_now(s) - oldest) / MS_PER_S
+    yield _gauge("kd_oldest_queued_seconds", "Age of the job that has waited longest.", age_s)
+    lapsed = census.lapsed(s)
+    yield _gauge("kd_leases_lapsed", "Running jobs whose worker fell silent.", lapsed)
+
+
+def _workers(s: Session) -> Iterator[Family]:
+    alive = workers.alive(s)
+    yield _gauge("kd_workers", "Workers that have beaten lately.", len(alive))
+    slots = sum(worker.slots for worker in alive)
+    yield _gauge("kd_worker_slots", "Slots of all living workers.", slots)
+
+
+def _sweep(s: Session) -> Iterator[Family]:
+    last = sweeps.latest(s)
+    if last is None:
+        return
+    age_s = (db_now(s) - last.at) / MS_PER_S
+    yield _gauge("kd_sweep_age_seconds", "Since the last sweep ended.", age_s)
+    took_s = last.took_ms / MS_PER_S
+    yield _gauge("kd_sweep_duration_seconds", "What the last sweep took.", took_s)
+    yield CounterMetricFamily("kd_sweeps", "Sweeps.", value=last.count)
+    rescued = "Lapsed leases put back into the queue, or failed past their limit."
+    yield CounterMetricFamily("kd_rescues", rescued, value=last.rescued)
+    if last.blob_bytes is not None:
+        told = "Bytes of all blobs, counted every ten minutes."
+        yield _gauge("kd_blob_bytes", told, last.blob_bytes)

@@ -1,0 +1,108 @@
+"""Readiness: what each part of the service says, and whether the API can serve without it."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from api.probe import OK, Probe
+from store import sweeps, workers
+from store.blobs import Blobs
+from store.db import Database, db_now
+from store.errors import StoreError
+from store.schema import SchemaMismatch
+
+Status = Literal["ok", "degraded", "down"]
+VITAL = frozenset({"database", "schema", "blobs"})  # without one of these nothing is served
+DATABASE_S = 5.0
+BLOBS_S = 2.0
+BROKER_S = 0.8
+
+
+class Readiness:
+    """Asks all parts at once; see Probe for how seldom and how long."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        min_free_bytes: int,
+        rings_waiting: Callable[[], int],
+    ):
+        self._database = database
+        self._blobs = blobs
+        self._min_free_bytes = min_free_bytes
+        self._rings_waiting = rings_waiting
+        self.rings = 0  # that waited when the broker last answered
+        self._probes = {
+            "database": Probe(self._ask_database, DATABASE_S),
+            "schema": Probe(self._ask_schema, DATABASE_S),
+            "blobs": Probe(self._ask_blobs, BLOBS_S),
+            "disk": Probe(self._ask_disk, BLOBS_S),
+            "broker": Probe(self._ask_broker, BROKER_S),
+            "workers": Probe(lambda: self._ask(_workers), DATABASE_S),
+            "sweep": Probe(lambda: self._ask(_sweep), DATABASE_S),
+        }
+
+    def parts(self) -> dict[str, str]:
+        """Part -> `ok` or what is wrong with it."""
+        for probe in self._probes.values():
+            probe.start()
+        return {name: probe.answer() for name, probe in self._probes.items()}
+
+    def said(self, part: str) -> str:
+        """What one part says."""
+        return self._probes[part].answer()
+
+    def _ask_database(self) -> str:
+        self._database.ping()
+        return OK
+
+    def _ask_schema(self) -> str:
+        try:
+            self._database.check_schema()
+        except StoreError as error:
+            return f"not known: {error}"
+        except SchemaMismatch as error:
+            return str(error)
+        return OK
+
+    def _ask_blobs(self) -> str:
+        self._blobs.check()
+        return OK
+
+    def _ask_disk(self) -> str:
+        free = self._blobs.free_bytes()
+        if free is None or free >= self._min_free_bytes:
+            return OK
+        return f"{free} bytes are free, uploads are refused below {self._min_free_bytes}"
+
+    def _ask_broker(self) -> str:
+        self.rings = self._rings_waiting()
+        return OK
+
+    def _ask(self, question: Callable[[Session], str]) -> str:
+        try:
+            with self._database.read() as session:
+                return question(session)
+        except StoreError as error:
+            return f"not known: {error}"
+
+
+def status_of(parts: dict[str, str]) -> Status:
+    """`down` where a vital part is broken, `degraded` where another is."""
+    broken = {name for name, said in parts.items() if said != OK}
+    return "down" if broken & VITAL else "degraded" if broken else "ok"
+
+
+def _workers(s: Session) -> str:
+    return OK if workers.alive(s) else f"none has been heard for {workers.ALIVE_S} s"
+
+
+def _sweep(s: Session) -> str:
+    if not sweeps.is_late(s):
+        return OK
+    last = sweeps.latest(s)
+    if last is None:
+        return "late: there has been none yet"
+    return f"late: the last was {(db_now(s) - last.at) // 1000} s ago"

@@ -1,0 +1,27 @@
+"""What there is to let go of, in figures."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["jobs", "uploads", "teacher_outputs", "run_directories", "blobs"]
+MS_PER_S = 1000
+
+
+@dataclass(frozen=True)
+class Found:
+    """So many things of a kind, and their bytes on disk."""
+
+    kind: Kind
+    count: int = 0
+    size: int = 0
+
+    def __add__(self, other: "Found") -> "Found":
+        assert self.kind == other.kind, (self.kind, other.kind)
+        return Found(self.kind, self.count + other.count, self.size + other.size)
+
+
+def found(kind: Kind, sizes: Iterable[int]) -> Found:
+    """Things of these sizes."""
+    sizes = list(sizes)
+    return Found(kind, len(sizes), sum(sizes))

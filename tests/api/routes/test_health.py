@@ -1,0 +1,142 @@
+"""Readiness names what is broken, each part really broken; status says why jobs wait."""
+
+import shutil
+import socket
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from api import probe
+from bell.app import make_app
+from bell.config import BellSettings
+from bell.pulse import rings_waiting
+from bell.ring import Bell
+from store import jobs, sweeps, workers
+from store.db import db_now
+from store.tables import Sweep
+from tests.api.makers import House, JsonObject, ok
+
+
+@pytest.fixture(autouse=True)
+def every_look_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "FRESH_S", 0.0)
+
+
+def parts(house: House, status: int = 200) -> JsonObject:
+    answer = house.http.get("/v1/ready")
+    assert answer.status_code == status, answer.text
+    body: JsonObject = answer.json()
+    assert body["ok"] is (status == 200)
+    assert ("retry-after" in answer.headers) is (status == 503)
+    return body
+
+
+def settle(house: House) -> None:
+    """A worker and a sweep have just been heard."""
+    with house.database.write() as s:
+        workers.beat_worker(s, "w1", 2)
+        sweeps.note(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
+
+
+def test_what_is_missing_beside_the_api_is_told_but_it_is_ready(either: House) -> None:
+    body = parts(either)
+    assert body["status"] == "degraded"
+    broken = {name for name, said in body["parts"].items() if said != "ok"}
+    assert broken == {"workers", "sweep"}
+    settle(either)
+    assert parts(either)["status"] == "ok"
+    with either.database.write() as s:
+        s.execute(update(Sweep).values(at=db_now(s) - 10**6))
+    body = parts(either)
+    assert (body["status"], body["parts"]["workers"]) == ("degraded", "ok")
+    assert body["parts"]["sweep"].startswith("late: the last was 100")
+
+
+def test_storage_that_cannot_be_written_is_down(house: House) -> None:
+    settle(house)
+    incoming = house.home / "blobs" / "incoming"
+    shutil.rmtree(incoming)
+    incoming.write_text("in the way")
+    body = parts(house, 503)
+    assert body["status"] == "down"
+    assert "incoming" in body["parts"]["blobs"]
+    incoming.unlink()
+    incoming.mkdir()
+    assert parts(house)["parts"]["blobs"] == "ok"
+    assert list(incoming.iterdir()) == []
+
+
+def test_a_database_that_does_not_answer_is_down(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, not listening: refused
+        url = f"postgresql://u@127.0.0.1:{closed.getsockname()[1]}/d"
+        with House(url, tmp_path) as house:
+            body = parts(house, 503)
+    assert body["parts"]["database"] == "the database does not answer"
+    for name in ("schema", "workers", "sweep"):
+        assert body["parts"][name] == "not known: the database does not answer"
+    assert body["parts"]["blobs"] == body["parts"]["broker"] == "ok"
+
+
+def test_a_database_without_our_schema_is_down(tmp_path: Path, sqlite_url: str) -> None:
+    with House(sqlite_url, tmp_path) as house:
+        body = parts(house, 503)
+    assert body["parts"]["database"] == "ok"
+    assert "python -m store migrate" in body["parts"]["schema"]
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A broker that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
+
+
+def test_a_broker_that_is_away_or_silent_is_told(house: House, silent: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        for url in (silent, f"redis://127.0.0.1:{closed.getsockname()[1]}/0"):
+            app = make_app(BellSettings(broker_url=url))
+            ready = house.app.state.services.readiness
+            ready._rings_waiting = partial(rings_waiting, app)
+            body = parts(house)
+            assert body["status"] == "degraded"
+            assert body["parts"]["broker"] != "ok"
+
+
+@pytest.mark.parametrize("kind", ["local", "redis"])
+def test_rings_that_wait_are_counted(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = None if kind == "local" else request.getfixturevalue("broker_url")
+    app = make_app(BellSettings(home=tmp_path, broker_url=url))
+    assert rings_waiting(app) == 0
+    for _ in range(3):
+        assert Bell(app).ring("job_1")
+    assert rings_waiting(app) == 3
+
+
+def test_status_counts_all_and_names_only_what_is_ones_own(either: House) -> None:
+    settle(either)
+    first, second, third = (either.submit()["id"] for _ in range(3))
+    either.claim(first)
+    ok(either.http.post(f"/v1/jobs/{third}/pause"))
+    said = ok(either.http.get("/v1/status"))
+    assert said["health"]["status"] == "ok"
+    assert (said["slots"], said["busy"]) == (2, 1)
+    assert [worker["name"] for worker in said["workers"]] == ["w1"]
+    assert said["jobs"] == {"queued": 1, "running": 1, "paused": 1}
+    assert (said["oldest"]["id"], said["oldest"]["waiting"]) == (second, None)
+    with either.database.write() as s:
+        workers.beat_worker(s, "w1", 1)
+    said = ok(either.http.get("/v1/status"))
+    assert said["oldest"]["waiting"]["reason"] == "capacity"
+    stranger = either.key("read", tenant="other")
+    said = ok(either.http.get("/v1/status", headers=stranger))
+    assert (said["oldest"], said["jobs"]["queued"]) == (None, 1)
+    with either.database.write() as s:
+        jobs.request_cancel(s, "default", second)
+    assert ok(either.http.get("/v1/status"))["oldest"] is None

@@ -1,0 +1,49 @@
+"""One trace from the request to the run: real processes send it to a real receiver."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.pictures import write_pictures
+from tests.e2e.service import Service, finish, wait_until
+from tests.telemetry.receiver import Receiver, Span, receiving
+
+pytestmark = pytest.mark.e2e
+PARENT_TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = f"00-{PARENT_TRACE}-b7ad6b7169203331-01"
+
+
+def test_a_request_leads_to_its_run(tmp_path: Path) -> None:
+    with receiving() as receiver:
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        with Service(tmp_path / "home", **settings, KD_WARM="false") as service:
+            client = service.client
+            file = write_pictures(tmp_path / "pictures.npz")
+            client._transport._http.headers["traceparent"] = PARENT
+            dataset = client.datasets.push(file, format="npz")
+            assert dataset.inspect_job is not None
+            job = client.jobs.get(dataset.inspect_job)
+            assert finish(client, job).state == "succeeded"
+            said = [e.body["phase"] for e in client.jobs.events(job.id) if e.kind == "phase"]
+            wait_until(lambda: receiver.named("attempt"), 60, "the attempt was told")
+    attempt = _only(receiver, "attempt")
+    asked = _only(receiver, "POST /v1/datasets")
+    assert (asked.service, asked.trace) == ("distillery-api", PARENT_TRACE)
+    assert asked.parent == PARENT.split("-")[2]
+    assert asked.attributes["http.response.status_code"] == 202
+    assert (attempt.service, attempt.trace) == ("distillery-worker", asked.trace)
+    assert attempt.parent == asked.id
+    assert attempt.attributes["kd.job"] == job.id
+    for name in ("claim", "lay out", "run", "bring home"):
+        part = _only(receiver, name)
+        assert (part.trace, part.parent) == (attempt.trace, attempt.id)
+        assert part.began_ns <= part.ended_ns
+    phases = [span for span in receiver.spans if span.name.startswith("phase ")]
+    phases.sort(key=lambda span: span.began_ns)
+    assert [span.name for span in phases] == [f"phase {phase}" for phase in said] != []
+    assert {span.parent for span in phases} == {_only(receiver, "run").id}
+
+
+def _only(receiver: Receiver, name: str) -> Span:
+    (span,) = receiver.named(name)
+    return span

@@ -1,0 +1,115 @@
+"""Breaks a real service in every way of the fault matrix and checks that nothing is lost:
+`python -m tests.faults --runs 200 --seed 7`. The same seed draws the same trials; `--only N` does
+one of them again."""
+
+import argparse
+import json
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.conftest import fast_folder
+from tests.faults.campaign import Campaign, Trial, draw_trials
+from tests.faults.fault import PLACES, Fault, load
+from tests.faults.place import Place, postgres_server
+from tests.faults.table import document, markdown
+from tests.faults.trial import Verdict
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns 1 when a fault was not survived."""
+    faults = load()
+    given = _parser().parse_args(arguments)
+    if given.list:
+        for name, fault in faults.items():
+            sys.stdout.write(f"{fault.number:<4} {name:<34} {fault.title}\n")
+        return 0
+    chosen = _chosen(faults, given.fault)
+    seed = given.seed or secrets.token_hex(4)
+    sys.stdout.write(f"seed {seed}\n")
+    began_s = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="kd-faults-", dir=fast_folder()))
+    with _places(given.place) as places:
+        trials = draw_trials(seed, given.runs or len(chosen), chosen, places)
+        if given.only is not None:
+            trials = [trial for trial in trials if trial.number in given.only]
+        campaign = Campaign(folder, min(given.jobs, len(trials)), _Teller(len(trials)))
+        verdicts = campaign.run(trials)
+    if not any(folder.iterdir()):
+        folder.rmdir()  # what was not survived stays there, with its logs
+    results = document(seed, verdicts)
+    table = markdown(verdicts)
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / f"faults-{seed}.json").write_text(json.dumps(results, indent=1) + "\n")
+    (given.out / f"faults-{seed}.md").write_text(table)
+    survived, runs = results["survived"], results["runs"]
+    spent = f"{survived} of {runs} survived in {(time.monotonic() - began_s) / 60:.1f} min"
+    sys.stdout.write(f"\n{table}\nseed {seed}: {spent}; {given.out}/faults-{seed}.json\n")
+    return int(survived != runs)
+
+
+class _Teller:
+    """Says each verdict as it comes."""
+
+    def __init__(self, count: int):
+        self._count = count
+        self._told = 0
+
+    def __call__(self, trial: Trial, verdict: Verdict) -> None:
+        self._told += 1
+        word = "survived" if verdict.survived else "NOT SURVIVED"
+        runs = " (stand-in runs)" if trial.standin else ""
+        sys.stdout.write(
+            f"[{self._told}/{self._count}] {trial.fault.number} {trial.name}"
+            f" at {trial.place.name}{runs}, --only {trial.number}:"
+            f" {word} in {verdict.seconds:.0f} s. {verdict.outcome}\n"
+        )
+        for problem in verdict.problems:
+            sys.stdout.write(f"    {problem}\n")
+        sys.stdout.flush()
+
+
+def _chosen(faults: dict[str, Fault], wanted: list[str]) -> dict[str, Fault]:
+    """Those of these numbers or names; all but the long ones where none is named."""
+    if not wanted:
+        return {name: fault for name, fault in faults.items() if not fault.long}
+    chosen = {
+        name: fault
+        for name, fault in faults.items()
+        if name in wanted or (fault.number in wanted and not fault.long)
+    }
+    missing = set(wanted) - set(chosen) - {fault.number for fault in chosen.values()}
+    if missing:
+        raise SystemExit(f"no fault {', '.join(sorted(missing))}; --list names them")
+    return chosen
+
+
+@contextmanager
+def _places(names: list[str]) -> Iterator[list[Place]]:
+    if "servers" not in names:
+        yield [Place("embedded")]
+        return
+    with postgres_server(fast_folder() / f"kd-pg-{secrets.token_hex(6)}") as postgres:
+        places = {"embedded": Place("embedded"), "servers": Place("servers", postgres)}
+        yield [places[name] for name in names]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--runs", type=int, help="how many trials; none: every fault once")
+    parser.add_argument("--seed", help="draws the trials; none: a random one, which is printed")
+    parser.add_argument("--only", type=int, nargs="+", help="these trials of the seed alone")
+    parser.add_argument("--place", nargs="+", choices=PLACES, default=list(PLACES))
+    parser.add_argument("--fault", nargs="+", default=[], help="numbers (F6) or names")
+    parser.add_argument("--jobs", type=int, default=4, help="services at once; they mostly wait")
+    parser.add_argument("--out", type=Path, default=Path(".faults"), help="folder of the results")
+    parser.add_argument("--list", action="store_true", help="name all faults")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The faults, a file for each thing that breaks; every file here is found by itself."""

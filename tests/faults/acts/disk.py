@@ -1,0 +1,180 @@
+"""A disk that is full: under run directories, under blobs, under the database."""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from api.views.jobs import Job
+from client.errors import ApiError
+from tests.e2e.service import wait_until
+from tests.faults.fault import fault
+from tests.faults.front import PATIENT, goes_on, running
+from tests.faults.scene import Scene
+
+FULL = (503, 507)
+NO_MARK = {"KD_MIN_FREE_BYTES": "0"}  # the marks that keep a disk from running full are off
+MOUNT = ("mount", "-t", "tmpfs", "-o", "size={size}", "tmpfs", "{folder}")
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A disk of so few bytes. Raises PermissionError where mounting is not allowed."""
+    folder.mkdir()
+    command = [part.format(size=size, folder=folder) for part in MOUNT]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        raise PermissionError(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        # Lazily: a process that is on its way out may still hold a file.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def skip_without_mount(tmp_path: Path) -> None:
+    """Skip the test, saying why, where mounting is not allowed."""
+    try:
+        with small_disk(tmp_path / "probe", "1m"):
+            return
+    except (PermissionError, FileNotFoundError) as error:
+        pytest.skip(f"the full disk needs CAP_SYS_ADMIN: {error}")
+
+
+@contextmanager
+def full(disk: Path) -> Iterator[None]:
+    """The disk without a free byte while the block lasts."""
+    filler = disk / "filler"
+    with filler.open("wb") as file:
+        try:
+            while True:
+                os.write(file.fileno(), bytes(1 << 16))
+        except OSError:
+            pass
+        try:
+            while True:
+                os.write(file.fileno(), b"\0")
+        except OSError:
+            pass
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+@fault("F13", "disk full under run directories", alone=True)
+def disk_full_runs(scene: Scene, draw: Random) -> str:
+    """Checkpoints cannot be written: the ones before stay whole, and the job goes on from them."""
+    disk = scene.keep(small_disk(scene.folder / "disk", "64m"))
+    scene.open(KD_RUN_DIR=str(disk), **NO_MARK)
+    runs = disk
+    with running(scene) as job:
+        wait_until(lambda: _whole(runs, job), 60, "a checkpoint")
+        with full(disk):
+            said = _attempt_ends(scene, job)
+            assert "no_space" in said or "disk" in said, said
+            assert _whole(runs, job), "the checkpoint before is intact"
+            _api_lives(scene)
+        goes_on(scene, job, 120)
+        assert scene.client.jobs.get(job.id).attempt >= 2
+    return said.splitlines()[0]
+
+
+@fault("F13", "disk full under blobs", alone=True, standin=True)
+def disk_full_blobs(scene: Scene, draw: Random) -> str:
+    """Neither uploads nor results can be kept: refused, tried again, nothing half-written."""
+    disk = scene.keep(small_disk(scene.folder / "disk", "16m"))
+    scene.open(KD_BLOB_URL=f"file://{disk}", **NO_MARK)
+    file = scene.folder / "upload.bin"
+    file.write_bytes(draw.randbytes(1 << 20))
+    with full(disk):
+        job = scene.submit()
+        said = _attempt_ends(scene, job)
+        assert "no_space" in said, said
+        with pytest.raises(ApiError) as refused:
+            scene.client.uploads.send(file)
+        assert refused.value.problem.status in FULL and refused.value.problem.code == "no_space"
+        assert not list((disk / "incoming").iterdir()), "nothing half-written stays"
+        _hashes_fit(disk)
+        assert not scene.client.jobs.artifacts(job.id), "nothing is listed"
+        _api_lives(scene)
+    ended = scene.finish(job)
+    assert ended.state == "succeeded", ended.error
+    assert scene.client.uploads.send(file).state == "complete"
+    _hashes_fit(disk)
+    return said.splitlines()[0]
+
+
+@fault("F13", "disk full under SQLite", places=("embedded",), alone=True, standin=True)
+def disk_full_database(scene: Scene, draw: Random) -> str:
+    """No row can be written: refused, while what is there can be read; then all goes on."""
+    disk = scene.keep(small_disk(scene.folder / "disk", "16m"))
+    scene.open(KD_DATABASE_URL=f"sqlite:///{disk / 'distillery.sqlite'}", **NO_MARK, **PATIENT)
+    with running(scene) as job:
+        with full(disk):
+            refused = _refused(scene)
+            _api_lives(scene)
+        goes_on(scene, job)
+    ended = scene.finish(scene.submit())
+    assert ended.state == "succeeded", ended.error
+    return f"refused with {refused}"
+
+
+def _refused(scene: Scene) -> int:
+    """Submit until the database takes no more; the status."""
+    status = 0
+
+    def refuses() -> bool:
+        nonlocal status
+        try:
+            scene.client.jobs.cancel(scene.submit().id)
+        except ApiError as error:
+            assert error.problem.code == "no_space", error.problem
+            status = error.problem.status
+        return status in FULL
+
+    wait_until(refuses, 60, "the full disk is told")
+    return status
+
+
+def _attempt_ends(scene: Scene, job: Job) -> str:
+    """Why an attempt at the job ended, once one has."""
+
+    def reasons() -> list[str]:
+        moves = scene.client.jobs.transitions(job.id)
+        return [m.message or "" for m in moves if m.source == "running"]
+
+    wait_until(reasons, 120, "an attempt ends")
+    return reasons()[0]
+
+
+def _api_lives(scene: Scene) -> None:
+    assert scene.client.ready().ok
+    assert all(scene.service.poll(name) is None for name in ("api", "jobs", "sweep"))
+
+
+def _whole(runs: Path, job: Job) -> list[Path]:
+    """The job's checkpoints, each of which has the hashes that its manifest says."""
+    found = [path for path in (runs / job.id).glob("*/checkpoints/[0-9]*") if path.is_dir()]
+    whole = []
+    for path in found:
+        try:
+            files = json.loads((path / "manifest.json").read_bytes())["files"]
+            read = {name: (path / name).read_bytes() for name in files}
+        except FileNotFoundError:
+            continue  # a newer one has taken its place
+        for name, data in read.items():
+            assert hashlib.sha256(data).hexdigest() == files[name]["sha256"], path / name
+        whole.append(path)
+    return whole
+
+
+def _hashes_fit(blobs: Path) -> None:
+    for path in blobs.glob("??/??/*"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name, path

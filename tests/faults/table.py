@@ -1,0 +1,57 @@
+"""The results of a campaign, as a table for people and as JSON."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from tests.faults.campaign import Trial
+from tests.faults.trial import Verdict
+
+HEAD = ("#", "fault", "runs", "survived", "most often", "median s")
+Verdicts = Mapping[Trial, Verdict]
+
+
+def markdown(verdicts: Verdicts) -> str:
+    """A row a fault."""
+    lines: list[tuple[str, ...]] = [HEAD, ("---",) * len(HEAD), *_rows(verdicts)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def _rows(verdicts: Verdicts) -> Sequence[tuple[str, ...]]:
+    groups: dict[tuple[int, str], list[Verdict]] = defaultdict(list)
+    for trial, verdict in verdicts.items():
+        groups[int(trial.fault.number[1:]), trial.fault.row].append(verdict)
+    rows = []
+    for (number, row), own in sorted(groups.items()):
+        outcomes = Counter(verdict.outcome for verdict in own if verdict.survived)
+        survived = sum(verdict.survived for verdict in own)
+        cells = (
+            f"F{number}",
+            row,
+            str(len(own)),
+            str(survived) if survived == len(own) else f"**{survived}**",
+            (outcomes.most_common(1)[0][0] if outcomes else "").replace("|", "/"),
+            f"{median(verdict.seconds for verdict in own):.0f}",
+        )
+        rows.append(cells)
+    return rows
+
+
+def document(seed: str, verdicts: Verdicts) -> dict[str, Any]:
+    """Everything, for a file."""
+    trials = [
+        {
+            "trial": trial.number,
+            "fault": trial.name,
+            "number": trial.fault.number,
+            "place": trial.place.name,
+            "runs": "stand-ins" if trial.standin else "kdcore",
+            "outcome": verdict.outcome,
+            "seconds": round(verdict.seconds, 1),
+            "problems": verdict.problems,
+        }
+        for trial, verdict in sorted(verdicts.items(), key=lambda item: item[0].number)
+    ]
+    survived = sum(verdict.survived for verdict in verdicts.values())
+    return {"seed": seed, "runs": len(trials), "survived": survived, "trials": trials}

@@ -1,0 +1,62 @@
+"""Every fault of what lies beneath the service once, as a fixed seed draws it: broker, database,
+disk, clock, storage. Short outages; `python -m tests.faults` does the long ones."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.faults.acts.disk import skip_without_mount
+from tests.faults.fault import PlaceName, load
+from tests.faults.place import Place
+from tests.faults.scene import Scene
+from tests.faults.trial import carry_out
+
+pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.timeout(900)]
+
+SEED = "suite"
+
+
+@contextmanager
+def scene_at(place: PlaceName, folder: Path) -> Iterator[Scene]:
+    """A scene that its first fault opens."""
+    scene = Scene(Place(place), folder, standin=True)
+    try:
+        yield scene
+    finally:
+        scene.close()
+
+
+def survive(scene: Scene, *names: str) -> None:
+    """Let the faults loose one after another, and assert that each was survived."""
+    for name in names:
+        fault = load()[name]
+        verdict = carry_out(fault, scene, Random(f"{SEED}/{name}"))
+        seconds = round(verdict.seconds, 1)
+        sys.stdout.write(f"{fault.number} {name}: {verdict.outcome}, {seconds} s\n")
+        assert verdict.survived, "\n".join([name, *verdict.problems])
+
+
+def test_servers_that_fail(tmp_path: Path) -> None:
+    with scene_at("servers", tmp_path) as scene:
+        survive(scene, "broker_stopped", "postgres_crashed", "database_hole", "bad_rings")
+
+
+def test_a_database_file_and_storage_that_fail(tmp_path: Path) -> None:
+    with scene_at("embedded", tmp_path) as scene:
+        survive(scene, "sqlite_locked", "bad_rings", "blob_writes_fail", "blob_damaged")
+        survive(scene, "api_killed_in_upload", "api_killed_in_submit")
+
+
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    skip_without_mount(tmp_path)
+    with scene_at("embedded", tmp_path) as scene:
+        survive(scene, "disk_full_blobs")
+
+
+def test_a_clock_that_is_set(tmp_path: Path) -> None:
+    with scene_at("embedded", tmp_path) as scene:
+        survive(scene, "clock_set")

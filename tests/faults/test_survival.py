@@ -1,0 +1,62 @@
+"""Every process fault once, on one of the two places, as a fixed seed draws it. Runs are stand-ins
+but where the fault is in kdcore; `make faults` does many, mostly with real ones."""
+
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.faults.campaign import Campaign, Trial
+from tests.faults.fault import Fault, PlaceName, load
+from tests.faults.place import Place
+from tests.faults.trial import Verdict
+
+pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.timeout(1200)]
+
+SEED = "suite"
+LANES = 2  # services at once: most of a trial is waiting
+NUMBERS = ("F1", "F2", "F3", "F4", "F5", "F6", "F14", "F16", "F19", "F20", "F21")
+
+
+def drawn(place: PlaceName) -> dict[str, Fault]:
+    """One fault of each number, each at one of the places: those that are drawn for this one."""
+    draw = Random(SEED)
+    chosen = {}
+    for number in NUMBERS:
+        names = [n for n, fault in load().items() if fault.number == number and not fault.long]
+        name, where = draw.choice(names), draw.choice(["embedded", "servers"])
+        if where == place:
+            chosen[name] = load()[name]
+    return chosen
+
+
+def check(place: Place, faults: dict[str, Fault], folder: Path) -> None:
+    """Let them loose and assert that all were survived."""
+    trials = [
+        Trial(1, name, fault, place, SEED, standin=not fault.kdcore)
+        for name, fault in faults.items()
+    ]
+    told: list[str] = []
+
+    def tell(trial: Trial, verdict: Verdict) -> None:
+        seconds = round(verdict.seconds, 1)
+        sys.stdout.write(f"{trial.fault.number} {trial.name}: {verdict.outcome}, {seconds} s\n")
+        told.extend(f"{trial.name}: {problem}" for problem in verdict.problems)
+
+    verdicts = Campaign(folder, LANES, tell).run(trials)
+    assert not told, "\n".join(told)
+    assert len(verdicts) == len(faults)
+
+
+def test_faults_of_an_embedded_service(tmp_path: Path) -> None:
+    check(Place("embedded"), drawn("embedded"), tmp_path)
+
+
+def test_faults_of_a_service_with_servers(tmp_path: Path, postgres_server: str) -> None:
+    check(Place("servers", postgres_server), drawn("servers"), tmp_path)
+
+
+def test_no_fault_is_left_out() -> None:
+    both = drawn("embedded") | drawn("servers")
+    assert sorted({fault.number for fault in both.values()}) == sorted(NUMBERS)

@@ -1,0 +1,152 @@
+"""Every migration with rows inside, down and up; and with jobs that run meanwhile."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, select, text
+
+from store import events, jobs, keys, schema, sweeps, teacher_outputs, uploads, workers
+from store.blobs import LocalBlobs
+from store.db import Database
+from store.idempotency import save
+from store.parts import Parts
+from store.schema import SchemaMismatch
+from store.tables import Job, Table, UploadPart
+from tests.store.makers import (
+    TENANT,
+    WEIGHTS,
+    add_dataset,
+    claimed,
+    distill_result,
+    metrics_event,
+    new_job,
+    state_of,
+)
+from tests.worker.conftest import Shop, wait_until
+from worker.__main__ import open_database
+from worker.floor import Floor
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def revisions() -> list[str]:
+    """Newest first."""
+    config = Config()
+    config.set_main_option("script_location", str(schema.SCRIPTS))
+    return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+
+
+def fill(database: Database, parts: Parts, blobs: LocalBlobs) -> str:
+    """Rows in every table; the id of a job that a silent worker runs."""
+    claim, done = claimed(database, lease_s=-1), claimed(database)
+    with database.write() as s:
+        events.append(s, claim, [metrics_event(1, 1, loss=2.0)])
+        add_dataset(s)
+        jobs.succeed(s, done, distill_result(), [WEIGHTS])
+        new = teacher_outputs.NewOutput("1" * 64, "a" * 64, "d" * 64, WEIGHTS.sha256, 3)
+        teacher_outputs.keep(s, TENANT, [new], [], 100)
+        upload = uploads.create(s, parts, TENANT, size=3, sha256=None, filename=None)
+        s.add(UploadPart(upload_id=upload.id, number=1, size=3, sha256="c" * 64))
+        keys.create(s, TENANT, "key", ["read"])
+        save(s, TENANT, "key", "f" * 64, status=201, location=None, body={})
+        workers.beat_worker(s, "w", 1)
+        sweeps.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
+    new_job(database)
+    return claim.job_id
+
+
+def dump(database: Database) -> Rows:
+    """Every row of every table, as the database has it."""
+    found = MetaData()
+    with database.engine.connect() as connection:
+        found.reflect(connection)
+        return {
+            table.name: sorted(
+                (dict(row._mapping) for row in connection.execute(select(table))),
+                key=lambda row: str([row[column.name] for column in table.primary_key]),
+            )
+            for table in found.sorted_tables
+            if table.name != "alembic_version"
+        }
+
+
+def same(before: Rows, after: Rows) -> None:
+    """What both have is the same."""
+    for table in before.keys() & after.keys():
+        assert len(before[table]) == len(after[table]), table
+        for old, new in zip(before[table], after[table], strict=True):
+            shared = old.keys() & new.keys()
+            assert {k: old[k] for k in shared} == {k: new[k] for k in shared}, table
+
+
+def test_rows_survive_every_migration_down_and_up(
+    database: Database, parts: Parts, blobs: LocalBlobs
+) -> None:
+    job_id = fill(database, parts, blobs)
+    filled = dump(database)
+    assert {t.name for t in Table.metadata.sorted_tables} == filled.keys()
+    assert all(filled.values()), "there are rows in every table"
+    downward = revisions()[1:]
+    try:
+        for revision in [*downward, *reversed(downward), schema.HEAD]:
+            before = dump(database)
+            schema.migrate(database.engine, revision)
+            same(before, dump(database))
+    finally:
+        database.migrate()  # the database is shared
+    with database.write() as s:
+        assert jobs.sweep(s).lapsed == [job_id]
+        assert s.get_one(Job, job_id).failures == 1
+    assert state_of(database, job_id) == "queued"
+
+
+@contextmanager
+def at_work(floor: Floor) -> Iterator[None]:
+    """A worker that polls."""
+    floor.start()
+    try:
+        yield
+    finally:
+        floor.stop()
+        floor.join()
+
+
+def test_a_job_that_an_older_version_ran_goes_on_under_this_one(shop: Shop) -> None:
+    """The older version's worker was killed; its job is left `running` in a schema of before."""
+    job_id = shop.job(steps=1)
+    with shop.database.write() as s:
+        jobs.claim(s, job_id, "older", lease_s=-1)
+    schema.migrate(shop.database.engine, "0003")
+    with pytest.raises(SchemaMismatch, match="at schema 0003, this program needs"):
+        open_database(shop.url)
+    shop.database.migrate()
+    with shop.database.write() as s:
+        assert jobs.sweep(s).lapsed == [job_id]
+    with at_work(shop.floor()):
+        job = shop.wait_for(job_id, "succeeded", 60)
+    assert (job.attempt, job.failures) == (2, 1)
+
+
+def test_a_worker_goes_on_while_a_newer_version_migrates_and_is_refused_afterwards(
+    pg_shop: Shop,
+) -> None:
+    """Migrations add what runs need not know. Who starts anew must."""
+    job_id = pg_shop.job(steps=100_000)
+    with at_work(pg_shop.floor()):
+        wait_until(lambda: "student/loss" in pg_shop.get(job_id).latest, 60)
+        with pg_shop.database.write() as s:
+            for table in ("jobs", "attempts", "events", "workers"):
+                s.execute(text(f"ALTER TABLE {table} ADD COLUMN newer integer DEFAULT 1 NOT NULL"))
+            s.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        seen = pg_shop.get(job_id).latest["student/loss"]
+        wait_until(lambda: pg_shop.get(job_id).latest["student/loss"] != seen, 60)
+    job = pg_shop.get(job_id)
+    assert (job.state, job.attempt, job.failures) == ("queued", 1, 0)
+    back = f"run a newer version, or go back with `python -m store migrate --to {schema.HEAD}`"
+    with pytest.raises(SchemaMismatch, match=re.escape(back)):
+        open_database(pg_shop.url)

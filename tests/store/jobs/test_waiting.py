@@ -1,0 +1,90 @@
+"""Why a job does not go on: one reason at a time, since when, and until when."""
+
+from sqlalchemy import update
+
+from store import jobs, sweeps, workers
+from store.db import Database, db_now
+from store.tables import Job, Sweep, Worker
+from tests.store.makers import LEASE_S, TENANT, add_job
+
+
+def test_why_a_queued_job_waits(database: Database) -> None:
+    with database.write() as s:
+        job, other = add_job(s), add_job(s)
+        alone = jobs.waiting_for(s, job)
+        assert alone == jobs.Waiting("no_worker", "no worker is running", job.queued_at)
+        workers.beat_worker(s, "w1", 1)
+        assert jobs.waiting_for(s, job) is None
+        jobs.claim(s, other.id, "w1", LEASE_S)
+        full = jobs.waiting_for(s, job)
+        assert full == jobs.Waiting("capacity", "other jobs hold the only slot", job.queued_at)
+        assert jobs.waiting_for(s, s.get_one(Job, other.id)) is None
+        workers.beat_worker(s, "w2", 1)
+        assert jobs.waiting_for(s, job) is None
+        until = db_now(s) + 9000
+        s.execute(update(Job).where(Job.id == job.id).values(not_before=until))
+        s.refresh(job)
+        paused = jobs.waiting_for(s, job)
+        assert paused is not None
+        assert (paused.reason, paused.since, paused.until) == ("backoff", job.queued_at, until)
+        workers.retire_worker(s, "w1")
+        assert [worker.name for worker in workers.alive(s)] == ["w2"]
+
+
+def test_the_last_word_of_a_worker_is_when_the_waiting_began(database: Database) -> None:
+    with database.write() as s:
+        job = add_job(s)
+        heard = db_now(s) - (workers.ALIVE_S + 5) * 1000
+        s.add(Worker(name="w1", slots=1, started_at=0, seen_at=heard))
+        s.execute(update(Job).values(queued_at=heard - 60_000))
+        s.refresh(job)
+        waiting = jobs.waiting_for(s, job)
+    assert waiting is not None
+    assert (waiting.reason, waiting.since) == ("no_worker", heard)
+
+
+def test_a_lapsed_lease_holds_no_slot_and_a_late_sweep_is_named(database: Database) -> None:
+    with database.write() as s:
+        job, lost = add_job(s), add_job(s)
+        workers.beat_worker(s, "w1", 1)
+        jobs.claim(s, lost.id, "w2", LEASE_S)
+        assert jobs.waiting_for(s, lost) is None
+        lapsed = db_now(s) - 1
+        s.execute(update(Job).where(Job.id == lost.id).values(lease_until=lapsed))
+        s.refresh(lost)
+        assert jobs.waiting_for(s, job) is None
+        waiting = jobs.waiting_for(s, lost)
+        assert waiting is not None
+        assert (waiting.reason, waiting.since) == ("sweep_late", lapsed)
+        sweeps.note(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
+        assert jobs.waiting_for(s, lost) is None
+        jobs.request_cancel(s, TENANT, job.id)
+        assert jobs.waiting_for(s, job) is None
+
+
+def test_a_sweep_is_late_after_several_of_its_intervals(database: Database) -> None:
+    with database.write() as s:
+        assert sweeps.is_late(s)
+        for rescued in (2, 0, 1):
+            sweeps.note(s, every_s=60, took_s=0.5, rescued=rescued, blob_bytes=None)
+        row = sweeps.latest(s)
+        assert row is not None
+        assert (row.count, row.rescued, row.took_ms, row.blob_bytes) == (3, 3, 500, None)
+        s.execute(update(Sweep).values(at=db_now(s) - 2 * sweeps.LATE_S * 1000))
+        s.refresh(row)
+        assert not sweeps.is_late(s)
+        s.execute(update(Sweep).values(at=db_now(s) - 241_000))
+        s.refresh(row)
+        assert sweeps.is_late(s)
+
+
+def test_blobs_are_weighed_now_and_then(database: Database) -> None:
+    with database.write() as s:
+        assert sweeps.weigh(s) == 0
+        sweeps.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=7)
+        s.expire_all()
+        assert sweeps.weigh(s) is None
+        sweeps.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
+        s.expire_all()
+        row = sweeps.latest(s)
+        assert row is not None and row.blob_bytes == 7

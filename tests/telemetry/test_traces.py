@@ -1,0 +1,60 @@
+"""Off, nothing of OpenTelemetry is even imported; on, contexts go from process to process."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from telemetry import traces
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(traces, "_tracer", provider.get_tracer("test"))
+    yield exporter
+    provider.shutdown()
+
+
+def test_off_costs_nothing() -> None:
+    code = (
+        "import sys\n"
+        "from telemetry import traces\n"
+        "from telemetry.config import TelemetrySettings\n"
+        "traces.set_up('x', TelemetrySettings(otlp_endpoint=None))\n"
+        "with traces.span('a') as span:\n"
+        "    assert span is None and traces.traceparent() is None and not traces.is_on()\n"
+        "    traces.past('b', 1, 2)\n"
+        "assert not any(name.startswith('opentelemetry') for name in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_context_goes_from_process_to_process(spans: InMemorySpanExporter) -> None:
+    with traces.span("request", **{"kd.tenant": "acme", "kd.none": None}):
+        handed = traces.traceparent()
+    with traces.span("attempt", handed):
+        traces.past("claim", 5, 3)
+    named = {span.name: span for span in spans.get_finished_spans()}
+    assert handed is not None
+    traced = named["request"].context
+    assert traced is not None
+    assert handed.split("-")[1:3] == [f"{traced.trace_id:032x}", f"{traced.span_id:016x}"]
+    parent = named["attempt"].parent
+    assert parent is not None and parent.span_id == traced.span_id
+    assert named["request"].attributes == {"kd.tenant": "acme"}
+    assert (named["claim"].start_time, named["claim"].end_time) == (5, 5)
+
+
+@pytest.mark.parametrize("parent", ["", "garbage", "00-0-0-00", "00-" + "0" * 32 + "-1-01"])
+def test_a_parent_that_is_none_begins_a_trace(spans: InMemorySpanExporter, parent: str) -> None:
+    with traces.span("request", parent):
+        pass
+    (span,) = spans.get_finished_spans()
+    assert span.parent is None

@@ -1,0 +1,85 @@
+"""A backup of a service at work, by its command; restored elsewhere its jobs go on there."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from store import jobs
+from store.__main__ import main
+from store.blobs import LocalBlobs
+from store.db import Database
+from store.tables import Attempt, Event
+from tests.worker.conftest import TENANT, Shop
+from tests.worker.test_programs import Programs
+
+
+@pytest.fixture
+def local(shop: Shop) -> Iterator[Programs]:
+    programs = Programs(shop, None)
+    yield programs
+    programs.stop()
+
+
+def run(home: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """`python -m store` on a home."""
+    return subprocess.run(
+        [sys.executable, "-m", "store", *map(str, arguments)],
+        env=os.environ | {"KD_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_jobs_go_on_in_another_home(
+    shop: Shop,
+    local: Programs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    local.start_jobs(POLL_S=0.2, LEASE_S=8)
+    done, endless = shop.job(steps=2), shop.job(steps=100_000)
+    shop.wait_for(done, "succeeded", 60)
+    shop.wait_for(endless, "running", 60)
+    made = run(shop.home, "backup", tmp_path / "backup")
+    assert made.returncode == 0, made.stderr
+    assert "backed up: the database at schema" in made.stdout
+    assert shop.get(endless).state == "running"
+
+    home = tmp_path / "new"
+    restored = run(home, "restore", tmp_path / "backup")
+    assert restored.returncode == 0, restored.stderr
+    assert "every blob is there" in restored.stdout
+    url = f"sqlite:///{home / 'distillery.sqlite'}"
+    there = Shop(home, url, Database(url), LocalBlobs(home / "blobs"))
+    assert there.get(done).state == "succeeded"
+    assert there.get(endless).state == "queued"
+    floor = there.floor(lease_s=60)
+    floor.start()
+    try:
+        job = there.wait_for(endless, "running", 60)
+        assert job.attempt == 2
+        with there.database.write() as s:
+            jobs.request_cancel(s, TENANT, endless)
+        there.wait_for(endless, "cancelled", 60)
+    finally:
+        floor.stop()
+        floor.join()
+    with there.database.read() as s:
+        assert s.query(Attempt).filter_by(job_id=endless).count() == 2
+        assert s.query(Event).filter_by(job_id=endless, attempt=2).count() > 0
+    there.database.dispose()
+    assert shop.get(endless).state in ("running", "queued")
+
+    blob = next((home / "blobs").glob("??/??/*"))
+    blob.unlink()
+    monkeypatch.setenv("KD_HOME", str(home))
+    assert main(["check", "--hashes"]) == 1
+    assert f"blob {blob.name} is missing" in capsys.readouterr().err
+    assert main(["restore", str(tmp_path / "backup")]) == 1
+    assert "is there already" in capsys.readouterr().err

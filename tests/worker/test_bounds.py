@@ -1,0 +1,126 @@
+"""Runs that say too much, and disks that are short: bounded, stopped by name, waited for."""
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdcore.spec.events import RunEvent
+from store import blobs, events, jobs
+from store.errors import NoSpace
+from tests.worker.conftest import TENANT, Shop, wait_until
+from worker.recorder import COMPLAINTS, LINE_BYTES, Recorder, parse_event
+from worker.space import Space
+
+MIB = 1 << 20
+
+
+def test_a_talkative_run_succeeds_and_its_log_is_bounded(shop: Shop) -> None:
+    job_id = shop.job(lines=20_000, steps=8)
+    assert shop.floor(run_log_bytes=1 << 16, keep_runs=True).offer(job_id)
+    assert shop.get(job_id).state == "succeeded"
+    log = shop.home / "runs" / job_id / "1" / "run.log"
+    assert "the last words" in log.read_text()
+
+
+@pytest.mark.parametrize("script", [{"spilt_mb": 600}, {"lines": 400_000}])
+def test_a_run_that_writes_without_end_is_stopped_by_name(
+    shop: Shop, script: dict[str, Any]
+) -> None:
+    job_id = shop.job(deaf=True, hang_at_end=60, **script)
+    assert shop.floor(run_output_bytes=3 * MIB, grace_s=60).offer(job_id)
+    job = shop.get(job_id)
+    assert job.state == "failed" and job.error is not None, "it would do it again"
+    assert job.error["code"] == "too_much_output"
+    assert job.attempt == 1
+    with shop.database.read() as s:
+        assert len(events.page(s, job_id)) < 10
+    assert not (shop.home / "runs" / job_id / "1" / "events.jsonl").exists(), "nor on the disk"
+
+
+def event(**fields: Any) -> RunEvent | None:
+    whole = {"seq": 1, "at": 1.0} | fields
+    return parse_event(json.dumps(whole).encode())
+
+
+def test_events_are_bounded_in_every_part() -> None:
+    said = event(kind="log", level="info", message="x" * 10_000)
+    assert said is not None and len(said.model_dump()["message"]) == 4000
+    assert event(kind="log", level="info", message="x" * LINE_BYTES) is None
+    assert event(kind="phase", phase="x" * 101) is None
+    assert event(kind="metrics", step=2**63, values={"x": 1}) is None
+    assert event(kind="log", level="info", message="", seq=2**63) is None
+    for at in (1e300, float("inf"), float("nan"), -1.0):
+        assert event(kind="log", level="info", message="", at=at) is None
+    named = event(kind="metrics", step=1, values={"x" * 101: 1.0, "y": 1.0})
+    assert named is not None and named.model_dump()["values"] == {"y": 1.0}
+
+
+def test_nonsense_does_not_fill_the_workers_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "events.jsonl").write_bytes(b"nonsense\n" * 5000)
+    assert not Recorder(tmp_path).drain(lambda _: None)
+    assert len(caplog.records) == COMPLAINTS + 1
+
+
+def test_events_behind_a_link_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text('{"kind": "log"}\n')
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "events.jsonl").symlink_to(tmp_path / "secret")
+    assert not Recorder(tmp_path / "run").drain(lambda _: pytest.fail("it was read"))
+
+
+def test_jobs_wait_for_disk_space_and_say_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shortage = ["1 MiB free"]
+    monkeypatch.setattr(Space, "shortage", lambda _: shortage[0] if shortage else None)
+    job_id = shop.job()
+    floor = shop.floor()
+    assert not floor.offer(job_id), "a ring is not followed either"
+    floor.start()
+    try:
+        wait_until(lambda: waits_for(shop, job_id) == "disk_low")
+        assert shop.get(job_id).state == "queued"
+        shortage.clear()
+        assert shop.wait_for(job_id, "succeeded").attempt == 1
+    finally:
+        floor.stop()
+        floor.join()
+
+
+def waits_for(shop: Shop, job_id: str) -> str | None:
+    with shop.database.read() as s:
+        waiting = jobs.waiting_for(s, jobs.get(s, TENANT, job_id))
+    return None if waiting is None else waiting.reason
+
+
+def test_space_is_looked_for_where_the_folder_will_be(tmp_path: Path) -> None:
+    folders = {"run directories": tmp_path / "not" / "yet"}
+    assert Space(folders, 0).shortage() is None
+    said = Space(folders, 2**62).shortage()
+    assert said is not None and "run directories" in said and "KD_MIN_FREE_BYTES" in said
+
+
+def test_a_full_disk_under_the_run_directory_is_named(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("worker.rundir.place_blob", full)
+    job_id = shop.job()
+    assert shop.floor().offer(job_id)
+    job = shop.get(job_id)
+    assert job.state == "queued" and job.failures == 1
+    with shop.database.read() as s:
+        moves = events.transitions(s, job_id)
+    assert moves[-1].message == "no_space: the disk is full"
+
+
+def test_blobs_are_refused_below_the_low_water_mark(tmp_path: Path) -> None:
+    store = blobs.make_blobs(str(tmp_path), 2**62)
+    with pytest.raises(NoSpace):
+        store.require_space(1)
+    assert store.put_stream([b"a job's own results may use what is left"])

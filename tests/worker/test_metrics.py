@@ -1,0 +1,71 @@
+"""What a real worker process counts, on its port, and what it logs beside."""
+
+import json
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import update
+
+from store.tables import Job
+from tests.worker.conftest import Shop, wait_until
+from tests.worker.test_programs import Programs
+
+Samples = dict[tuple[str, tuple[str, ...]], float]
+
+
+@pytest.fixture
+def local(shop: Shop) -> Iterator[Programs]:
+    programs = Programs(shop, None)
+    yield programs
+    programs.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def scrape(port: int) -> Samples:
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    return {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_attempts_renewals_and_fences_are_counted(shop: Shop, local: Programs) -> None:
+    port = free_port()
+    local.start_jobs(POLL_S=0.2, METRICS_PORT=port, LOG_FORMAT="json", LEASE_S=8)
+    shop.wait_for(shop.job(steps=2), "succeeded", 60)
+    stolen = shop.job(steps=100_000)
+    shop.wait_for(stolen, "running", 60)
+    assert scrape(port)["kd_slots_busy", ()] == 1
+    wait_until(lambda: scrape(port)["kd_lease_renewals_total", ()] > 0, 60)
+    with shop.database.write() as session:
+        session.execute(update(Job).where(Job.id == stolen).values(attempt=2))
+    wait_until(lambda: scrape(port)["kd_fences_total", ()] == 1, 60)
+    wait_until(lambda: scrape(port)["kd_slots_busy", ()] == 0, 60)
+    seen = scrape(port)
+    assert seen["kd_attempts_total", ("succeeded", "inspect_dataset")] == 1
+    assert seen["kd_attempts_total", ("fenced", "inspect_dataset")] == 1
+    assert seen["kd_job_wait_seconds_count", ()] == 2
+    assert seen["kd_slots", ()] == 1
+    assert seen["kd_ticks_total", ()] > 0
+
+    lines = [json.loads(line) for line in local.log.read_text().splitlines()]
+    (told,) = [line for line in lines if line["message"].startswith("the lease is lost")]
+    assert (told["job"], told["attempt"], told["tenant"]) == (stolen, 1, "default")
+    assert told["level"] == "WARNING"
+
+
+def test_a_port_that_is_taken_ends_nothing(shop: Shop, local: Programs) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        local.start_jobs(POLL_S=0.2, METRICS_PORT=port, LOG_FORMAT="text")
+        shop.wait_for(shop.job(steps=1), "succeeded", 60)
+    assert f"no metrics on port {port}" in local.log.read_text()
