@@ -66,11 +66,14 @@ def _open_events(folder: Path, world: World) -> EventLog:
 def _give_up(error: RunError, events: EventLog, world: World) -> Exit:
     """Say what ended the run, of all processes."""
     if error.exit is Exit.BUG:
-        traceback.print_exc(file=sys.stderr)
+        try:
+            traceback.print_exc(file=sys.stderr)
+        except MemoryError:
+            error = _out_of_memory("not even to say where")
     named = world.first(error)
     try:
         events.fail(named)
-    except OSError as unsaid:  # the disk is full, say: the exit code still tells why
+    except (OSError, MemoryError) as unsaid:  # a full disk, say: the exit code still tells why
         sys.stderr.write(f"{named.code}: {named.message} (no event says so: {unsaid})\n")
     return named.exit
 

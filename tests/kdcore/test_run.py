@@ -153,6 +153,18 @@ def test_every_death_is_named(
     assert not (tmp_path / "out" / "result.json").exists()
 
 
+def test_a_full_disk_does_not_take_the_last_event_either_and_the_exit_code_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("kdcore.distill.prepare", full)
+    monkeypatch.setattr("kdcore.events.EventLog.end", full)
+    assert run(make_folder(tmp_path), Stop()) is Exit.NO_SPACE
+    assert "the disk is full" in capsys.readouterr().err
+
+
 def test_a_real_allocation_failure_is_out_of_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
