@@ -70,11 +70,12 @@ def _give_up(error: RunError, events: EventLog, world: World) -> Exit:
             traceback.print_exc(file=sys.stderr)
         except MemoryError:
             error = _out_of_memory("not even to say where")
+        except OSError:  # the log is on a full disk, say
+            pass
     named = world.first(error)
-    try:
+    # The last event may not fit either: the exit code still tells why.
+    with suppress(OSError, MemoryError):
         events.fail(named)
-    except (OSError, MemoryError) as unsaid:  # a full disk, say: the exit code still tells why
-        sys.stderr.write(f"{named.code}: {named.message} (no event says so: {unsaid})\n")
     return named.exit
 
 

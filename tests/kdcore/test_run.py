@@ -3,6 +3,7 @@ bits."""
 
 import errno
 import hashlib
+import io
 import json
 import os
 import signal
@@ -154,15 +155,18 @@ def test_every_death_is_named(
 
 
 def test_a_full_disk_does_not_take_the_last_event_either_and_the_exit_code_tells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("kdcore.distill.prepare", full)
     monkeypatch.setattr("kdcore.events.EventLog.end", full)
-    assert run(make_folder(tmp_path), Stop()) is Exit.NO_SPACE
-    assert "the disk is full" in capsys.readouterr().err
+    with Path("/dev/full").open("wb", buffering=0) as raw:
+        monkeypatch.setattr("sys.stderr", io.TextIOWrapper(raw, write_through=True))
+        assert run(make_folder(tmp_path), Stop()) is Exit.NO_SPACE
+        monkeypatch.setattr("kdcore.distill.prepare", lambda *_: 1 / 0)
+        assert run(tmp_path, Stop()) is Exit.BUG
 
 
 def test_a_real_allocation_failure_is_out_of_memory(
