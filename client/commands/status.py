@@ -37,7 +37,9 @@ def _show_parts(term: Terminal, health: Health) -> None:
 
 
 def _show_work(term: Terminal, status: Status) -> None:
-    term.say(f"\nSlots: {status.busy} of {status.slots} in use, {len(status.workers)} workers")
+    count = len(status.workers)
+    noun = "worker" if count == 1 else "workers"
+    term.say(f"\nSlots: {status.busy} of {status.slots} in use, {count} {noun}")
     for worker in status.workers:
         since = f"{worker.started_at.astimezone():%Y-%m-%d %H:%M}"
         term.say(f"  {escape(worker.name)}  slots {worker.slots}  [dim]since {since}[/]")
