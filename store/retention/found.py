@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Kind = Literal["jobs", "uploads", "teacher_outputs", "run_directories", "blobs"]
@@ -25,3 +26,8 @@ def found(kind: Kind, sizes: Iterable[int]) -> Found:
     """Things of these sizes."""
     sizes = list(sizes)
     return Found(kind, len(sizes), sum(sizes))
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in it."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

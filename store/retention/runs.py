@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from store.config import Retention
 from store.db import Database, db_now
-from store.retention.found import MS_PER_S, Found, found
+from store.retention.found import MS_PER_S, Found, found, size_of
 from store.states import State
 from store.tables import Job
 
@@ -23,7 +23,7 @@ def count(s: Session, runs: Path, keep: Retention, tenant: str | None) -> Found:
     """What would go."""
     folders = _folders(runs, keep)
     unwanted = (f for f in folders if _is_unwanted(s, s.get(Job, f.name), f, keep, tenant))
-    return found("run_directories", [_size(folder) for folder in unwanted])
+    return found("run_directories", [size_of(folder) for folder in unwanted])
 
 
 def collect(database: Database, runs: Path, keep: Retention, tenant: str | None) -> Found:
@@ -38,7 +38,7 @@ def collect(database: Database, runs: Path, keep: Retention, tenant: str | None)
         with suppress(OSError):  # another collector was here first
             doomed = _doom(database, folder, keep, tenant)
             if doomed is not None:
-                sizes.append(_size(doomed))
+                sizes.append(size_of(doomed))
                 shutil.rmtree(doomed, ignore_errors=True)
     return found("run_directories", sizes)
 
@@ -80,7 +80,3 @@ def _is_unwanted(
             return idle_s > keep.keep_paused_s
         case _:
             return False
-
-
-def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

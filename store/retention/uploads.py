@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from store.db import db_now
 from store.parts import Parts
-from store.retention.found import MS_PER_S, Found, found
+from store.retention.found import MS_PER_S, Found, found, size_of
 from store.tables import Upload, UploadPart
 from store.uploads import LIFETIME_S
 
@@ -27,7 +27,7 @@ def count(s: Session, parts: Parts, tenant: str | None, keep_s: float) -> Found:
     total = Found("uploads", number, int(s.scalar(size) or 0))
     if tenant is not None:
         return total
-    return total + found("uploads", (_size(folder) for folder in _strays(s, parts)))
+    return total + found("uploads", (size_of(folder) for folder in _strays(s, parts)))
 
 
 def collect(s: Session, parts: Parts, tenant: str | None, keep_s: float) -> tuple[Found, bool]:
@@ -36,7 +36,7 @@ def collect(s: Session, parts: Parts, tenant: str | None, keep_s: float) -> tupl
     sizes = []
     for upload in s.scalars(late.with_for_update(skip_locked=True)).all():
         upload.state, upload.version = "expired", upload.version + 1
-        sizes.append(_size(parts.root / upload.id))
+        sizes.append(size_of(parts.root / upload.id))
         parts.drop(upload.id)
     s.flush()
     old = select(Upload.id).where(_closed(s, keep_s), _of(tenant)).limit(ROWS)
@@ -50,7 +50,7 @@ def collect_strays(s: Session, parts: Parts) -> Found:
     """Remove folders of parts whose upload is over."""
     sizes = []
     for folder in _strays(s, parts):
-        sizes.append(_size(folder))
+        sizes.append(size_of(folder))
         parts.drop(folder.name)
     return found("uploads", sizes)
 
@@ -74,7 +74,3 @@ def _strays(s: Session, parts: Parts) -> Iterator[Path]:
         is_over = upload is None or upload.state != "open"
         if is_over and time.time() - folder.stat().st_mtime > STRAY_S:
             yield folder
-
-
-def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*"))

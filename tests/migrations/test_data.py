@@ -1,8 +1,6 @@
 """Every migration with rows inside, down and up; and with jobs that run meanwhile."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -27,9 +25,8 @@ from tests.store.makers import (
     new_job,
     state_of,
 )
-from tests.worker.conftest import Shop, wait_until
+from tests.worker.conftest import Shop, running, wait_until
 from worker.__main__ import open_database
-from worker.floor import Floor
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -105,17 +102,6 @@ def test_rows_survive_every_migration_down_and_up(
     assert state_of(database, job_id) == "queued"
 
 
-@contextmanager
-def at_work(floor: Floor) -> Iterator[None]:
-    """A worker that polls."""
-    floor.start()
-    try:
-        yield
-    finally:
-        floor.stop()
-        floor.join()
-
-
 def test_a_job_that_an_older_version_ran_goes_on_under_this_one(shop: Shop) -> None:
     """The older version's worker was killed; its job is left `running` in a schema of before."""
     job_id = shop.job(steps=1)
@@ -127,7 +113,7 @@ def test_a_job_that_an_older_version_ran_goes_on_under_this_one(shop: Shop) -> N
     shop.database.migrate()
     with shop.database.write() as s:
         assert jobs.sweep(s).lapsed == [job_id]
-    with at_work(shop.floor()):
+    with running(shop.floor()):
         job = shop.wait_for(job_id, "succeeded", 60)
     assert (job.attempt, job.failures) == (2, 1)
 
@@ -137,7 +123,7 @@ def test_a_worker_goes_on_while_a_newer_version_migrates_and_is_refused_afterwar
 ) -> None:
     """Migrations add what runs need not know. Who starts anew must."""
     job_id = pg_shop.job(steps=100_000)
-    with at_work(pg_shop.floor()):
+    with running(pg_shop.floor()):
         wait_until(lambda: "student/loss" in pg_shop.get(job_id).latest, 60)
         with pg_shop.database.write() as s:
             for table in ("jobs", "attempts", "events", "workers"):

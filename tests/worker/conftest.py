@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,17 @@ class Shop:
         beats = Database(self.url)
         bench = Bench(self.settings(**changes), self.database, beats, self.blobs, ODD_RUN)
         return Floor(bench, [Slot(None, 1)] * slots)
+
+
+@contextmanager
+def running(floor: Floor) -> Iterator[None]:
+    """The floor at work."""
+    floor.start()
+    try:
+        yield
+    finally:
+        floor.stop()
+        floor.join()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:

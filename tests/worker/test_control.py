@@ -3,7 +3,6 @@
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,22 +12,10 @@ from store import jobs
 from store.blobs import Stored, record
 from store.errors import Conflict
 from store.tables import Dataset, Job
-from tests.worker.conftest import TENANT, Shop, wait_until
+from tests.worker.conftest import TENANT, Shop, running, wait_until
 from tests.worker.test_programs import Programs, child_of, is_gone, start_busy
-from worker.floor import Floor
 
 LONG = 100_000  # steps that no test waits for
-
-
-@contextmanager
-def running(floor: Floor) -> Iterator[None]:
-    """The floor at work."""
-    floor.start()
-    try:
-        yield
-    finally:
-        floor.stop()
-        floor.join()
 
 
 def ask(shop: Shop, verb: str, job_id: str) -> Job:

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
 from store.tables import Job
+from tests.conftest import free_port
 from tests.worker.conftest import Shop, wait_until
 from tests.worker.test_programs import Programs
 
@@ -21,12 +22,6 @@ def local(shop: Shop) -> Iterator[Programs]:
     programs = Programs(shop, None)
     yield programs
     programs.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def scrape(port: int) -> Samples:
