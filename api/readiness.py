@@ -96,7 +96,12 @@ def status_of(parts: dict[str, str]) -> Status:
 
 
 def _workers(s: Session) -> str:
-    return OK if workers.alive(s) else f"none has been heard for {workers.ALIVE_S} s"
+    alive = workers.alive(s)
+    if not alive:
+        return f"none has been heard for {workers.ALIVE_S} s"
+    if all(worker.trouble for worker in alive):
+        return f"none takes a job: {alive[0].trouble}"
+    return OK
 
 
 def _sweep(s: Session) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-LOG_LIMIT = 10_000_000  # bytes; a longer log is put aside at the next start
+LOG_LIMIT = 10_000_000  # bytes of a log and, once more, of what was put aside
 
 
 class Child:
@@ -36,8 +37,7 @@ class Child:
     def start(self) -> None:
         """Start it; SIGTERM reaches it when this process dies."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
-            self.log.replace(self.log.with_suffix(".old.log"))
+        self.bound_log()
         with self.log.open("ab") as output:
             self._read = output.tell()
             self._process = subprocess.Popen(  # noqa: S603 - our own modules
@@ -86,6 +86,17 @@ class Child:
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
         return whole.decode(errors="replace").splitlines()
+
+    def bound_log(self) -> None:
+        """Put a log that is too long aside, in place of the one before it. The child appends, so it
+        goes on at the beginning; what it says between copy and cut, in milliseconds, is lost."""
+        if not self.log.exists() or self.log.stat().st_size <= LOG_LIMIT:
+            return
+        part = self.log.with_suffix(".part.log")
+        shutil.copyfile(self.log, part)
+        part.replace(self.log.with_suffix(".old.log"))
+        os.truncate(self.log, 0)
+        self._read = 0
 
     def last_lines(self, count: int) -> list[str]:
         """The last lines of output."""

@@ -156,6 +156,7 @@ class Embedded:
                 for line in child.new_lines():
                     if _is_alarming(line):
                         self._say(f"[{child.name}] {line}")
+                child.bound_log()
                 if child.poll() is None:
                     continue
                 if child.name not in restart_at_s:

@@ -25,6 +25,7 @@ def status_view(s: Session, tenant: str, health: Health) -> Status:
                 slots=worker.slots,
                 started_at=time_of(worker.started_at),
                 seen_at=time_of(worker.seen_at),
+                trouble=worker.trouble,
             )
             for worker in alive
         ],

@@ -54,6 +54,9 @@ class WorkerView(View):
     slots: int = Field(description="Jobs that it runs at once.")
     started_at: Time
     seen_at: Time
+    trouble: str | None = Field(
+        default=None, description="Why it takes no job at present: too little disk space."
+    )
 
 
 class Oldest(View):

@@ -43,6 +43,8 @@ def _show_work(term: Terminal, status: Status) -> None:
     for worker in status.workers:
         since = f"{worker.started_at.astimezone():%Y-%m-%d %H:%M}"
         term.say(f"  {escape(worker.name)}  slots {worker.slots}  [dim]since {since}[/]")
+        if worker.trouble:
+            term.say(f"    [yellow]takes no job: {escape(worker.trouble)}[/]")
     counts = ", ".join(f"{count} {state}" for state, count in status.jobs.items())
     term.say(f"Jobs: {counts}")
     if status.oldest is not None:

@@ -8,11 +8,19 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
+from client import child as child_module
 from client.child import Child
 from client.config import child_environment
 
 SLEEPER = "import time; print('started', flush=True); time.sleep(60)"
+TALKER = """
+import itertools, time
+for n in itertools.count():
+    print("line", n, flush=True)
+    time.sleep(0.01)
+"""
 PARENT = f"""
 import sys, time
 from pathlib import Path
@@ -54,6 +62,26 @@ def test_a_restart_appends_to_the_log_and_reads_only_what_is_new(tmp_path: Path)
         child.wait(20)
         assert child.new_lines() == ["hello"]
     assert child.log.read_text() == "hello\nhello\n"
+
+
+def test_a_long_log_is_put_aside_while_the_child_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_module, "LOG_LIMIT", 200)
+    child = _child(tmp_path, TALKER)
+    child.start()
+    heard: list[str] = []
+    aside = tmp_path / "c.old.log"
+    deadline_s = time.monotonic() + 30
+    while not (aside.exists() and child.log.stat().st_size) and time.monotonic() < deadline_s:
+        heard += child.new_lines()
+        child.bound_log()
+        time.sleep(0.01)
+    child.kill()
+    assert aside.read_text().startswith("line 0\n")
+    assert child.log.read_bytes().startswith(b"line "), "no hole where the old lines were"
+    after = child.new_lines()
+    assert after and after[0] not in heard, "what was read is not read again"
 
 
 def test_terminate_and_kill_end_it(tmp_path: Path) -> None:

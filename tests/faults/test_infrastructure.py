@@ -57,6 +57,12 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
         survive(scene, "disk_full_blobs")
 
 
+def test_a_disk_that_is_full_under_postgresql(tmp_path: Path) -> None:
+    skip_without_mount(tmp_path)
+    with scene_at("servers", tmp_path) as scene:
+        survive(scene, "disk_full_write_ahead_log")
+
+
 def test_a_clock_that_is_set(tmp_path: Path) -> None:
     with scene_at("embedded", tmp_path) as scene:
         survive(scene, "clock_set")

@@ -55,6 +55,18 @@ def test_what_is_missing_beside_the_api_is_told_but_it_is_ready(either: House) -
     assert body["parts"]["sweep"].startswith("late: the last was 100")
 
 
+def test_workers_that_take_no_job_are_told(house: House) -> None:
+    settle(house)
+    with house.database.write() as s:
+        workers.beat_worker(s, "w1", 2, "the disk is low")
+    assert parts(house)["parts"]["workers"] == "none takes a job: the disk is low"
+    (worker,) = ok(house.http.get("/v1/status"))["workers"]
+    assert worker["trouble"] == "the disk is low"
+    with house.database.write() as s:
+        workers.beat_worker(s, "w2", 1)
+    assert parts(house)["parts"]["workers"] == "ok"
+
+
 def test_storage_that_cannot_be_written_is_down(house: House) -> None:
     settle(house)
     incoming = house.home / "blobs" / "incoming"

@@ -3,20 +3,24 @@
 import hashlib
 import json
 import os
+import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+import psycopg
 import pytest
 
 from api.views.jobs import Job
 from client.errors import ApiError
+from tests.conftest import fast_folder
 from tests.e2e.service import wait_until
 from tests.faults.fault import fault
-from tests.faults.front import PATIENT, goes_on, running
+from tests.faults.front import PATIENT, goes_on, refuses_clearly, running, url_of
 from tests.faults.scene import Scene
+from tests.faults.servers import Postgres, postgres
 
 FULL = (503, 507)
 NO_MARK = {"KD_MIN_FREE_BYTES": "0"}  # the marks that keep a disk from running full are off
@@ -124,6 +128,75 @@ def disk_full_database(scene: Scene, draw: Random) -> str:
     ended = scene.finish(scene.submit())
     assert ended.state == "succeeded", ended.error
     return f"refused with {refused}"
+
+
+@fault("F13", "disk full under PostgreSQL", places=("servers",), alone=True, standin=True)
+def disk_full_postgres(scene: Scene, draw: Random) -> str:
+    """No row finds a page: refused, while what is there can be read; then all goes on."""
+    disk, server = _postgres_on_a_small_disk(scene)
+    with running(scene) as job:
+        with full(disk):
+            refused = _refused(scene)
+            _api_lives(scene)
+        server.start()
+        goes_on(scene, job)
+    ended = scene.finish(scene.submit())
+    assert ended.state == "succeeded", ended.error
+    return f"refused with {refused}"
+
+
+@fault(
+    "F13",
+    "disk full under PostgreSQL's write-ahead log",
+    places=("servers",),
+    alone=True,
+    standin=True,
+)
+def disk_full_write_ahead_log(scene: Scene, draw: Random) -> str:
+    """The server panics and cannot come back by itself: as one that is down, until there is room
+    and somebody has started it."""
+    disk, server = _postgres_on_a_small_disk(scene)
+    with running(scene) as job:
+        with full(disk):
+            wait_until(lambda: not _takes_log(server), 60, "the server panics")
+            refuses_clearly(url_of(scene))
+            assert all(scene.service.poll(name) is None for name in ("api", "jobs", "sweep"))
+        server.start()
+        wait_until(lambda: scene.client.ready().ok, 60, "the API is ready again")
+        goes_on(scene, job)
+    ended = scene.finish(scene.submit())
+    assert ended.state == "succeeded", ended.error
+    return "down until there is room"
+
+
+def _postgres_on_a_small_disk(scene: Scene) -> tuple[Path, Postgres]:
+    """The scene, opened on a server of its own, and the disk that this one has to itself."""
+    folder = fast_folder() / f"kd-disk-{secrets.token_hex(8)}"  # its user may not enter the scene's
+    scene.keep(_removed(folder))
+    disk = scene.keep(small_disk(folder, "192m"))
+    server = scene.keep(postgres(disk))
+    scene.open(KD_DATABASE_URL=server.url, **NO_MARK, **PATIENT)
+    return disk, server
+
+
+@contextmanager
+def _removed(folder: Path) -> Iterator[None]:
+    """At the end, the folder in which a disk was mounted."""
+    try:
+        yield
+    finally:
+        folder.rmdir()
+
+
+def _takes_log(server: Postgres) -> bool:
+    """Whether the server begins one more file of its log."""
+    try:
+        with psycopg.connect(server.url, autocommit=True, connect_timeout=5) as connection:
+            connection.execute("SELECT pg_logical_emit_message(false, 'full', repeat('x', 65536))")
+            connection.execute("SELECT pg_switch_wal()")
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _refused(scene: Scene) -> int:
