@@ -1,7 +1,7 @@
 """Servers of a scene's own with a proxy in front of each, and what the faults on them share."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Front:
 _fronts: WeakKeyDictionary[Scene, Front] = WeakKeyDictionary()
 
 
-def front_of(scene: Scene) -> Front:
+def front_of(scene: Scene, settings: Mapping[str, str] = PATIENT) -> Front:
     """The front of a scene, which is opened with one unless it is open already."""
     if scene not in _fronts:
         database, rings = scene.keep(postgres()), scene.keep(broker())
@@ -51,7 +51,7 @@ def front_of(scene: Scene) -> Front:
         scene.open(
             KD_DATABASE_URL=through(to_database, database.url),
             KD_BROKER_URL=through(to_broker, rings.url),
-            **PATIENT,
+            **settings,
         )
     return _fronts[scene]
 

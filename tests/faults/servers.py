@@ -47,6 +47,15 @@ class Postgres:
         command = [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", folder, "-w", "-m", mode, "stop"]
         subprocess.run(command, user=self._server.system_user, check=True, capture_output=True)
 
+    def kill(self) -> None:
+        """kill -9 of the server and of all that it has started."""
+        server = psutil.Process(self._server.get_pid())
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=10)
+
     def start(self) -> None:
         """Start it again, with the data that it had."""
         with warnings.catch_warnings():

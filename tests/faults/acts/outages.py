@@ -1,22 +1,39 @@
 """Everything at once."""
 
+from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from tests.faults.fault import fault
+from tests.faults.front import front_of
 from tests.faults.scene import STEPS, Scene
+from tests.faults.servers import Broker, Postgres
 
 
 @fault("F20", "every program killed -9, then started")
 def all_killed(scene: Scene, draw: Random) -> str:
     """kill -9 of API, worker and sweep, with a job under way and another waiting."""
+    return _all_killed(scene, draw)
+
+
+@fault("F20", "programs, PostgreSQL and broker killed -9", places=("servers",), alone=True)
+def all_killed_with_servers(scene: Scene, draw: Random) -> str:
+    """The same with what they stand on, which somebody starts in any order as well."""
+    front = front_of(scene, settings={})
+    return _all_killed(scene, draw, front.postgres, front.broker)
+
+
+def _all_killed(scene: Scene, draw: Random, *servers: Postgres | Broker) -> str:
     service = scene.service
     running, _ = scene.hold(draw.randint(2, STEPS - 5))
     waiting = scene.submit()
-    names = draw.sample(["api", "jobs", "sweep"], 3)
-    for name in names:
-        service.kill(name)
-    for name in draw.sample(names, 3):
-        service.start_as(name, name)
+    names = ["api", "jobs", "sweep"]
+    deaths: list[Callable[[], object]] = [partial(service.kill, name) for name in names]
+    births: list[Callable[[], object]] = [partial(service.start_as, name, name) for name in names]
+    deaths += [server.kill for server in servers]
+    births += [server.start for server in servers]
+    for happens in (*draw.sample(deaths, len(deaths)), *draw.sample(births, len(births))):
+        happens()
     for job in (running, waiting):
         ended = scene.finish(job)
         assert ended.state == "succeeded", ended.error
