@@ -93,8 +93,13 @@ class Child:
         if not self.log.exists() or self.log.stat().st_size <= LOG_LIMIT:
             return
         part = self.log.with_suffix(".part.log")
-        shutil.copyfile(self.log, part)
-        part.replace(self.log.with_suffix(".old.log"))
+        try:
+            shutil.copyfile(self.log, part)
+            part.replace(self.log.with_suffix(".old.log"))
+        except OSError:  # a full disk: what was said is kept where it is
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            return
         os.truncate(self.log, 0)
         self._read = 0
 

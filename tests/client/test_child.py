@@ -84,6 +84,19 @@ def test_a_long_log_is_put_aside_while_the_child_goes_on(
     assert after and after[0] not in heard, "what was read is not read again"
 
 
+def test_a_log_that_cannot_be_put_aside_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_module, "LOG_LIMIT", 3)
+    child = _child(tmp_path, "print('hello')")
+    (tmp_path / "c.part.log").mkdir()  # in the way
+    child.start()
+    child.wait(20)
+    child.bound_log()
+    assert child.log.read_text() == "hello\n"
+    assert child.new_lines() == ["hello"]
+
+
 def test_terminate_and_kill_end_it(tmp_path: Path) -> None:
     child = _child(tmp_path, SLEEPER)
     child.start()
