@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -40,6 +40,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     finally:
         # Lazily: a process that is on its way out may still hold a file.
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()
 
 
 def skip_without_mount(tmp_path: Path) -> None:
@@ -120,25 +121,23 @@ def disk_full_database(scene: Scene, draw: Random) -> str:
     """No row can be written: refused, while what is there can be read; then all goes on."""
     disk = scene.keep(small_disk(scene.folder / "disk", "16m"))
     scene.open(KD_DATABASE_URL=f"sqlite:///{disk / 'distillery.sqlite'}", **NO_MARK, **PATIENT)
-    with running(scene) as job:
-        with full(disk):
-            refused = _refused(scene)
-            _api_lives(scene)
-        goes_on(scene, job)
-    ended = scene.finish(scene.submit())
-    assert ended.state == "succeeded", ended.error
-    return f"refused with {refused}"
+    return _full_under_rows(scene, disk)
 
 
 @fault("F13", "disk full under PostgreSQL", places=("servers",), alone=True, standin=True)
 def disk_full_postgres(scene: Scene, draw: Random) -> str:
     """No row finds a page: refused, while what is there can be read; then all goes on."""
     disk, server = _postgres_on_a_small_disk(scene)
+    return _full_under_rows(scene, disk, server.start)  # it may have panicked
+
+
+def _full_under_rows(scene: Scene, disk: Path, start: Callable[[], object] = lambda: None) -> str:
+    """What the two databases have in common; `start` the database once there is room."""
     with running(scene) as job:
         with full(disk):
             refused = _refused(scene)
             _api_lives(scene)
-        server.start()
+        start()
         goes_on(scene, job)
     ended = scene.finish(scene.submit())
     assert ended.state == "succeeded", ended.error
@@ -172,20 +171,10 @@ def disk_full_write_ahead_log(scene: Scene, draw: Random) -> str:
 def _postgres_on_a_small_disk(scene: Scene) -> tuple[Path, Postgres]:
     """The scene, opened on a server of its own, and the disk that this one has to itself."""
     folder = fast_folder() / f"kd-disk-{secrets.token_hex(8)}"  # its user may not enter the scene's
-    scene.keep(_removed(folder))
     disk = scene.keep(small_disk(folder, "192m"))
     server = scene.keep(postgres(disk))
     scene.open(KD_DATABASE_URL=server.url, **NO_MARK, **PATIENT)
     return disk, server
-
-
-@contextmanager
-def _removed(folder: Path) -> Iterator[None]:
-    """At the end, the folder in which a disk was mounted."""
-    try:
-        yield
-    finally:
-        folder.rmdir()
 
 
 def _takes_log(server: Postgres) -> bool:
