@@ -27,11 +27,11 @@ ENV KD_HOME=/data KD_HOST=0.0.0.0 KD_PORT=8765 KD_WEB_DIR=/app/web/dist
 EXPOSE 8765
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8765/v1/health', timeout=2)"]
-CMD ["python", "-m", "api"]
+CMD ["python", "-m", "distillery.api"]
 
 FROM base AS worker
 COPY worker/ worker/
 RUN pip install -c constraints.txt ".[worker,train,otel]"
 USER 10001
 ENV KD_HOME=/data
-CMD ["python", "-m", "worker", "jobs"]
+CMD ["python", "-m", "distillery.worker", "jobs"]

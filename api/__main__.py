@@ -1,28 +1,30 @@
-"""`python -m api`: serve; `python -m api openapi`: print the OpenAPI document."""
+"""`python -m distillery.api` serves; `python -m distillery.api openapi` prints the document."""
 
 import argparse
 import json
 import sys
 from typing import Any
 
-from api.config import ApiSettings
+from distillery.api.config import ApiSettings
+from distillery.store.config import StoreSettings
 from kdcore.spec import failpoints
-from store.config import StoreSettings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m api", description="Distillery's API.")
+    parser = argparse.ArgumentParser(
+        prog="python -m distillery.api", description="Distillery's API."
+    )
     parser.add_argument("command", nargs="?", choices=("serve", "openapi"), default="serve")
     parser.add_argument("--host", help="address to bind (KD_HOST)")
     parser.add_argument("--port", type=int, help="0 picks a free one (KD_PORT)")
     given = parser.parse_args(arguments)
     if given.command == "openapi":
-        from api.main import create_app
+        from distillery.api.main import create_app
 
         sys.stdout.write(json.dumps(create_app().openapi(), indent=2) + "\n")
         return 0
-    from api.server import serve
+    from distillery.api.server import serve
 
     changes: dict[str, Any] = {
         name: value for name in ("host", "port") if (value := getattr(given, name)) is not None

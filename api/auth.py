@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from api.deps import Deps
-from api.problems import Refusal
-from store import keys
-from store.db import Database
-from store.errors import Unavailable
-from store.keys import SCOPES, Holder, Scope
+from distillery.api.deps import Deps
+from distillery.api.problems import Refusal
+from distillery.store import keys
+from distillery.store.db.database import Database
+from distillery.store.errors import Unavailable
+from distillery.store.keys import SCOPES, Holder, Scope
 
 LOCAL_TENANT = "default"
 _PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")

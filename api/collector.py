@@ -6,11 +6,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy.orm import Session
 
-from api.deps import Services
-from api.probe import OK
-from store import census, sweeps, workers
-from store.db import db_now
-from store.errors import Unavailable
+from distillery.api.deps import Services
+from distillery.api.health_check import OK
+from distillery.store.db.database import db_now
+from distillery.store.errors import Unavailable
+from distillery.store.jobs import job_counts, workers
+from distillery.store.ops import reaper_status
 
 Family = GaugeMetricFamily | CounterMetricFamily
 MS_PER_S = 1000
@@ -56,13 +57,13 @@ def _gauge(name: str, help_: str, value: float) -> Family:
 def _jobs(s: Session) -> Iterator[Family]:
     help_ = "Jobs that have not ended."
     family = GaugeMetricFamily("kd_jobs", help_, labels=("state", "task"))
-    for (state, task), count in census.active(s).items():
+    for (state, task), count in job_counts.active(s).items():
         family.add_metric((state.value, task), count)
     yield family
-    oldest = census.oldest_queued_at(s)
+    oldest = job_counts.oldest_queued_at(s)
     age_s = 0.0 if oldest is None else (db_now(s) - oldest) / MS_PER_S
     yield _gauge("kd_oldest_queued_seconds", "Age of the job that has waited longest.", age_s)
-    lapsed = census.lapsed(s)
+    lapsed = job_counts.lapsed(s)
     yield _gauge("kd_leases_lapsed", "Running jobs whose worker fell silent.", lapsed)
 
 
@@ -74,7 +75,7 @@ def _workers(s: Session) -> Iterator[Family]:
 
 
 def _sweep(s: Session) -> Iterator[Family]:
-    last = sweeps.latest(s)
+    last = reaper_status.latest(s)
     if last is None:
         return
     age_s = (db_now(s) - last.at) / MS_PER_S

@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.problems import Refusal
+from distillery.api.problems import Refusal
 
 _NOT_BUILT = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Distillery</title>
 </head><body><h1>Distillery</h1><p>The service runs. Its dashboard is not built: run

@@ -7,14 +7,14 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.config import ApiSettings
-from api.lookout import Lookout
-from api.readiness import Readiness
-from store.blobs import Blobs, make_blobs
-from store.config import Retention, StoreSettings
-from store.db import Database
-from store.parts import Parts
-from store.retention import Collector
+from distillery.api.config import ApiSettings
+from distillery.api.job_feed import Lookout
+from distillery.api.readiness import Readiness
+from distillery.store.blobs.blobs import Blobs, make_blobs
+from distillery.store.blobs.upload_parts import Parts
+from distillery.store.config import Retention, StoreSettings
+from distillery.store.db.database import Database
+from distillery.store.ops.retention import Collector
 
 
 @dataclass(frozen=True)

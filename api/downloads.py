@@ -8,9 +8,9 @@ from urllib.parse import quote
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.pages import matches
-from api.problems import Refusal
-from store.blobs import Blobs
+from distillery.api.problems import Refusal
+from distillery.api.responses import matches
+from distillery.store.blobs.blobs import Blobs
 
 _BYTES = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}

@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from api import docs, metrics, openapi, problems
-from api.collector import StoreCollector
-from api.config import ApiSettings
-from api.dashboard import dashboard
-from api.deps import connect
-from api.guard import Guard
-from api.observer import Observer
-from api.routes import (
+from distillery.api import docs, metrics, openapi, problems
+from distillery.api.collector import StoreCollector
+from distillery.api.config import ApiSettings
+from distillery.api.dashboard import dashboard
+from distillery.api.deps import connect
+from distillery.api.middleware.access_log import Observer
+from distillery.api.middleware.security import Guard
+from distillery.api.routes import (
     artifacts,
     datasets,
     events,
@@ -25,10 +25,10 @@ from api.routes import (
     retention,
     uploads,
 )
-from bell.pulse import rings_waiting
-from bell.ring import ring
-from store.config import StoreSettings
-from telemetry import traces
+from distillery.broker.depth import rings_waiting
+from distillery.broker.notify import ring
+from distillery.store.config import StoreSettings
+from distillery.telemetry import traces
 
 V1 = (uploads, models, datasets, jobs, events, artifacts, methods, keys, retention, health)
 

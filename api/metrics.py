@@ -11,7 +11,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from api.auth import Admin
+from distillery.api.auth import Admin
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

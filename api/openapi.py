@@ -6,9 +6,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.examples import EXAMPLES
-from api.problems import MEDIA_TYPE
-from api.views.common import Problem
+from distillery.api.examples import EXAMPLES
+from distillery.api.problems import MEDIA_TYPE
+from distillery.wire.common import Problem
 
 JsonObject = dict[str, Any]
 DESCRIPTION = """\

@@ -10,8 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from api.views.common import FieldError, Problem
-from store.errors import (
+from distillery.store.errors import (
     Conflict,
     Invalid,
     NoSpace,
@@ -20,6 +19,7 @@ from store.errors import (
     StoreError,
     Unavailable,
 )
+from distillery.wire.common import FieldError, Problem
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_DATABASE_S = 5

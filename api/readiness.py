@@ -5,12 +5,13 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
-from api.probe import OK, Probe
-from store import sweeps, workers
-from store.blobs import Blobs
-from store.db import Database, db_now
-from store.errors import StoreError
-from store.schema import SchemaMismatch
+from distillery.api.health_check import OK, Probe
+from distillery.store.blobs.blobs import Blobs
+from distillery.store.db.database import Database, db_now
+from distillery.store.db.schema import SchemaMismatch
+from distillery.store.errors import StoreError
+from distillery.store.jobs import workers
+from distillery.store.ops import reaper_status
 
 Status = Literal["ok", "degraded", "down"]
 VITAL = frozenset({"database", "schema", "blobs"})  # without one of these nothing is served
@@ -105,9 +106,9 @@ def _workers(s: Session) -> str:
 
 
 def _sweep(s: Session) -> str:
-    if not sweeps.is_late(s):
+    if not reaper_status.is_late(s):
         return OK
-    last = sweeps.latest(s)
+    last = reaper_status.latest(s)
     if last is None:
         return "late: there has been none yet"
     return f"late: the last was {(db_now(s) - last.at) // 1000} s ago"

@@ -7,15 +7,15 @@ import time
 
 import uvicorn
 
-from api.config import ApiSettings
-from api.main import create_app
-from store import keys
-from store.config import StoreSettings
-from store.db import Database
-from store.errors import Unavailable
-from store.schema import SchemaMismatch
-from telemetry import logs, traces
-from telemetry.config import TelemetrySettings
+from distillery.api.config import ApiSettings
+from distillery.api.main import create_app
+from distillery.store import keys
+from distillery.store.config import StoreSettings
+from distillery.store.db.database import Database
+from distillery.store.db.schema import SchemaMismatch
+from distillery.store.errors import Unavailable
+from distillery.telemetry import logs, traces
+from distillery.telemetry.config import TelemetrySettings
 
 REFUSED = 2
 LOOK_S = 2.0  # between two looks for a database that is away
@@ -57,7 +57,8 @@ def objection(settings: ApiSettings, store: StoreSettings) -> str | None:
         database.dispose()
     return (
         f"{settings.host} is not loopback and there are no API keys: make one with "
-        "`python -m store keys create --name NAME --scopes read,write,admin`, or bind 127.0.0.1"
+        "`python -m distillery.store keys create --name NAME --scopes read,write,admin`, or bind "
+        "127.0.0.1"
     )
 
 

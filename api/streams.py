@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from fastapi import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from api.deps import Services
-from api.problems import Refusal
-from store.errors import Unavailable
-from store.states import TERMINAL
+from distillery.api.deps import Services
+from distillery.api.problems import Refusal
+from distillery.store.errors import Unavailable
+from distillery.wire.states import TERMINAL
 
 RETRY_S = 5
 

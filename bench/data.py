@@ -26,7 +26,7 @@ from kdcore.data.ahead import ahead
 from kdcore.data.batches import Batch, Loader
 from kdcore.data.images import Split
 from kdcore.networks.zoo import build_network
-from kdcore.spec.parts import Data
+from kdcore.spec.recipe import Data
 from kdcore.spec.run import Network
 
 CPU = torch.device("cpu")

@@ -20,15 +20,15 @@ from torch import nn
 
 from bench.results_file import MethodCost, MethodCosts, this_hardware, write
 from kdcore.data.batches import Adapter, Batch
-from kdcore.device import Device, Layout
-from kdcore.method import Setting
+from kdcore.features.probe import Probe
 from kdcore.networks.zoo import build_network
-from kdcore.probe import Probe
+from kdcore.objectives.base import Setting
+from kdcore.runtime.device import Device, Layout
 from kdcore.spec.methods import KNOBS
-from kdcore.spec.parts import Stage
+from kdcore.spec.recipe import Stage
 from kdcore.spec.run import Network
-from kdcore.stage import StageRun
-from kdcore.teachers import Teacher
+from kdcore.training.stage import StageRun
+from kdcore.training.teachers import Teacher
 
 TEACHER, STUDENT = "resnet32x4", "resnet8x4"
 CLASSES, SIDE, BATCH_SIZE = 100, 32, 64

@@ -13,11 +13,8 @@ from typing import Any
 import psycopg
 from sqlalchemy import text
 
-from kdcore.spec.result import DistillResult, InspectDatasetResult
-from store.db import Database
-from store.jobspec import JobSpec
-from store.states import State
-from store.tables import (
+from distillery.store.db.database import Database
+from distillery.store.db.tables import (
     Artifact,
     Attempt,
     Event,
@@ -28,6 +25,9 @@ from store.tables import (
     Table,
     Transition,
 )
+from distillery.wire.jobspec import JobSpec
+from distillery.wire.states import State
+from kdcore.spec.result import DistillResult, InspectDatasetResult
 
 TENANT = "default"
 DATASET = "ds_bench"

@@ -23,9 +23,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from bench.results_file import Measurement, this_hardware, write
-from client.demo import student_spec, teacher_spec
-from client.digits import write_digits
-from client.http import Client
+from distillery.cli.demo import student_spec, teacher_spec
+from distillery.cli.digits import write_digits
+from distillery.sdk.client import Client
 from tests.e2e.service import Service, finish, wait_until
 
 # What tests.e2e.service hurries, at its default again. Runs have one thread: two of them wait for

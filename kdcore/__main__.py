@@ -4,14 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from kdcore.errors import RunError
-from kdcore.run import run
+from kdcore.runs.run import run
+from kdcore.runs.warm import wait
+from kdcore.runtime.errors import RunError
+from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.runtime.specfile import read_spec
 from kdcore.spec import failpoints
 from kdcore.spec.events import Exit
 from kdcore.spec.run import DistillRun
-from kdcore.specfile import read_spec
-from kdcore.stop import Interrupted, Stop
-from kdcore.wait import wait
 
 DESCRIPTION = """\
 Distils a large trained network into a small one. A run directory holds spec.json (what to do);
@@ -57,7 +57,7 @@ def _validate(folder: Path) -> int:
     try:
         spec = read_spec(folder)
         if isinstance(spec, DistillRun):
-            from kdcore.prepare import prepare  # torch takes seconds to import
+            from kdcore.runs.prepare import prepare  # torch takes seconds to import
 
             prepare(spec, folder)
     except RunError as error:

@@ -1,8 +1,8 @@
-"""Alembic's entry: runs the migrations on the connection that `store.schema` hands over."""
+"""Alembic's entry: runs the migrations on the connection from `distillery.store.db.schema`."""
 
 from alembic import context
 
-from store.tables import Table
+from distillery.store.db.tables import Table
 
 connection = context.config.attributes["connection"]
 context.configure(

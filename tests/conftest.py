@@ -21,8 +21,8 @@ import redis
 from hypothesis import settings
 from sqlalchemy import text
 
-from store.db import Database
-from store.tables import Table
+from distillery.store.db.database import Database
+from distillery.store.db.tables import Table
 
 settings.register_profile("long", max_examples=1000)  # for test_machine.py, see there
 

@@ -1,4 +1,4 @@
-"""`python -m worker jobs` runs jobs; `python -m worker sweep` looks after leases and rings."""
+"""`python -m distillery.worker jobs` runs jobs; `sweep` requeues those whose worker is gone."""
 
 import argparse
 import logging
@@ -6,27 +6,27 @@ import sys
 import time
 from functools import partial
 
-from bell.app import make_app
-from bell.config import BellSettings
-from bell.ring import Bell
+from distillery.broker.app import make_app
+from distillery.broker.config import BellSettings
+from distillery.broker.notify import Bell
+from distillery.store.blobs.blobs import make_blobs
+from distillery.store.blobs.upload_parts import Parts
+from distillery.store.config import StoreSettings
+from distillery.store.db.database import Database
+from distillery.store.db.schema import SchemaMismatch
+from distillery.store.errors import Unavailable
+from distillery.store.ops.retention import Collector
+from distillery.telemetry import logs, traces
+from distillery.telemetry.config import TelemetrySettings
+from distillery.worker import metrics, tasks
+from distillery.worker.clock_guard import SteadyClock
+from distillery.worker.config import WorkerSettings
+from distillery.worker.context import Bench
+from distillery.worker.device import find_gpus, make_slots
+from distillery.worker.dispatcher import Floor
+from distillery.worker.reaper import BYTES_EVERY_S, collecting, sweep
+from distillery.worker.runner import KDCORE, Command
 from kdcore.spec import failpoints
-from store.blobs import make_blobs
-from store.config import StoreSettings
-from store.db import Database
-from store.errors import Unavailable
-from store.parts import Parts
-from store.retention import Collector
-from store.schema import SchemaMismatch
-from telemetry import logs, traces
-from telemetry.config import TelemetrySettings
-from worker import metrics, tasks
-from worker.bench import Bench
-from worker.config import WorkerSettings
-from worker.device import find_gpus, make_slots
-from worker.floor import Floor
-from worker.runner import KDCORE, Command
-from worker.steady import SteadyClock
-from worker.sweep import BYTES_EVERY_S, collecting, sweep
 
 logger = logging.getLogger("worker")
 
@@ -82,7 +82,7 @@ def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSetting
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; settings come from KD_* variables."""
-    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m distillery.worker", description=__doc__)
     parser.add_argument("program", choices=["jobs", "sweep"])
     chosen = parser.parse_args(arguments).program
     program = {"jobs": run_jobs, "sweep": run_sweep}[chosen]

@@ -8,35 +8,43 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
+from distillery.store import jobs
+from distillery.store.blobs.disk import failing_disk
+from distillery.store.catalog import teacher_outputs
+from distillery.store.catalog.teacher_outputs import NewOutput
+from distillery.store.db.tables import Job
+from distillery.store.errors import (
+    LeaseLost,
+    NoSpace,
+    NotFound,
+    StorageFailed,
+    StoreError,
+    Unavailable,
+)
+from distillery.store.jobs import Claim, events
+from distillery.telemetry import traces
+from distillery.wire.states import State
+from distillery.worker import metrics
+from distillery.worker.collect_artifacts import bring_home
+from distillery.worker.config import inherited_environment
+from distillery.worker.context import Bench
+from distillery.worker.device import Slot
+from distillery.worker.lease import Lease
+from distillery.worker.logfile import LogFile, log_tail
+from distillery.worker.oom import oom_kills
+from distillery.worker.outcome import Asked, Ending, Failure, Release, Success, read_ending
+from distillery.worker.outputs import Outputs
+from distillery.worker.periodic import Ticker
+from distillery.worker.plan import Plan, make_plan
+from distillery.worker.recorder import Recorder
+from distillery.worker.run_monitor import Watch
+from distillery.worker.rundir import BadRunDir, RunDir
+from distillery.worker.runner import Run
+from distillery.worker.tracing import Phases
+from distillery.worker.warm_pool import Room, Rooms
 from kdcore.spec.events import Exit, RunEvent
 from kdcore.spec.failpoints import failpoint
 from kdcore.spec.run import DistillRun
-from store import events, jobs, teacher_outputs
-from store.disk import failing_disk
-from store.errors import LeaseLost, NoSpace, NotFound, StorageFailed, StoreError, Unavailable
-from store.jobs import Claim
-from store.states import State
-from store.tables import Job
-from store.teacher_outputs import NewOutput
-from telemetry import traces
-from worker import metrics
-from worker.bench import Bench
-from worker.config import inherited_environment
-from worker.device import Slot
-from worker.ending import Asked, Ending, Failure, Release, Success, read_ending
-from worker.homecoming import bring_home
-from worker.lease import Lease
-from worker.logfile import LogFile, log_tail
-from worker.memory import oom_kills
-from worker.outputs import Outputs
-from worker.plan import Plan, make_plan
-from worker.recorder import Recorder
-from worker.rooms import Room, Rooms
-from worker.rundir import BadRunDir, RunDir
-from worker.runner import Run
-from worker.ticker import Ticker
-from worker.tracing import Phases
-from worker.watch import Watch
 
 T = TypeVar("T")
 LOOK_S = 0.25  # between two looks at the run, which cost no database query

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from store.config import Retention
+from distillery.store.config import Retention
 
 # All that a run may know of its worker's environment; no credential is among these.
 INHERITED = (

@@ -11,16 +11,16 @@ from typing import Literal
 
 from sqlalchemy import select
 
+from distillery.store import jobs
+from distillery.store.db.database import Database
+from distillery.store.db.tables import Job
+from distillery.store.errors import LeaseLost, Unavailable
+from distillery.store.jobs import Claim
+from distillery.wire.states import State
+from distillery.worker import metrics
+from distillery.worker.config import WorkerSettings
+from distillery.worker.periodic import Ticker
 from kdcore.spec.failpoints import failpoint
-from store import jobs
-from store.db import Database
-from store.errors import LeaseLost, Unavailable
-from store.jobs import Claim
-from store.states import State
-from store.tables import Job
-from worker import metrics
-from worker.config import WorkerSettings
-from worker.ticker import Ticker
 
 Request = Literal["cancel", "pause"]
 logger = logging.getLogger(__name__)

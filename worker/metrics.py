@@ -12,8 +12,8 @@ from prometheus_client import (
     start_http_server,
 )
 
-from worker.config import WorkerSettings
-from worker.device import Slots
+from distillery.worker.config import WorkerSettings
+from distillery.worker.device import Slots
 
 logger = logging.getLogger(__name__)
 WAIT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43_200)

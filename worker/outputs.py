@@ -7,11 +7,11 @@ import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from distillery.store.blobs.blobs import Blobs
+from distillery.store.catalog.teacher_outputs import NewOutput
+from distillery.store.errors import NotFound
+from distillery.worker.rundir import BadRunDir, Check, open_inside, place_blob, read_inside
 from kdcore.spec.run import TEACHER_OUTPUTS_DIR
-from store.blobs import Blobs
-from store.errors import NotFound
-from store.teacher_outputs import NewOutput
-from worker.rundir import BadRunDir, Check, open_inside, place_blob, read_inside
 
 HEADER_BYTES = 1 << 20
 

@@ -5,7 +5,12 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from kdcore.spec.parts import Recipe
+from distillery.store.catalog import catalog, teacher_outputs
+from distillery.store.db.tables import Dataset, Model
+from distillery.store.jobs import Claim
+from distillery.wire.jobspec import JobSpec
+from distillery.worker.device import Slot
+from kdcore.spec.recipe import Recipe
 from kdcore.spec.run import (
     TEACHER_OUTPUTS_DIR,
     DistillRun,
@@ -17,11 +22,6 @@ from kdcore.spec.run import (
     RunStudent,
     RunTeacher,
 )
-from store import catalog, teacher_outputs
-from store.jobs import Claim
-from store.jobspec import JobSpec
-from store.tables import Dataset, Model
-from worker.device import Slot
 
 SUFFIXES = {"folder": ".zip", "npz": ".npz", "idx": ".zip"}
 

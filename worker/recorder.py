@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from distillery.worker.rundir import BadRunDir, open_inside
 from kdcore.spec.events import (
     RUN_EVENT,
     EndEvent,
@@ -17,7 +18,6 @@ from kdcore.spec.events import (
     RunEvent,
 )
 from kdcore.spec.run import EVENTS_FILE
-from worker.rundir import BadRunDir, open_inside
 
 logger = logging.getLogger(__name__)
 BATCH_BYTES = 1 << 20  # read at once

@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
+from distillery.store.blobs.blobs import Blobs, HashMismatch, Stored
+from distillery.worker.plan import Plan
 from kdcore.spec.result import RUN_RESULT, Artifact, InspectDatasetResult, RunResult
 from kdcore.spec.run import (
     CHECKPOINT_DIR,
@@ -17,8 +19,6 @@ from kdcore.spec.run import (
     RESULT_FILE,
     SPEC_FILE,
 )
-from store.blobs import Blobs, HashMismatch, Stored
-from worker.plan import Plan
 
 INPUTS = "inputs"
 RESULT_BYTES = 64 << 20

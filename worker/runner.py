@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from distillery.worker import sandbox
 from kdcore.spec.run import LOG_FILE, READY
-from worker import sandbox
 
 Command = tuple[str, ...]
 # -P: nothing is imported from the working directory, where a user's files lie.

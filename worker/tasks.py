@@ -11,9 +11,9 @@ from celery.apps.worker import Worker
 from celery.beat import Scheduler, Service
 from celery.worker import state
 
-from bell.app import JOBS, RUN_JOB, RUN_SWEEP, SWEEP
-from worker.floor import Floor
-from worker.ticker import Ticker
+from distillery.broker.app import JOBS, RUN_JOB, RUN_SWEEP, SWEEP
+from distillery.worker.dispatcher import Floor
+from distillery.worker.periodic import Ticker
 
 logger = logging.getLogger(__name__)
 OVERDUE = 3  # sweeps that did not come

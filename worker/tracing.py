@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from distillery.telemetry import traces
 from kdcore.spec.events import PhaseEvent, RunEvent
-from telemetry import traces
 
 TRACEPARENT_FILE = "traceparent"
 NS_PER_S = 1_000_000_000

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from api.auth import Reader
-from api.deps import Deps
-from api.downloads import DOWNLOAD_RESPONSES, download
-from api.pages import answer
-from api.rows.jobs import artifact_view
-from api.views.jobs import Artifact
-from store import artifacts
+from distillery.api.auth import Reader
+from distillery.api.deps import Deps
+from distillery.api.downloads import DOWNLOAD_RESPONSES, download
+from distillery.api.mappers.jobs import artifact_view
+from distillery.api.responses import answer
+from distillery.store.catalog import artifacts
+from distillery.wire.jobs import Artifact
 
 router = APIRouter(prefix="/artifacts", tags=["artifacts"])
 ArtifactId = Annotated[str, Path(examples=["art_01k2v6r8m3q4t5w6x7y8z9a0b1"])]

@@ -5,16 +5,16 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from sqlalchemy.orm import Session
 
-from api.auth import Reader, Writer
-from api.bodies import StrictRoute
-from api.creation import Creating, Made
-from api.deps import Deps
-from api.pages import After, Limit, answer
-from api.rows.catalog import blob_sizes, dataset_view
-from api.rows.common import page_of
-from api.views.catalog import Dataset, DatasetCreate
-from api.views.common import Page
-from store import catalog
+from distillery.api.auth import Reader, Writer
+from distillery.api.deps import Deps
+from distillery.api.idempotency import Creating, Made
+from distillery.api.mappers.catalog import blob_sizes, dataset_view
+from distillery.api.mappers.common import page_of
+from distillery.api.responses import After, Limit, answer
+from distillery.api.strict_json import StrictRoute
+from distillery.store.catalog import catalog
+from distillery.wire.catalog import Dataset, DatasetCreate
+from distillery.wire.common import Page
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
 DatasetId = Annotated[str, Path(examples=["ds_01k2v6r8m3q4t5w6x7y8z9a0b1"])]

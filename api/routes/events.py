@@ -4,17 +4,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from api.auth import Reader
-from api.deps import Deps
-from api.pages import MAX_LIMIT, answer
-from api.problems import Refusal
-from api.routes.jobs import JobId
-from api.rows.common import page_of
-from api.rows.jobs import event_view, transition_view
-from api.streams import stream_events
-from api.views.common import Page
-from api.views.jobs import Event, Metrics, Series, Transition
-from store import events, jobs
+from distillery.api.auth import Reader
+from distillery.api.deps import Deps
+from distillery.api.mappers.common import page_of
+from distillery.api.mappers.jobs import event_view, transition_view
+from distillery.api.problems import Refusal
+from distillery.api.responses import MAX_LIMIT, answer
+from distillery.api.routes.jobs import JobId
+from distillery.api.streams import stream_events
+from distillery.store import jobs
+from distillery.store.jobs import events
+from distillery.wire.common import Page
+from distillery.wire.jobs import Event, Metrics, Series, Transition
 
 router = APIRouter(prefix="/jobs", tags=["events"])
 MAX_ID = 2**53 - 1

@@ -4,12 +4,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, Request, Response
 
-from api.auth import Reader
-from api.deps import Deps, Services
-from api.pages import answer
-from api.readiness import status_of
-from api.rows.status import status_view
-from api.views.keys import Health, Status
+from distillery.api.auth import Reader
+from distillery.api.deps import Deps, Services
+from distillery.api.mappers.status import status_view
+from distillery.api.readiness import status_of
+from distillery.api.responses import answer
+from distillery.wire.keys import Health, Status
 
 router = APIRouter(tags=["health"])
 

@@ -7,18 +7,20 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.background import BackgroundTask
 
-from api.auth import Caller, Reader, Writer
-from api.bodies import StrictRoute
-from api.creation import Creating, Made
-from api.deps import Deps, Services
-from api.pages import After, Limit, answer
-from api.rows.common import page_of
-from api.rows.jobs import artifact_view, job_view, summary_view
-from api.views.common import Page
-from api.views.jobs import Artifact, Check, Job, JobCreate, JobSummary
-from store import artifacts, jobs, tables
-from store.jobspec import JobSpec
-from store.states import TERMINAL, State
+from distillery.api.auth import Caller, Reader, Writer
+from distillery.api.deps import Deps, Services
+from distillery.api.idempotency import Creating, Made
+from distillery.api.mappers.common import page_of
+from distillery.api.mappers.jobs import artifact_view, job_view, summary_view
+from distillery.api.responses import After, Limit, answer
+from distillery.api.strict_json import StrictRoute
+from distillery.store import jobs
+from distillery.store.catalog import artifacts
+from distillery.store.db import tables
+from distillery.wire.common import Page
+from distillery.wire.jobs import Artifact, Check, Job, JobCreate, JobSummary
+from distillery.wire.jobspec import JobSpec
+from distillery.wire.states import TERMINAL, State
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 JobId = Annotated[str, Path(examples=["job_01k2v6r8m3q4t5w6x7y8z9a0b1"])]

@@ -6,16 +6,16 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from api.auth import Admin
-from api.bodies import StrictRoute
-from api.creation import Creating, Made
-from api.deps import Deps
-from api.pages import After, Limit, answer
-from api.rows.common import page_of
-from api.rows.keys import key_view
-from api.views.common import Page
-from api.views.keys import Key, KeyCreate, NewKey
-from store import keys
+from distillery.api.auth import Admin
+from distillery.api.deps import Deps
+from distillery.api.idempotency import Creating, Made
+from distillery.api.mappers.common import page_of
+from distillery.api.mappers.keys import key_view
+from distillery.api.responses import After, Limit, answer
+from distillery.api.strict_json import StrictRoute
+from distillery.store import keys
+from distillery.wire.common import Page
+from distillery.wire.keys import Key, KeyCreate, NewKey
 
 router = APIRouter(prefix="/keys", tags=["keys"], route_class=StrictRoute)
 SHOWN_ONCE = "(shown once)"

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Request, Response
 
-from api.auth import Reader
-from api.pages import answer
-from api.rows.common import page_of
-from api.views.catalog import Architecture, Method
-from api.views.common import Page
+from distillery.api.auth import Reader
+from distillery.api.mappers.common import page_of
+from distillery.api.responses import answer
+from distillery.wire.catalog import Architecture, Method
+from distillery.wire.common import Page
 from kdcore.spec.architectures import ARCHITECTURES
 from kdcore.spec.methods import (
     KNOBS,

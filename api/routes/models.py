@@ -5,18 +5,18 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from sqlalchemy.orm import Session
 
-from api.auth import Reader, Writer
-from api.bodies import StrictRoute
-from api.creation import Creating, Made
-from api.deps import Deps
-from api.downloads import DOWNLOAD_RESPONSES, download
-from api.pages import After, Limit, answer
-from api.rows.catalog import blob_sizes, model_view
-from api.rows.common import page_of
-from api.views.catalog import Model, ModelCreate
-from api.views.common import Page
-from store import catalog
-from store.errors import NotReady
+from distillery.api.auth import Reader, Writer
+from distillery.api.deps import Deps
+from distillery.api.downloads import DOWNLOAD_RESPONSES, download
+from distillery.api.idempotency import Creating, Made
+from distillery.api.mappers.catalog import blob_sizes, model_view
+from distillery.api.mappers.common import page_of
+from distillery.api.responses import After, Limit, answer
+from distillery.api.strict_json import StrictRoute
+from distillery.store.catalog import catalog
+from distillery.store.errors import NotReady
+from distillery.wire.catalog import Model, ModelCreate
+from distillery.wire.common import Page
 
 router = APIRouter(prefix="/models", tags=["models"], route_class=StrictRoute)
 ModelId = Annotated[str, Path(examples=["mdl_01k2v6r8m3q4t5w6x7y8z9a0b1"])]

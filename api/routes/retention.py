@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.auth import LOCAL_TENANT, Admin
-from api.bodies import StrictRoute
-from api.deps import Deps
-from api.views.retention import Collection, LetGo
-from store.retention import Found
+from distillery.api.auth import LOCAL_TENANT, Admin
+from distillery.api.deps import Deps
+from distillery.api.strict_json import StrictRoute
+from distillery.store.ops.retention import Found
+from distillery.wire.retention import Collection, LetGo
 
 router = APIRouter(tags=["retention"], route_class=StrictRoute)
 WITHIN_S = 20.0

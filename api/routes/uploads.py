@@ -7,16 +7,16 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from sqlalchemy.orm import Session
 
-from api.auth import Caller, Reader, Writer
-from api.bodies import StrictRoute
-from api.creation import Creating, Made
-from api.deps import Deps, Services
-from api.pages import answer
-from api.problems import Refusal
-from api.rows.uploads import part_view, upload_view
-from api.views.uploads import Upload, UploadComplete, UploadCreate, UploadPart
-from store import uploads
-from store.parts import IncomingPart, Slot
+from distillery.api.auth import Caller, Reader, Writer
+from distillery.api.deps import Deps, Services
+from distillery.api.idempotency import Creating, Made
+from distillery.api.mappers.uploads import part_view, upload_view
+from distillery.api.problems import Refusal
+from distillery.api.responses import answer
+from distillery.api.strict_json import StrictRoute
+from distillery.store.blobs.upload_parts import IncomingPart, Slot
+from distillery.store.catalog import uploads
+from distillery.wire.uploads import Upload, UploadComplete, UploadCreate, UploadPart
 
 BUFFER_BYTES = 1 << 20
 MAX_PART_NUMBER = 1_000_000

@@ -21,7 +21,7 @@ from bench.queries.cases import CASES
 from bench.queries.plans import plans_of, rolled_back
 from bench.seeds import Seeds, fill
 from bench.servers import postgresql
-from store.db import Database
+from distillery.store.db.database import Database
 
 REPEATS = 15
 

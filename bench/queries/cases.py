@@ -8,13 +8,15 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from bench.seeds import DATASET, RUNNING, SERIES, TENANT, Seeds, job_id, spec_of
+from distillery.store import idempotency, jobs
+from distillery.store.catalog import artifacts, catalog
+from distillery.store.db import cursors
+from distillery.store.db.tables import Attempt, Job
+from distillery.store.errors import Conflict
+from distillery.store.jobs import Order, events, job_counts
+from distillery.wire.jobspec import JobSpec
+from distillery.wire.states import State
 from kdcore.spec.events import MetricsEvent
-from store import artifacts, catalog, census, cursors, events, idempotency, jobs
-from store.errors import Conflict
-from store.jobs import Order
-from store.jobspec import JobSpec
-from store.states import State
-from store.tables import Attempt, Job
 
 LIMIT = 100
 Ask = Callable[[Session, Seeds], object]
@@ -122,8 +124,10 @@ CASES: dict[str, Case] = {
     "submit": Case(lambda s, x: jobs.submit(s, TENANT, SPEC)),
     "idempotency key": Case(_key),
     "estimate": Case(lambda s, x: jobs.estimate(s, TENANT, SPEC)),
-    "census": Case(lambda s, x: (census.active(s), census.lapsed(s), census.oldest_queued_at(s))),
-    "oldest queued": Case(lambda s, x: census.oldest_queued(s, TENANT)),
+    "job counts": Case(
+        lambda s, x: (job_counts.active(s), job_counts.lapsed(s), job_counts.oldest_queued_at(s))
+    ),
+    "oldest queued": Case(lambda s, x: job_counts.oldest_queued(s, TENANT)),
     "claimable": Case(lambda s, x: jobs.claimable(s, 4)),
     "claim": Case(lambda s, x: jobs.claim(s, job_id(101), "w", 60.0)),
     "beat": Case(lambda s, x: jobs.beat(s, _claim_of(s, x), 60.0)),

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
-from store.db import Database
+from distillery.store.db.database import Database
 
 # Tables that grow for ever; all others stay small or are met by their primary key.
 BIG = frozenset(

@@ -14,10 +14,11 @@ import psutil
 
 from bench.seeds import TENANT, Seeds, fill
 from bench.service.wire import Wire
-from client.child import Child
-from client.config import child_environment
-from store import keys, workers
-from store.db import Database
+from distillery.local.process import Child
+from distillery.sdk.config import child_environment
+from distillery.store import keys
+from distillery.store.db.database import Database
+from distillery.store.jobs import workers
 
 READY_S = 90.0
 MIB = 2**20
@@ -42,7 +43,7 @@ class House:
         given = servers.get("KD_DATABASE_URL")
         self.database = Database(given or f"sqlite:///{home / 'distillery.sqlite'}", answer_s=None)
         subprocess.run(
-            [sys.executable, "-m", "store", "migrate"],
+            [sys.executable, "-m", "distillery.store", "migrate"],
             env=self._environment,
             check=True,
             stdout=subprocess.DEVNULL,

@@ -12,13 +12,15 @@ from bench.seeds import RUNNING, SERIES, TENANT, Seeds, job_id, spec_of
 from bench.service.crowd import PEOPLE, Crowd, followers, pollers
 from bench.service.house import House, wait_until
 from bench.service.wire import Latency, Wire, clocked, latency
-from client.digits import write_digits
-from client.http import Client
+from distillery.cli.digits import write_digits
+from distillery.sdk.client import Client
+from distillery.store import jobs
+from distillery.store.db import cursors
+from distillery.store.jobs import events
+from distillery.wire.states import State
+from distillery.worker.recorder import Recorder
 from kdcore.spec.events import LogEvent, MetricsEvent
-from kdcore.spec.parts import Limits
-from store import cursors, events, jobs
-from store.states import State
-from worker.recorder import Recorder
+from kdcore.spec.recipe import Limits
 
 EVENTS = 20_000
 _numbers = itertools.count()

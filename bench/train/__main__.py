@@ -18,7 +18,7 @@ import torch
 from bench.results_file import Hardware, this_hardware
 from bench.train import accuracy, speed, students, tables
 from bench.train.task import BATCH, METHODS, STUDENT, TEACHER
-from kdcore.device import open_device
+from kdcore.runtime.device import open_device
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -28,7 +28,7 @@ from bench.train.task import (
     normalised,
 )
 from kdcore.data.batches import hold_out
-from kdcore.spec.parts import Multistep
+from kdcore.spec.recipe import Multistep
 
 TEACHER, STUDENT = "resnet20", "resnet8"
 TEACHER_IMAGES = 20_000  # at most

@@ -16,7 +16,7 @@ from bench.recipes import Spec
 from bench.train import ours
 from bench.train.floor import fastest_s
 from bench.train.task import BATCH, TEACHER, fresh, lay_out, load_arrays, normalised
-from kdcore.device import open_device
+from kdcore.runtime.device import open_device
 
 SPARE = 0.1
 BUSY = ("teacher", "caching", "training")  # phases that learn, or make what is learnt from

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from kdcore.data.images import bad_dataset
-from kdcore.errors import RunError
+from kdcore.runtime.errors import RunError
 
 MAX_MEMBERS = 2_000_000
 MAX_TOTAL_BYTES = 256 * 2**30

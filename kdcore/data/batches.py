@@ -20,9 +20,9 @@ from kdcore.data.augment.policy import Policy, columns_of
 from kdcore.data.counter import hash_indices, shuffle
 from kdcore.data.images import Split
 from kdcore.data.pixels import Pixels, pixels_of
-from kdcore.errors import RunError
+from kdcore.runtime.errors import RunError
 from kdcore.spec.augment import Cutmix, Mixup, mixes, with_knobs
-from kdcore.spec.parts import Data
+from kdcore.spec.recipe import Data
 from kdcore.spec.run import Input
 
 VIEWS = 0  # in place of the seed, where views are limited: all seeds have the same ones

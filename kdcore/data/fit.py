@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from kdcore.data.images import CHUNK, ImageData, Size, Split, check_size
-from kdcore.data.room import Room
-from kdcore.errors import RunError
+from kdcore.data.sink import Room
+from kdcore.runtime.errors import RunError
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from torch import Tensor
 from kdcore.data.archive import Files, open_files
 from kdcore.data.fit import Fit
 from kdcore.data.images import CHUNK, ImageData, Size, Split, assemble, bad_dataset, check_size
-from kdcore.data.room import Memory, Room
+from kdcore.data.sink import Memory, Room
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 FORMATS = ("PNG", "JPEG", "WEBP")

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kdcore.errors import RunError
+from kdcore.runtime.errors import RunError
 from kdcore.spec.events import Exit
 
 MIN_SIDE, MAX_SIDE = 4, 1024

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from kdcore.data.images import ImageData
 from kdcore.data.packfile import MANIFEST, Damaged, finish_pack, map_pixels, open_pack
-from kdcore.data.room import Note, Shape, Telling
-from kdcore.errors import RunError
+from kdcore.data.sink import Note, Shape, Telling
+from kdcore.runtime.errors import RunError
 from kdcore.spec.events import Exit
 
 WRITING = ".writing-"

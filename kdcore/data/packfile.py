@@ -19,9 +19,9 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from kdcore.data.images import MAX_CHANNELS, MAX_CLASSES, MAX_SIDE, MIN_SIDE, ImageData, Split
-from kdcore.data.room import Shape
+from kdcore.data.sink import Shape
 from kdcore.data.statistics import pixel_sums
-from kdcore.spec.part import Part
+from kdcore.spec.base import Part
 
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 256 * 2**20

@@ -13,7 +13,7 @@ from kdcore.data.images import ImageData as ImageData
 from kdcore.data.images import Split as Split
 from kdcore.data.npz import read_npz
 from kdcore.data.pack import load_packed
-from kdcore.data.room import Memory, Note, Nowhere, Room
+from kdcore.data.sink import Memory, Note, Nowhere, Room
 from kdcore.spec.run import RunDataset
 
 PACKING = 1  # of the decoding: a change that gives other pixels is another number

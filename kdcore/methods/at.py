@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdcore.data.batches import Batch
-from kdcore.map_method import MapMethod, same_size
-from kdcore.method import implements
-from kdcore.numerics import in_float32
+from kdcore.objectives.base import implements
+from kdcore.objectives.map_base import MapMethod, same_size
+from kdcore.objectives.numerics import in_float32
 from kdcore.spec.knobs.maps import AtKnobs
 
 EPSILON = 1e-12

@@ -16,10 +16,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from kdcore.data.batches import Batch
-from kdcore.method import Method, Setting, check_batch, check_classes, implements, logits_of
-from kdcore.numerics import ensemble_log_probs, in_float32
+from kdcore.features.taps import Outputs
+from kdcore.objectives.base import (
+    Method,
+    Setting,
+    check_batch,
+    check_classes,
+    implements,
+    logits_of,
+)
+from kdcore.objectives.numerics import ensemble_log_probs, in_float32
 from kdcore.spec.knobs.logits import DistKnobs
-from kdcore.taps import Outputs
 
 EPSILON = 1e-8
 

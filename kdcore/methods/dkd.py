@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from kdcore.data.batches import Batch
-from kdcore.errors import RunError
-from kdcore.method import Method, Setting, check_classes, implements, logits_of
-from kdcore.numerics import ensemble_log_probs, in_float32
+from kdcore.features.taps import Outputs
+from kdcore.objectives.base import Method, Setting, check_classes, implements, logits_of
+from kdcore.objectives.numerics import ensemble_log_probs, in_float32
+from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.logits import DkdKnobs
 from kdcore.spec.methods import LEAST_CLASSES
-from kdcore.taps import Outputs
 
 
 @in_float32

@@ -24,14 +24,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdcore.data.batches import Batch
-from kdcore.errors import RunError, pointing
-from kdcore.levels import Level
-from kdcore.method import Method, Setting, implements
-from kdcore.numerics import in_float32
-from kdcore.probe import Probe
+from kdcore.features.levels import Level
+from kdcore.features.probe import Probe
+from kdcore.features.taps import Outputs
+from kdcore.objectives.base import Method, Setting, implements
+from kdcore.objectives.numerics import in_float32
+from kdcore.runtime.errors import RunError, pointing
 from kdcore.spec.knobs.base import Tap
 from kdcore.spec.knobs.maps import FitnetKnobs
-from kdcore.taps import Outputs
 
 
 @in_float32

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.data.batches import Batch
-from kdcore.errors import RunError
-from kdcore.map_method import MapMethod, Pair, same_size
-from kdcore.method import Setting, implements
-from kdcore.numerics import in_float32
-from kdcore.probe import Probe
+from kdcore.features.probe import Probe
+from kdcore.objectives.base import Setting, implements
+from kdcore.objectives.map_base import MapMethod, Pair, same_size
+from kdcore.objectives.numerics import in_float32
+from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.maps import FspKnobs
 
 

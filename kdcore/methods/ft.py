@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdcore.data.batches import Batch
-from kdcore.map_method import MapMethod, Pair, same_size
-from kdcore.method import Method, Setting, implements
-from kdcore.numerics import in_float32
-from kdcore.probe import Probe
+from kdcore.features.probe import Probe
+from kdcore.features.taps import Outputs
+from kdcore.objectives.base import Method, Setting, implements
+from kdcore.objectives.map_base import MapMethod, Pair, same_size
+from kdcore.objectives.numerics import in_float32
 from kdcore.spec.knobs.base import Knobs
 from kdcore.spec.knobs.maps import FtKnobs
-from kdcore.taps import Outputs
 
 SLOPE = 0.1
 

@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from kdcore.data.batches import Batch, Mix
-from kdcore.errors import RunError
-from kdcore.method import Method, Setting, implements
-from kdcore.numerics import in_float32
+from kdcore.features.taps import Outputs
+from kdcore.objectives.base import Method, Setting, implements
+from kdcore.objectives.numerics import in_float32
+from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.logits import HardTargetKnobs
-from kdcore.taps import Outputs
 
 
 @in_float32

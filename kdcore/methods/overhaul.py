@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdcore.data.batches import Batch
-from kdcore.map_method import MapMethod, Pair, pooled_to
-from kdcore.method import Setting, implements
-from kdcore.numerics import in_float32
-from kdcore.probe import Probe
+from kdcore.features.probe import Probe
+from kdcore.objectives.base import Setting, implements
+from kdcore.objectives.map_base import MapMethod, Pair, pooled_to
+from kdcore.objectives.numerics import in_float32
 from kdcore.spec.knobs.maps import OverhaulKnobs
 
 RARE = 0.001  # below this share of negative responses their mean is taken as three deviations

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdcore.data.batches import Batch
-from kdcore.map_method import MapMethod, Pair, embedding
-from kdcore.method import Setting, check_batch, implements
-from kdcore.numerics import in_float32
-from kdcore.probe import Probe
+from kdcore.features.probe import Probe
+from kdcore.objectives.base import Setting, check_batch, implements
+from kdcore.objectives.map_base import MapMethod, Pair, embedding
+from kdcore.objectives.numerics import in_float32
 from kdcore.spec.knobs.maps import ReviewkdKnobs
 
 POOLED_SIZES = (4, 2, 1)

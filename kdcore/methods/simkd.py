@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from kdcore.data.batches import Batch
-from kdcore.errors import RunError
-from kdcore.method import Method, Setting, check_batch, check_classes, implements
+from kdcore.features.taps import Outputs
 from kdcore.networks.classifier import Borrowed
-from kdcore.numerics import in_float32
+from kdcore.objectives.base import Method, Setting, check_batch, check_classes, implements
+from kdcore.objectives.numerics import in_float32
+from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.base import Tap
 from kdcore.spec.knobs.maps import SimkdKnobs
-from kdcore.taps import Outputs
 
 
 @in_float32

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from kdcore.data.batches import Batch
-from kdcore.method import Method, Setting, check_classes, implements, logits_of
-from kdcore.numerics import ensemble_log_probs, in_float32, softened_divergence
+from kdcore.features.taps import Outputs
+from kdcore.objectives.base import Method, Setting, check_classes, implements, logits_of
+from kdcore.objectives.numerics import ensemble_log_probs, in_float32, softened_divergence
 from kdcore.spec.knobs.logits import StandardizedKdKnobs
-from kdcore.taps import Outputs
 
 EPSILON = 1e-7
 

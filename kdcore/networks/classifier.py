@@ -5,7 +5,7 @@ B: batch, F: features, K: classes.
 
 from torch import Tensor, nn
 
-from kdcore.errors import RunError
+from kdcore.runtime.errors import RunError
 
 
 class Borrowed(nn.Module):

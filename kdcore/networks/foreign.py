@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from kdcore.errors import RunError
 from kdcore.networks import shim  # noqa: F401  (before torchvision and timm)
+from kdcore.runtime.errors import RunError
 from kdcore.spec.run import Input, Network
 
 LIBRARIES = ("torchvision", "timm")

@@ -19,10 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from kdcore.errors import RunError
 from kdcore.networks.zoo import build_network
+from kdcore.runtime.errors import RunError
 from kdcore.spec.events import Exit
-from kdcore.spec.parts import WeightsFormat
+from kdcore.spec.recipe import WeightsFormat
 from kdcore.spec.run import Network
 
 ZIP_MAGIC = b"PK\x03\x04"

@@ -6,7 +6,6 @@ from functools import partial
 
 from torch import nn
 
-from kdcore.errors import RunError
 from kdcore.networks import foreign
 from kdcore.networks.classifier import borrow
 from kdcore.networks.mobilenet import MobileNetV2
@@ -15,6 +14,7 @@ from kdcore.networks.resnet import ResNet
 from kdcore.networks.shufflenet import ShuffleNetV1, ShuffleNetV2
 from kdcore.networks.vgg import Vgg
 from kdcore.networks.wide_resnet import WideResNet
+from kdcore.runtime.errors import RunError
 from kdcore.spec.run import Input, Network
 
 MAX_WIDTH = 32.0

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from kdcore.spec.part import Part
+from kdcore.spec.base import Part
 
 Name = Literal[
     "crop",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from kdcore.spec.part import Part
+from kdcore.spec.base import Part
 
 
 class Exit(IntEnum):

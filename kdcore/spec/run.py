@@ -4,14 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
-from kdcore.spec.part import Part
-from kdcore.spec.parts import (
-    DatasetFormat,
-    Recipe,
-    Scalar,
-    WeightsFormat,
-    teachers_where_needed,
-)
+from kdcore.spec.base import Part
+from kdcore.spec.recipe import DatasetFormat, Recipe, Scalar, WeightsFormat, teachers_where_needed
 
 SPEC_FILE = "spec.json"
 EVENTS_FILE = "events.jsonl"

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from migrations import columns as c
+from distillery.migrations import columns as c
 
 revision: str = "0003"
 down_revision: str | None = "0002"

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from migrations import columns as c
+from distillery.migrations import columns as c
 
 revision: str = "0004"
 down_revision: str | None = "0003"

@@ -7,9 +7,9 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from kdcore.map_method import MapMethod
-from kdcore.method import METHODS
-from kdcore.objectives import MODULES
+from kdcore.objectives.base import METHODS
+from kdcore.objectives.map_base import MapMethod
+from kdcore.objectives.objectives import MODULES
 from kdcore.spec.knobs.base import Knobs, MapKnobs
 from kdcore.spec.methods import (
     KNOBS,
@@ -27,7 +27,7 @@ PAPER = re.compile(r"\((?P<authors>[^()]+?) (?P<year>\d{4})\)")
 DEPARTURES = "Departures from the paper:"
 LETTER = re.compile(r"[A-Z](, [A-Z])*: ")
 
-assert len(MODULES) == len(METHODS)  # importing kdcore.objectives registers every method
+assert len(MODULES) == len(METHODS)  # importing kdcore.objectives.objectives registers every method
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from fastapi.testclient import TestClient
 
-from api.config import ApiSettings
-from api.main import create_app
-from store import jobs, keys
-from store.config import StoreSettings
-from store.keys import Scope
+from distillery.api.config import ApiSettings
+from distillery.api.main import create_app
+from distillery.store import jobs, keys
+from distillery.store.config import StoreSettings
+from distillery.store.keys import Scope
 
 JsonObject = dict[str, Any]
 LOCAL = "http://localhost"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.main import V1
+from distillery.api.main import V1
 from tests.api.makers import DISTILLED, House, ok, refused
 
 READ, WRITE, ADMIN, OPEN = "read", "write", "admin", "open"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.config import LOOPBACK, ApiSettings
+from distillery.api.config import LOOPBACK, ApiSettings
 
 
 def test_hosts() -> None:

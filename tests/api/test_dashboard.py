@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.dashboard import find
+from distillery.api.dashboard import find
 from tests.api.makers import House, refused
 
 

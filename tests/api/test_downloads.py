@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.downloads import byte_range, disposition
-from api.problems import Refusal
+from distillery.api.downloads import byte_range, disposition
+from distillery.api.problems import Refusal
 from tests.api.makers import DISTILLED, House, ok, refused, sha256
 
 CONTENT = bytes(range(256)) * 20

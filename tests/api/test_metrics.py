@@ -2,7 +2,8 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from store import sweeps, workers
+from distillery.store.jobs import workers
+from distillery.store.ops import reaper_status
 from tests.api.makers import House, ok, refused
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
@@ -39,7 +40,7 @@ def test_requests_are_counted_by_template(house: House) -> None:
 def test_the_store_is_counted(either: House) -> None:
     with either.database.write() as s:
         workers.beat_worker(s, "w1", 3)
-        sweeps.note(s, every_s=5, took_s=0.25, rescued=2, blob_bytes=123)
+        reaper_status.note(s, every_s=5, took_s=0.25, rescued=2, blob_bytes=123)
     first, _, third = (either.submit()["id"] for _ in range(3))
     either.claim(first)
     ok(either.http.post(f"/v1/jobs/{third}/pause"))

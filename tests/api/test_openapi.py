@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from api.examples import EXAMPLES
-from api.main import create_app
-from api.views.catalog import DatasetCreate, ModelCreate
-from api.views.jobs import JobCreate
-from api.views.keys import KeyCreate
-from api.views.uploads import UploadComplete, UploadCreate
+from distillery.api.examples import EXAMPLES
+from distillery.api.main import create_app
+from distillery.wire.catalog import DatasetCreate, ModelCreate
+from distillery.wire.jobs import JobCreate
+from distillery.wire.keys import KeyCreate
+from distillery.wire.uploads import UploadComplete, UploadCreate
 
 DOCUMENT = create_app().openapi()
 OPERATIONS = [op for item in DOCUMENT["paths"].values() for op in item.values()]

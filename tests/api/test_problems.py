@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.problems import field_errors
+from distillery.api.problems import field_errors
 from tests.api.makers import House, ok, refused, spec
 
 KD = {"method": "kd"}
@@ -162,7 +162,7 @@ def test_our_own_mistakes_tell_nothing_but_a_request_id(
     def broken(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("store.jobs.get", broken)
+    monkeypatch.setattr("distillery.store.jobs.get", broken)
     answer = house.http.get("/v1/jobs/job_1", headers={"x-request-id": "mine-1"})
     problem = refused(answer, 500, "internal_error")
     assert problem["request_id"] == "mine-1"

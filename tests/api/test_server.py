@@ -15,12 +15,12 @@ from typing import IO
 import httpx
 import pytest
 
-from api.__main__ import main
-from api.config import ApiSettings
-from api.server import objection, serve
-from store import keys
-from store.config import StoreSettings
-from store.db import Database
+from distillery.api.__main__ import main
+from distillery.api.config import ApiSettings
+from distillery.api.server import objection, serve
+from distillery.store import keys
+from distillery.store.config import StoreSettings
+from distillery.store.db.database import Database
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,8 +32,8 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 
 
 def start(home: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
-    """`python -m api`."""
-    command = [sys.executable, "-m", "api", *arguments]
+    """`python -m distillery.api`."""
+    command = [sys.executable, "-m", "distillery.api", *arguments]
     pipe = subprocess.PIPE
     env = environment(home, **variables)
     return subprocess.Popen(command, cwd=ROOT, env=env, stdout=pipe, stderr=pipe, text=True)
@@ -140,7 +140,7 @@ def test_a_database_without_tables_is_refused_with_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert serve(ApiSettings(), StoreSettings(home=tmp_path)) == 2
-    assert "python -m store migrate" in capsys.readouterr().err
+    assert "python -m distillery.store migrate" in capsys.readouterr().err
 
 
 def test_a_database_that_does_not_answer_is_waited_for(home: Path) -> None:

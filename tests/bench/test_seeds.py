@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from bench.seeds import RUNNING, SERIES, Seeds, fill
-from store.db import Database
+from distillery.store.db.database import Database
 from tests.api.makers import House, ok
 
 SEEDS = Seeds(jobs=240, curved=21, points=30)

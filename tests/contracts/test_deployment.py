@@ -7,12 +7,12 @@ from pathlib import Path
 import yaml
 from pydantic_settings import BaseSettings
 
-from api.config import ApiSettings
-from bell.config import BellSettings
-from store.config import Retention, StoreSettings
-from telemetry.config import TelemetrySettings
+from distillery.api.config import ApiSettings
+from distillery.broker.config import BellSettings
+from distillery.store.config import Retention, StoreSettings
+from distillery.telemetry.config import TelemetrySettings
+from distillery.worker.config import WorkerSettings
 from tests.contracts.trees import ROOT
-from worker.config import WorkerSettings
 
 SETTINGS: tuple[type[BaseSettings], ...] = (
     ApiSettings,

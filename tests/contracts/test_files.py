@@ -5,8 +5,8 @@ import ast
 from tests.contracts.trees import name, parse, python_files
 
 # Whether torchrun started the process: all else that it sets is read by torch.distributed.
-TOLD_BY_TORCHRUN = "kdcore/distributed.py"
-SERVICE = ("api", "bell", "client", "kdcore", "store", "telemetry", "worker")
+TOLD_BY_TORCHRUN = "kdcore/runtime/distributed.py"
+SERVICE = ("api", "distillery", "kdcore", "worker")
 
 
 def test_every_file_opens_with_a_sentence() -> None:

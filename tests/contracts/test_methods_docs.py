@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from distillery.wire.jobspec import JobSpec
 from kdcore.spec.methods import KNOBS, Objective
-from kdcore.spec.parts import Stage
+from kdcore.spec.recipe import Stage
 from scripts.methods_docs.advice import ADVICE
 from scripts.methods_docs.facts import knobs_of, own_knobs, words
 from scripts.methods_docs.page import PAGE, build
-from store.jobspec import JobSpec
 
 OBJECTIVE: TypeAdapter[Objective] = TypeAdapter(Objective)
 JSON_BLOCK = re.compile(r"```json\n(.*?)\n```", re.DOTALL)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from kdcore.method import Setting
+from distillery.wire.jobspec import JobSpec
+from kdcore.features.probe import Probe
 from kdcore.networks.zoo import build_network
-from kdcore.objectives import Objectives
-from kdcore.probe import Probe
-from kdcore.spec.parts import Multistep, Sgd
+from kdcore.objectives.base import Setting
+from kdcore.objectives.objectives import Objectives
+from kdcore.spec.recipe import Multistep, Sgd
 from kdcore.spec.run import Network
-from store.jobspec import JobSpec
 from tests.contracts.trees import ROOT
 
 RECIPES = ROOT / "recipes"

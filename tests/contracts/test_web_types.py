@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from api.main import create_app
+from distillery.api.main import create_app
 
 SCHEMA = Path(__file__).resolve().parents[2] / "web" / "src" / "api" / "schema.d.ts"
 

@@ -4,10 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = (
-    *("api", "bell", "bench", "client", "kdcore", "migrations", "scripts", "store", "tests"),
-    *("telemetry", "worker"),
-)
+PACKAGES = ("api", "bench", "distillery", "kdcore", "migrations", "scripts", "tests", "worker")
 
 
 def python_files(*packages: str) -> list[Path]:

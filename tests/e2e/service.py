@@ -11,11 +11,11 @@ from typing import Self
 
 import psutil
 
-from api.views.jobs import Job
-from client.child import Child
-from client.config import child_environment
-from client.errors import ClientError
-from client.http import Client
+from distillery.local.process import Child
+from distillery.sdk.client import Client
+from distillery.sdk.config import child_environment
+from distillery.sdk.errors import ClientError
+from distillery.wire.jobs import Job
 
 # A lost worker is noticed in seconds, but a disk that keeps a commit waiting for some of them is no
 # loss: a worker gives its job up after half a lease. One thread, so that runs have the same bits.
@@ -52,7 +52,7 @@ class Service:
 
     def __enter__(self) -> Self:
         subprocess.run(
-            [sys.executable, "-m", "store", "migrate"],
+            [sys.executable, "-m", "distillery.store", "migrate"],
             env=self._environment,
             check=True,
             capture_output=True,

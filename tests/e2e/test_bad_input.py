@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from api.views.catalog import Dataset
-from client.catalog import Rejected
-from client.errors import ApiError
-from client.http import Client
+from distillery.sdk.catalog import Rejected
+from distillery.sdk.client import Client
+from distillery.sdk.errors import ApiError
+from distillery.wire.catalog import Dataset
 from tests.e2e.pictures import distilling, training, write_pictures
 from tests.e2e.service import Service, finish
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.http import Client
+from distillery.sdk.client import Client
 from tests.e2e.pictures import distilling, training, write_pictures
 from tests.e2e.service import Service, finish, wait_until
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from client import demo
-from client.commands.demo import report
-from client.config import ClientSettings
-from client.terminal import Terminal
+from distillery.cli import demo
+from distillery.cli.commands.demo import report
+from distillery.cli.terminal import Terminal
+from distillery.sdk.config import ClientSettings
 from tests.e2e.service import Service
 
 pytestmark = pytest.mark.e2e

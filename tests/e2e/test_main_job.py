@@ -7,8 +7,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from client.http import Client
-from client.uploads import hash_file
+from distillery.sdk.client import Client
+from distillery.sdk.uploads import hash_file
 from kdcore.spec.run import Network
 from tests.e2e.pictures import distilling, pictures, training, write_pictures
 from tests.e2e.service import Service, finish

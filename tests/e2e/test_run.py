@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from client.config import child_environment
+from distillery.sdk.config import child_environment
 from kdcore.spec.result import DistillResult
 from tests.e2e.pictures import training, write_pictures
 from tests.e2e.service import wait_until
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 
 def _kd(spec: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "client.main", "run", str(spec), "--out", str(out), *more],
+        [sys.executable, "-m", "distillery.cli.main", "run", str(spec), "--out", str(out), *more],
         env=child_environment(OMP_NUM_THREADS="1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from api.views.jobs import Job
-from client.http import Client
+from distillery.sdk.client import Client
+from distillery.wire.jobs import Job
 from tests.e2e.pictures import training, write_pictures
 from tests.e2e.service import Service, finish, lives, wait_until
 

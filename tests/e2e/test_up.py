@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from client.config import child_environment
-from client.http import Client
+from distillery.sdk.client import Client
+from distillery.sdk.config import child_environment
 from tests.e2e.pictures import training, write_pictures
 from tests.e2e.service import QUICK, finish, lives, wait_until
 
@@ -29,7 +29,7 @@ class Up:
         environment = child_environment(**QUICK)
         where = ["--home", str(home), "--port", "0", "--url-file", str(self._url_file)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "client.main", "up", *where],
+            [sys.executable, "-m", "distillery.cli.main", "up", *where],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from client.uploads import hash_file
-from store.blobs import make_blobs
-from store.db import Database
+from distillery.sdk.uploads import hash_file
+from distillery.store.blobs.blobs import make_blobs
+from distillery.store.db.database import Database
 from tests.faults.invariants.content import bytes_are_whole, weights_are_the_controls
 from tests.faults.invariants.evidence import Evidence, Violation, Violations
 from tests.faults.invariants.leftovers import nothing_left_over

@@ -10,11 +10,11 @@ from weakref import WeakKeyDictionary
 import httpx
 import psutil
 
-from api.views.jobs import Job
-from bell.app import make_app
-from bell.config import BellSettings
-from bell.ring import Bell
-from store import tables
+from distillery.broker.app import make_app
+from distillery.broker.config import BellSettings
+from distillery.broker.notify import Bell
+from distillery.store.db import tables
+from distillery.wire.jobs import Job
 from tests.e2e.pictures import training
 from tests.e2e.service import wait_until
 from tests.faults.proxy import Proxy

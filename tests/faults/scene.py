@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import psutil
 from sqlalchemy.orm import Session
 
-from api.views.jobs import Job
-from client.http import Client
+from distillery.sdk.client import Client
+from distillery.store.blobs.blobs import make_blobs
+from distillery.store.db.database import Database
+from distillery.wire.jobs import Job
 from kdcore.spec.failpoints import REACHED
 from kdcore.spec.run import LOG_FILE
-from store.blobs import make_blobs
-from store.db import Database
 from tests.conftest import is_writable
 from tests.e2e.pictures import training, write_pictures
 from tests.e2e.service import finish, wait_until

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from client.child import Child
+from distillery.local.process import Child
 from tests.e2e.service import PROGRAMS, QUICK, Service, wait_until
 
 # Short waits, long enough for a loaded machine: a worker gives a job up after half a lease.

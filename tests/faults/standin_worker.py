@@ -9,10 +9,10 @@ import signal
 import sys
 from pathlib import Path
 
-from bell.config import BellSettings
-from store.config import StoreSettings
-from worker.__main__ import run_jobs, run_sweep
-from worker.config import WorkerSettings
+from distillery.broker.config import BellSettings
+from distillery.store.config import StoreSettings
+from distillery.worker.__main__ import run_jobs, run_sweep
+from distillery.worker.config import WorkerSettings
 
 STANDIN = (sys.executable, "-P", "-S", str(Path(__file__).with_name("standin.py")))
 PR_SET_PDEATHSIG = 1

@@ -12,13 +12,11 @@ import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from store import blobs as blob_rows
-from store import events, idempotency, jobs
-from store.blobs import LocalBlobs
-from store.db import Database
-from store.jobs.submit import insert_job
-from store.states import State
-from store.tables import (
+from distillery.store import idempotency, jobs
+from distillery.store.blobs import blobs as blob_rows
+from distillery.store.blobs.blobs import LocalBlobs
+from distillery.store.db.database import Database
+from distillery.store.db.tables import (
     Artifact,
     Attempt,
     Event,
@@ -29,6 +27,9 @@ from store.tables import (
     Transition,
     Upload,
 )
+from distillery.store.jobs import events
+from distillery.store.jobs.submit import insert_job
+from distillery.wire.states import State
 from tests.faults.check import INVARIANTS, check, main
 from tests.faults.invariants.evidence import Evidence
 from tests.faults.invariants.leftovers import COLLECTED_S

@@ -10,20 +10,20 @@ import pytest
 import torch
 from torch import nn
 
-from kdcore.checkpoint import Checkpoints, Snapshot
 from kdcore.data.batches import Batch, Loader
 from kdcore.data.images import Split
-from kdcore.device import open_device
-from kdcore.evaluate import Exam
-from kdcore.events import EventLog, LegName
-from kdcore.legs import Leg
-from kdcore.method import Setting
-from kdcore.spec.parts import Data, Stage
+from kdcore.objectives.base import Setting
+from kdcore.runtime.device import open_device
+from kdcore.runtime.event_log import EventLog, LegName
+from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.spec.recipe import Data, Stage
 from kdcore.spec.run import Input, Network
-from kdcore.state import History, Outcome, State
-from kdcore.stop import Interrupted, Stop
-from kdcore.teachers import Teacher
-from kdcore.train import Course, Trainer
+from kdcore.training.arms import Leg
+from kdcore.training.checkpoint import Checkpoints, Snapshot
+from kdcore.training.evaluate import Exam
+from kdcore.training.state import History, Outcome, State
+from kdcore.training.teachers import Teacher
+from kdcore.training.trainer import Course, Trainer
 from tests.kdcore.tiny import CLASSES, FITNET, HARD, KD, SIDE, Traps, probe, stage
 
 Stages = tuple[dict[str, Any], ...]

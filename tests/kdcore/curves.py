@@ -1,7 +1,7 @@
 """Records the seeded metrics and weights of every method, to compare before and after a refactor.
 
     python -m tests.kdcore.curves record FILE     # on the code as it is
-    python -m tests.kdcore.curves compare FILE    # after the change: exits with 1 where a bit differs
+    python -m tests.kdcore.curves compare FILE    # after the change; exits with 1 on a difference
 
 The bits depend on the processor and on torch's build: record and compare on one machine.
 """
@@ -56,8 +56,11 @@ def specs() -> dict[str, dict[str, Any]]:
         method: {
             "stages": [stage(HARD, {"method": method, "weight": 0.01}, epochs=3)],
             # fsp compares maps of equal widths
-            **({"student": {"architecture": "resnet8", "options": {"width": 0.5}}}
-               if method == "fsp" else {}),
+            **(
+                {"student": {"architecture": "resnet8", "options": {"width": 0.5}}}
+                if method == "fsp"
+                else {}
+            ),
         }
         for method in KNOBS
     }

@@ -37,7 +37,7 @@ from kdcore.methods import (
     standardized_kd,
     vid,
 )
-from kdcore.numerics import ensemble_log_probs
+from kdcore.objectives.numerics import ensemble_log_probs
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-4
 PUBLIC = Path(__file__).parent / "golden" / "public.safetensors"

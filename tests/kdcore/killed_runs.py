@@ -23,14 +23,14 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-import kdcore.distill
-from kdcore.run import run
+import kdcore.runs.distill
+from kdcore.runs.run import run
+from kdcore.runs.warm import train_once
+from kdcore.runtime.signals import Stop
 from kdcore.spec.events import Exit
 from kdcore.spec.methods import KNOBS
-from kdcore.stage import StageRun
-from kdcore.stop import Stop
-from kdcore.train import Trainer
-from kdcore.wait import train_once
+from kdcore.training.stage import StageRun
+from kdcore.training.trainer import Trainer
 from tests.kdcore.tiny import FITNET, HARD, KD, events_of, make_folder, result_of, stage
 
 EMA = {"decay": 0.7}
@@ -43,9 +43,9 @@ PLACES: dict[str, tuple[Any, str]] = {
     "checkpoint": (Trainer, "_save"),
     "fsync": (os, "fsync"),
     "rename": (Path, "rename"),
-    "report": (kdcore.distill, "report_student"),
-    "export": (kdcore.distill, "export_all"),
-    "result": (kdcore.distill, "make_result"),
+    "report": (kdcore.runs.distill, "report_student"),
+    "export": (kdcore.runs.distill, "export_all"),
+    "result": (kdcore.runs.distill, "make_result"),
 }
 Place = tuple[str, int]
 FORTY: dict[str, Any] = {

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.data.batches import Batch
-from kdcore.device import Device
-from kdcore.method import Setting
+from kdcore.features.probe import Probe
 from kdcore.networks.zoo import build_network
-from kdcore.probe import Probe
-from kdcore.spec.parts import Stage
+from kdcore.objectives.base import Setting
+from kdcore.runtime.device import Device
+from kdcore.spec.recipe import Stage
 from kdcore.spec.run import Input, Network
-from kdcore.stage import StageRun
-from kdcore.teachers import BatchNormMode, Teacher
+from kdcore.training.stage import StageRun
+from kdcore.training.teachers import BatchNormMode, Teacher
 from tests.kdcore.tiny import CLASSES, SIDE, Traps, stage
 
 COUNT = 6  # samples, all of them in one batch

@@ -17,15 +17,15 @@ from typing import Any
 
 import torch
 
-from kdcore.cache import Library
-from kdcore.checkpoint import Checkpoints, Snapshot
 from kdcore.data.batches import Loader
-from kdcore.device import open_device
-from kdcore.events import EventLog
-from kdcore.spec.parts import Data, Precision
-from kdcore.state import History, Outcome, State
-from kdcore.stop import Stop
-from kdcore.train import Course, Trainer
+from kdcore.runtime.device import open_device
+from kdcore.runtime.event_log import EventLog
+from kdcore.runtime.signals import Stop
+from kdcore.spec.recipe import Data, Precision
+from kdcore.teacher_cache.output_cache import Library
+from kdcore.training.checkpoint import Checkpoints, Snapshot
+from kdcore.training.state import History, Outcome, State
+from kdcore.training.trainer import Course, Trainer
 from tests.kdcore.courses import Stages, hash_of, make_course
 
 OUTPUTS = "teacher_outputs"

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from kdcore.features.probe import Probe
 from kdcore.networks.weights import save_weights
 from kdcore.networks.zoo import build_network
-from kdcore.probe import Probe
 from kdcore.spec.run import RUN_SPEC, DistillRun, Input, Network
 
 CLASSES, SIDE = 3, 8

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, distributed, nn
 
 from kdcore.__main__ import main
-from kdcore.checkpoint import Checkpoints
-from kdcore.device import open_device
-from kdcore.distributed import World, join
-from kdcore.events import EventLog, LegName
-from kdcore.sharing import share_snapshot
+from kdcore.runtime.device import open_device
+from kdcore.runtime.distributed import World, join
+from kdcore.runtime.event_log import EventLog, LegName
+from kdcore.runtime.signals import Interrupted, Stop
 from kdcore.spec.methods import KNOBS
-from kdcore.state import History, State
-from kdcore.stop import Interrupted, Stop
-from kdcore.train import Trainer
+from kdcore.training.checkpoint import Checkpoints
+from kdcore.training.data_parallel import share_snapshot
+from kdcore.training.state import History, State
+from kdcore.training.trainer import Trainer
 from tests.kdcore.courses import Interrupter, Stages, make_course, make_student
 from tests.kdcore.tiny import FITNET, HARD, KD, events_of, stage
 

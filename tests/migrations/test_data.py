@@ -8,13 +8,18 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, select, text
 
-from store import events, jobs, keys, schema, sweeps, teacher_outputs, uploads, workers
-from store.blobs import LocalBlobs
-from store.db import Database
-from store.idempotency import save
-from store.parts import Parts
-from store.schema import SchemaMismatch
-from store.tables import Job, Table, UploadPart
+from distillery.store import jobs, keys
+from distillery.store.blobs.blobs import LocalBlobs
+from distillery.store.blobs.upload_parts import Parts
+from distillery.store.catalog import teacher_outputs, uploads
+from distillery.store.db import schema
+from distillery.store.db.database import Database
+from distillery.store.db.schema import SchemaMismatch
+from distillery.store.db.tables import Job, Table, UploadPart
+from distillery.store.idempotency import save
+from distillery.store.jobs import events, workers
+from distillery.store.ops import reaper_status
+from distillery.worker.__main__ import open_database
 from tests.store.makers import (
     TENANT,
     WEIGHTS,
@@ -26,7 +31,6 @@ from tests.store.makers import (
     state_of,
 )
 from tests.worker.conftest import Shop, running, wait_until
-from worker.__main__ import open_database
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -52,7 +56,7 @@ def fill(database: Database, parts: Parts, blobs: LocalBlobs) -> str:
         keys.create(s, TENANT, "key", ["read"])
         save(s, TENANT, "key", "f" * 64, status=201, location=None, body={})
         workers.beat_worker(s, "w", 1)
-        sweeps.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
+        reaper_status.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
     new_job(database)
     return claim.job_id
 
@@ -133,6 +137,9 @@ def test_a_worker_goes_on_while_a_newer_version_migrates_and_is_refused_afterwar
         wait_until(lambda: pg_shop.get(job_id).latest["student/loss"] != seen, 60)
     job = pg_shop.get(job_id)
     assert (job.state, job.attempt, job.failures) == ("queued", 1, 0)
-    back = f"run a newer version, or go back with `python -m store migrate --to {schema.HEAD}`"
+    back = (
+        "run a newer version, or go back with "
+        f"`python -m distillery.store migrate --to {schema.HEAD}`"
+    )
     with pytest.raises(SchemaMismatch, match=re.escape(back)):
         open_database(pg_shop.url)

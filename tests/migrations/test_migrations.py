@@ -13,9 +13,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, inspect, text
 
-from store import schema
-from store.db import Database
-from store.tables import Table
+from distillery.store.db import schema
+from distillery.store.db.database import Database
+from distillery.store.db.tables import Table
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,14 +73,14 @@ def test_many_at_once_migrate_once(empty: Database) -> None:
 
 
 def test_two_processes_at_once(sqlite_url: str) -> None:
-    code = f"from store.db import Database; Database({sqlite_url!r}).migrate()"
+    code = f"from distillery.store.db.database import Database; Database({sqlite_url!r}).migrate()"
     running = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(2)]
     assert [process.wait(60) for process in running] == [0, 0]
     Database(sqlite_url).check_schema()
 
 
 def test_check_names_the_command(empty: Database) -> None:
-    with pytest.raises(schema.SchemaMismatch, match="python -m store migrate"):
+    with pytest.raises(schema.SchemaMismatch, match=r"python -m distillery\.store migrate"):
         empty.check_schema()
 
 

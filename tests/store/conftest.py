@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from store.blobs import LocalBlobs
-from store.parts import Parts
+from distillery.store.blobs.blobs import LocalBlobs
+from distillery.store.blobs.upload_parts import Parts
 
 
 @pytest.fixture

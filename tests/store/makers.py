@@ -5,14 +5,15 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from distillery.store import jobs
+from distillery.store.blobs import blobs
+from distillery.store.db.database import Database, db_now
+from distillery.store.db.ids import new_id
+from distillery.store.db.tables import Dataset, Job, Model
+from distillery.store.jobs.submit import insert_job
+from distillery.wire.jobspec import JobSpec
 from kdcore.spec.events import MetricsEvent, ProgressEvent
 from kdcore.spec.result import InspectDatasetResult
-from store import blobs, jobs
-from store.db import Database, db_now
-from store.ids import new_id
-from store.jobs.submit import insert_job
-from store.jobspec import JobSpec
-from store.tables import Dataset, Job, Model
 
 TENANT = "default"
 LEASE_S = 60.0

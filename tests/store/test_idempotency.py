@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select, update
 
-from store import idempotency
-from store.db import Database
-from store.errors import Conflict
-from store.tables import IdempotencyKey, Job
+from distillery.store import idempotency
+from distillery.store.db.database import Database
+from distillery.store.db.tables import IdempotencyKey, Job
+from distillery.store.errors import Conflict
 from tests.store.makers import TENANT, add_job
 
 PRINT = "f" * 64

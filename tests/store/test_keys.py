@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import select, update
 
-from store import keys
-from store.db import Database
-from store.errors import NotFound
-from store.tables import ApiKey
+from distillery.store import keys
+from distillery.store.db.database import Database
+from distillery.store.db.tables import ApiKey
+from distillery.store.errors import NotFound
 from tests.store.makers import TENANT
 
 

@@ -1,13 +1,13 @@
-"""`python -m store`: migrates, makes keys, and says what to do when it cannot."""
+"""`python -m distillery.store`: migrates, makes keys, and says what to do when it cannot."""
 
 from pathlib import Path
 
 import pytest
 
-from store import keys
-from store.__main__ import main
-from store.config import StoreSettings
-from store.db import Database
+from distillery.store import keys
+from distillery.store.__main__ import main
+from distillery.store.config import StoreSettings
+from distillery.store.db.database import Database
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_migrate_then_a_key_that_opens(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_without_a_schema_it_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["keys", "create", "--name", "ci"]) == 1
-    assert "python -m store migrate" in capsys.readouterr().err
+    assert "python -m distillery.store migrate" in capsys.readouterr().err
 
 
 def test_an_unknown_scope_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from bench.queries.cases import CASES
 from bench.queries.plans import Plan, plans_of
 from bench.seeds import Seeds, fill
-from store.db import Database
+from distillery.store.db.database import Database
 
 SEEDS = Seeds(jobs=5000, curved=21, points=100)
 

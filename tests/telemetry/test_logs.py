@@ -7,8 +7,8 @@ from contextvars import copy_context
 
 import pytest
 
-from telemetry.config import TelemetrySettings
-from telemetry.logs import JsonLines, TextLines, bound, log_fields
+from distillery.telemetry.config import TelemetrySettings
+from distillery.telemetry.logs import JsonLines, TextLines, bound, log_fields
 
 LOG = logging.getLogger("tests.logs")
 

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from telemetry import traces
+from distillery.telemetry import traces
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_off_costs_nothing() -> None:
     code = (
         "import sys\n"
         "from telemetry import traces\n"
-        "from telemetry.config import TelemetrySettings\n"
+        "from distillery.telemetry.config import TelemetrySettings\n"
         "traces.set_up('x', TelemetrySettings(otlp_endpoint=None))\n"
         "with traces.span('a') as span:\n"
         "    assert span is None and traces.traceparent() is None and not traces.is_on()\n"

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from store.blobs import LocalBlobs, Stored, record
-from store.db import Database
-from store.jobs.submit import insert_job
-from store.tables import Dataset, Job, Model
-from worker.bench import Bench
-from worker.config import WorkerSettings
-from worker.device import Slot
-from worker.floor import Floor
+from distillery.store.blobs.blobs import LocalBlobs, Stored, record
+from distillery.store.db.database import Database
+from distillery.store.db.tables import Dataset, Job, Model
+from distillery.store.jobs.submit import insert_job
+from distillery.worker.config import WorkerSettings
+from distillery.worker.context import Bench
+from distillery.worker.device import Slot
+from distillery.worker.dispatcher import Floor
 
 ODD_RUN = (sys.executable, "-P", str(Path(__file__).with_name("odd_run.py")))
 TENANT = "default"

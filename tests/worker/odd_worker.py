@@ -1,14 +1,14 @@
-"""The jobs program as `python -m worker jobs` starts it, its runs odd ones."""
+"""The jobs program as `python -m distillery.worker jobs` starts it, its runs odd ones."""
 
 import sys
 
-from bell.config import BellSettings
-from store.config import StoreSettings
-from telemetry import logs, traces
-from telemetry.config import TelemetrySettings
+from distillery.broker.config import BellSettings
+from distillery.store.config import StoreSettings
+from distillery.telemetry import logs, traces
+from distillery.telemetry.config import TelemetrySettings
+from distillery.worker.__main__ import run_jobs
+from distillery.worker.config import WorkerSettings
 from tests.worker.conftest import ODD_RUN
-from worker.__main__ import run_jobs
-from worker.config import WorkerSettings
 
 if __name__ == "__main__":
     telemetry = TelemetrySettings()

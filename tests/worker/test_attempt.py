@@ -10,21 +10,22 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from bell.app import make_app
-from bell.config import BellSettings
-from bell.ring import Bell
+from distillery.broker.app import make_app
+from distillery.broker.config import BellSettings
+from distillery.broker.notify import Bell
+from distillery.store import jobs
+from distillery.store.blobs.blobs import LocalBlobs
+from distillery.store.blobs.upload_parts import Parts
+from distillery.store.db.database import Database
+from distillery.store.db.tables import Attempt, Dataset, Job, Model
+from distillery.store.jobs import events
+from distillery.wire.states import State
+from distillery.worker.clock_guard import SteadyClock
+from distillery.worker.oom import oom_kills
+from distillery.worker.outcome import Failure, death, read_ending
+from distillery.worker.reaper import sweep
 from kdcore.spec.events import Exit
-from store import events, jobs
-from store.blobs import LocalBlobs
-from store.db import Database
-from store.parts import Parts
-from store.states import State
-from store.tables import Attempt, Dataset, Job, Model
 from tests.worker.conftest import TENANT, Shop, wait_until
-from worker.ending import Failure, death, read_ending
-from worker.memory import oom_kills
-from worker.steady import SteadyClock
-from worker.sweep import sweep
 
 
 def run(shop: Shop, job_id: str, **settings: Any) -> Job:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from store import jobs
-from store.__main__ import main
-from store.blobs import LocalBlobs
-from store.db import Database
-from store.tables import Attempt, Event
+from distillery.store import jobs
+from distillery.store.__main__ import main
+from distillery.store.blobs.blobs import LocalBlobs
+from distillery.store.db.database import Database
+from distillery.store.db.tables import Attempt, Event
 from tests.worker.conftest import TENANT, Shop
 from tests.worker.test_programs import Programs
 
@@ -25,9 +25,9 @@ def local(shop: Shop) -> Iterator[Programs]:
 
 
 def run(home: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    """`python -m store` on a home."""
+    """`python -m distillery.store` on a home."""
     return subprocess.run(
-        [sys.executable, "-m", "store", *map(str, arguments)],
+        [sys.executable, "-m", "distillery.store", *map(str, arguments)],
         env=os.environ | {"KD_HOME": str(home)},
         capture_output=True,
         text=True,

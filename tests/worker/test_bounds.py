@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from distillery.store import jobs
+from distillery.store.blobs import blobs
+from distillery.store.errors import NoSpace
+from distillery.store.jobs import events
+from distillery.worker.disk_guard import Space
+from distillery.worker.recorder import COMPLAINTS, LINE_BYTES, Recorder, parse_event
 from kdcore.spec.events import RunEvent
-from store import blobs, events, jobs
-from store.errors import NoSpace
 from tests.worker.conftest import TENANT, Shop, wait_until
-from worker.recorder import COMPLAINTS, LINE_BYTES, Recorder, parse_event
-from worker.space import Space
 
 MIB = 1 << 20
 
@@ -109,7 +111,7 @@ def test_a_full_disk_under_the_run_directory_is_named(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("worker.rundir.place_blob", full)
+    monkeypatch.setattr("distillery.worker.rundir.place_blob", full)
     job_id = shop.job()
     assert shop.floor().offer(job_id)
     job = shop.get(job_id)

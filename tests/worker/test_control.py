@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from store import jobs
-from store.blobs import Stored, record
-from store.errors import Conflict
-from store.tables import Dataset, Job
+from distillery.store import jobs
+from distillery.store.blobs.blobs import Stored, record
+from distillery.store.db.tables import Dataset, Job
+from distillery.store.errors import Conflict
 from tests.worker.conftest import TENANT, Shop, running, wait_until
 from tests.worker.test_programs import Programs, child_of, is_gone, start_busy
 

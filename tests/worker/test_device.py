@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.device import Slot, Slots, find_gpus, make_slots
+from distillery.worker.device import Slot, Slots, find_gpus, make_slots
 
 
 @pytest.mark.parametrize(

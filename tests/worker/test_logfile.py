@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from worker.logfile import LogFile, log_tail
+from distillery.worker.logfile import LogFile, log_tail
 
 KEEP = 1 << 16
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
-from store.tables import Job
+from distillery.store.db.tables import Job
 from tests.conftest import free_port
 from tests.worker.conftest import Shop, wait_until
 from tests.worker.test_programs import Programs

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from store.blobs import LocalBlobs
-from worker.outputs import Outputs
+from distillery.store.blobs.blobs import LocalBlobs
+from distillery.worker.outputs import Outputs
 
 KEY, TEACHER = "1" * 64, "a" * 64
 

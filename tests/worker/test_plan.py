@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from distillery.store.blobs.blobs import record
+from distillery.store.db.tables import Dataset, Model
+from distillery.store.errors import NotFound
+from distillery.store.jobs import Claim
+from distillery.wire.jobspec import JobSpec
+from distillery.worker.device import Slot
+from distillery.worker.plan import make_plan
 from kdcore.spec.run import DistillRun
-from store.blobs import record
-from store.errors import NotFound
-from store.jobs import Claim
-from store.jobspec import JobSpec
-from store.tables import Dataset, Model
 from tests.worker.conftest import TENANT, Shop
-from worker.device import Slot
-from worker.plan import make_plan
 
 SPEC = JobSpec.model_validate(
     {

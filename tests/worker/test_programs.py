@@ -15,18 +15,18 @@ import pytest
 import redis
 from kombu.connection import Connection
 
-from bell.app import make_app
-from bell.config import BellSettings
-from bell.ring import Bell
-from store import jobs
-from store.schema import SchemaMismatch
-from store.tables import Job, Worker
+from distillery.broker.app import make_app
+from distillery.broker.config import BellSettings
+from distillery.broker.notify import Bell
+from distillery.store import jobs
+from distillery.store.db.schema import SchemaMismatch
+from distillery.store.db.tables import Job, Worker
+from distillery.worker.__main__ import open_database
 from tests.conftest import is_writable
 from tests.worker.conftest import Shop, wait_until
-from worker.__main__ import open_database
 
 JOBS = ["-m", "tests.worker.odd_worker"]
-SWEEP = ["-m", "worker", "sweep"]
+SWEEP = ["-m", "distillery.worker", "sweep"]
 
 
 class Programs:
@@ -238,5 +238,5 @@ def test_rings_do_not_pile_up_while_no_worker_is_there(local: Programs) -> None:
 
 
 def test_a_wrong_schema_is_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(SchemaMismatch, match="python -m store migrate"):
+    with pytest.raises(SchemaMismatch, match=r"python -m distillery\.store migrate"):
         open_database(f"sqlite:///{tmp_path / 'empty.sqlite'}")

@@ -10,16 +10,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store import artifacts, catalog, jobs
-from store.blobs import record
-from store.ids import new_id
-from store.jobspec import JobSpec
-from store.retention import outputs
-from store.tables import Artifact, Dataset, Job, Model, TeacherOutput, Upload
+from distillery.store import jobs
+from distillery.store.blobs.blobs import record
+from distillery.store.catalog import artifacts, catalog
+from distillery.store.db.ids import new_id
+from distillery.store.db.tables import Artifact, Dataset, Job, Model, TeacherOutput, Upload
+from distillery.store.ops.retention import outputs
+from distillery.wire.jobspec import JobSpec
+from distillery.worker.context import Bench
+from distillery.worker.device import Slot
+from distillery.worker.dispatcher import Floor
 from tests.worker.conftest import TENANT, Shop
-from worker.bench import Bench
-from worker.device import Slot
-from worker.floor import Floor
 
 SPEC = {
     "student": {"architecture": "resnet8"},

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from distillery.store.blobs.blobs import LocalBlobs
+from distillery.worker.plan import Plan
+from distillery.worker.rundir import BadRunDir, RunDir, open_inside, place_blob
 from kdcore.spec.run import InspectDatasetRun, RunDataset
-from store.blobs import LocalBlobs
-from worker.plan import Plan
-from worker.rundir import BadRunDir, RunDir, open_inside, place_blob
 
 SPEC = InspectDatasetRun(dataset=RunDataset(path="inputs/dataset.npz", format="npz"))
 

@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from worker.runner import Run
-from worker.sandbox import ORPHANED, launcher
+from distillery.worker.runner import Run
+from distillery.worker.sandbox import ORPHANED, launcher
 
 PROBE = """
 import json, os, resource, sys

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from kdcore.spec.part import Part
+from kdcore.spec.base import Part
 
 Position = Literal["before_relu", "before", "after"]
 

@@ -1,6 +1,6 @@
 """Datasets over HTTP: registered, inspected, shown, deleted."""
 
-from store import jobs
+from distillery.store import jobs
 from tests.api.makers import House, archive, ok, refused
 
 

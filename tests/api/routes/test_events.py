@@ -5,9 +5,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from distillery.store import jobs
+from distillery.store.jobs import events
+from distillery.wire.states import State
 from kdcore.spec.events import LogEvent, MetricsEvent
-from store import events, jobs
-from store.states import State
 from tests.api.makers import DISTILLED, House, ok, refused
 
 SSE = {"accept": "text/event-stream"}

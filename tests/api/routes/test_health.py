@@ -9,20 +9,22 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from api import probe
-from bell.app import make_app
-from bell.config import BellSettings
-from bell.pulse import rings_waiting
-from bell.ring import Bell
-from store import jobs, sweeps, workers
-from store.db import db_now
-from store.tables import Sweep
+from distillery.api import health_check
+from distillery.broker.app import make_app
+from distillery.broker.config import BellSettings
+from distillery.broker.depth import rings_waiting
+from distillery.broker.notify import Bell
+from distillery.store import jobs
+from distillery.store.db.database import db_now
+from distillery.store.db.tables import Sweep
+from distillery.store.jobs import workers
+from distillery.store.ops import reaper_status
 from tests.api.makers import House, JsonObject, ok
 
 
 @pytest.fixture(autouse=True)
 def every_look_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "FRESH_S", 0.0)
+    monkeypatch.setattr(health_check, "FRESH_S", 0.0)
 
 
 def parts(house: House, status: int = 200) -> JsonObject:
@@ -38,7 +40,7 @@ def settle(house: House) -> None:
     """A worker and a sweep have just been heard."""
     with house.database.write() as s:
         workers.beat_worker(s, "w1", 2)
-        sweeps.note(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
+        reaper_status.note(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
 
 
 def test_what_is_missing_beside_the_api_is_told_but_it_is_ready(either: House) -> None:
@@ -97,7 +99,7 @@ def test_a_database_without_our_schema_is_down(tmp_path: Path, sqlite_url: str) 
     with House(sqlite_url, tmp_path) as house:
         body = parts(house, 503)
     assert body["parts"]["database"] == "ok"
-    assert "python -m store migrate" in body["parts"]["schema"]
+    assert "python -m distillery.store migrate" in body["parts"]["schema"]
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 import pytest
 
+from distillery.store import jobs
+from distillery.store.jobs import events
 from kdcore.spec.events import MetricsEvent
-from store import events, jobs
 from tests.api.makers import DISTILLED, House, ok, refused, spec
 
 

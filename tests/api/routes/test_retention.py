@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import update
 
-from store.tables import Job, Upload
+from distillery.store.db.tables import Job, Upload
 from tests.api.makers import House, ok
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from store import uploads
+from distillery.store.catalog import uploads
 from tests.api.makers import House, JsonObject, ok, refused, sha256
 
 MIB = 1 << 20
@@ -98,7 +98,7 @@ def test_a_part_cut_short_leaves_nothing(house: House) -> None:
 
 def test_a_disk_that_is_nearly_full_is_507(either: House, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = ok(either.http.post("/v1/uploads", json={"size": 1}))["id"]
-    monkeypatch.setattr("store.disk.shutil.disk_usage", lambda _: _Usage(free=0))
+    monkeypatch.setattr("distillery.store.blobs.disk.shutil.disk_usage", lambda _: _Usage(free=0))
     for answer in (
         either.http.post("/v1/uploads", json={"size": 1}),
         either.http.put(f"/v1/uploads/{upload}/parts/1", content=b"x"),

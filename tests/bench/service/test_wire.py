@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from bench.service.wire import Wire, clocked, latency
-from tests.client.scripted import Scripted, answer, serve
+from tests.sdk.scripted import Scripted, answer, serve
 
 
 def test_percentiles_of_known_times() -> None:

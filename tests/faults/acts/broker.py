@@ -10,8 +10,8 @@ from random import Random
 
 import redis
 
-from bell.app import RUN_JOB, make_app
-from bell.config import BellSettings
+from distillery.broker.app import RUN_JOB, make_app
+from distillery.broker.config import BellSettings
 from tests.e2e.service import wait_until
 from tests.faults.fault import fault
 from tests.faults.front import Front, front_of, hears_rings, running, submitted

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from client.config import child_environment
+from distillery.sdk.config import child_environment
 from tests.e2e.service import wait_until
 from tests.faults.fault import fault
 from tests.faults.front import goes_on, running

@@ -6,7 +6,7 @@ from random import Random
 
 import psutil
 
-from client.errors import ApiError
+from distillery.sdk.errors import ApiError
 from tests.faults.fault import fault
 from tests.faults.scene import Scene
 

@@ -13,8 +13,8 @@ from random import Random
 import psycopg
 import pytest
 
-from api.views.jobs import Job
-from client.errors import ApiError
+from distillery.sdk.errors import ApiError
+from distillery.wire.jobs import Job
 from tests.conftest import fast_folder
 from tests.e2e.service import wait_until
 from tests.faults.fault import fault

@@ -3,8 +3,8 @@
 from random import Random
 from threading import Thread
 
+from distillery.store.db.tables import Attempt
 from kdcore.spec.failpoints import PLACES
-from store.tables import Attempt
 from tests.e2e.service import wait_until
 from tests.faults.fault import Act, fault
 from tests.faults.scene import STEPS, Scene

@@ -5,8 +5,8 @@ from random import Random
 
 from sqlalchemy import func, select
 
-from client.errors import ApiError
-from store.tables import Transition
+from distillery.sdk.errors import ApiError
+from distillery.store.db.tables import Transition
 from tests.faults.fault import fault
 from tests.faults.scene import Scene
 

@@ -8,7 +8,7 @@ from random import Random
 
 import httpx
 
-from client.http import Client
+from distillery.sdk.client import Client
 from tests.e2e.service import wait_until
 from tests.faults.acts.disk import _hashes_fit
 from tests.faults.fault import fault
@@ -140,7 +140,7 @@ def _half_a_part(scene: Scene, file: Path) -> None:
 
 
 def _sha256(file: Path) -> str:
-    from client.uploads import hash_file
+    from distillery.sdk.uploads import hash_file
 
     return hash_file(file)
 

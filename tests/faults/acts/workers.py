@@ -6,7 +6,7 @@ from random import Random
 
 import psutil
 
-from store.tables import Attempt, Job
+from distillery.store.db.tables import Attempt, Job
 from tests.e2e.service import lives, wait_until
 from tests.faults.fault import fault
 from tests.faults.scene import STEPS, Scene

@@ -4,9 +4,9 @@ from collections import defaultdict
 
 from sqlalchemy import select
 
-from store.errors import NotFound
-from store.states import State
-from store.tables import Artifact, Blob, Dataset, Job, Model, TeacherOutput, Upload
+from distillery.store.db.tables import Artifact, Blob, Dataset, Job, Model, TeacherOutput, Upload
+from distillery.store.errors import NotFound
+from distillery.wire.states import State
 from tests.faults.invariants.evidence import Evidence, Violation, Violations, by_job
 
 _POINTERS = (

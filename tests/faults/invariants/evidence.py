@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store.blobs import Blobs
-from store.db import db_now
-from store.tables import Job, Transition
+from distillery.store.blobs.blobs import Blobs
+from distillery.store.db.database import db_now
+from distillery.store.db.tables import Job, Transition
 
 Row = TypeVar("Row")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 from sqlalchemy import select
 
-from store.states import TERMINAL, State
-from store.tables import Upload
+from distillery.store.db.tables import Upload
+from distillery.wire.states import TERMINAL, State
 from tests.faults.invariants.evidence import Evidence, Violation, Violations
 
 # What a kill left half-written is collected once it is surely abandoned: a little later, it is not.

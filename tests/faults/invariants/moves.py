@@ -2,8 +2,8 @@
 
 from sqlalchemy import select
 
-from store.states import TERMINAL, State, is_legal
-from store.tables import Attempt, Event, Job, MetricPoint, Transition
+from distillery.store.db.tables import Attempt, Event, Job, MetricPoint, Transition
+from distillery.wire.states import TERMINAL, State, is_legal
 from tests.faults.invariants.evidence import Evidence, Violation, Violations, by_job
 
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from sqlalchemy import func, select
 
-from store.states import State
-from store.tables import Event, MetricPoint
+from distillery.store.db.tables import Event, MetricPoint
+from distillery.wire.states import State
 from tests.faults.invariants.evidence import Evidence, Violation, Violations, by_job
 
 DENSE = 2000  # beyond this step a long job's points thin out

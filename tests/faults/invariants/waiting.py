@@ -4,10 +4,10 @@ from collections import Counter
 
 from sqlalchemy import select
 
-from store.jobs.claim import claimable
-from store.jobs.move import backoff_s
-from store.states import State
-from store.tables import IdempotencyKey
+from distillery.store.db.tables import IdempotencyKey
+from distillery.store.jobs.claim import claimable
+from distillery.store.jobs.move import backoff_s
+from distillery.wire.states import State
 from tests.faults.invariants.evidence import Evidence, Violation, Violations
 
 LONGEST_BACKOFF_MS = backoff_s(100) * 1000

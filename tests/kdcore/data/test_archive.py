@@ -8,7 +8,7 @@ import pytest
 
 from kdcore.data import archive
 from kdcore.data.archive import Archive, open_files
-from kdcore.errors import RunError
+from kdcore.runtime.errors import RunError
 from kdcore.spec.events import Exit
 
 

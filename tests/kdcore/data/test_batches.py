@@ -8,8 +8,8 @@ from torch import Tensor
 
 from kdcore.data.batches import Adapter, Loader, eval_batches, hold_out
 from kdcore.data.images import Split
-from kdcore.errors import RunError
-from kdcore.spec.parts import Data
+from kdcore.runtime.errors import RunError
+from kdcore.spec.recipe import Data
 from kdcore.spec.run import Input
 
 CPU = torch.device("cpu")

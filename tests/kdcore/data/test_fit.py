@@ -5,7 +5,7 @@ import torch
 
 import kdcore.networks.shim  # noqa: F401 -- before torchvision
 from kdcore.data.fit import Fit, cover
-from kdcore.errors import RunError
+from kdcore.runtime.errors import RunError
 
 functional = pytest.importorskip("torchvision.transforms.v2.functional")
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from kdcore.data.fit import Fit
 from kdcore.data.folder import read_folder
-from kdcore.errors import RunError
+from kdcore.runtime.errors import RunError
 
 GREY, COLOUR = 0, (255, 0, 0)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kdcore.data.idx import read_idx
-from kdcore.errors import RunError
+from kdcore.runtime.errors import RunError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 10), dtype=np.uint8)
 LABELS = np.array([0, 1, 2, 3, 1, 2], np.uint8)

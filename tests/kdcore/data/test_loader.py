@@ -12,9 +12,9 @@ from torch import Tensor
 
 from kdcore.data.batches import Batch, Loader, eval_batches
 from kdcore.data.images import Split
-from kdcore.errors import RunError
+from kdcore.runtime.errors import RunError
 from kdcore.spec.augment import KINDS
-from kdcore.spec.parts import Data
+from kdcore.spec.recipe import Data
 
 CPU = torch.device("cpu")
 COUNT = 30

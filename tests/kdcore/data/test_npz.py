@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from kdcore.data.npz import read_npz
-from kdcore.errors import RunError
+from kdcore.runtime.errors import RunError
 
 RANDOM = np.random.default_rng(0)
 NCHW = RANDOM.integers(0, 256, (6, 3, 8, 10), dtype=np.uint8)

@@ -17,7 +17,7 @@ from kdcore.data.fit import Fit
 from kdcore.data.images import ImageData
 from kdcore.data.source import load_dataset, pack_key
 from kdcore.data.statistics import data_statistics
-from kdcore.errors import RunError
+from kdcore.runtime.errors import RunError
 from kdcore.spec.events import Exit
 from kdcore.spec.run import RunDataset
 
@@ -272,7 +272,7 @@ def test_pixels_beyond_the_limit_are_refused_before_any_file_is_made(
 def test_a_folder_too_large_for_memory_can_be_packed(
     pictures: RunDataset, packs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kdcore.data.room.Memory.limit", 1000)
+    monkeypatch.setattr("kdcore.data.sink.Memory.limit", 1000)
     with pytest.raises(RunError, match="more than"):
         load_dataset(pictures)
     assert len(load_dataset(pictures, packs=packs).train) == 6
@@ -282,7 +282,7 @@ def test_a_folder_too_large_for_memory_can_be_packed(
 def test_long_packing_says_how_far_it_is(
     pictures: RunDataset, packs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kdcore.data.room.NOTE_S", 0.0)
+    monkeypatch.setattr("kdcore.data.sink.NOTE_S", 0.0)
     notes: list[str] = []
     load_dataset(pictures, packs=packs, note=notes.append)
     for split in ("train", "test"):

@@ -10,7 +10,7 @@ from kdcore.data import pixels as pixels_module
 from kdcore.data.batches import Batch, Loader
 from kdcore.data.images import Split
 from kdcore.data.pixels import Pixels, pixels_of
-from kdcore.spec.parts import Data
+from kdcore.spec.recipe import Data
 
 CPU = torch.device("cpu")
 EVERY = Data.model_validate(

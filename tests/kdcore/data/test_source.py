@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kdcore.data.source import load_dataset
-from kdcore.errors import RunError
+from kdcore.runtime.errors import RunError
 from kdcore.spec.run import RunDataset
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 9), dtype=np.uint8)

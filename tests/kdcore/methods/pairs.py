@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.data.batches import Batch
-from kdcore.errors import RunError
-from kdcore.map_method import MapMethod
-from kdcore.method import Method, Setting
-from kdcore.taps import Outputs
+from kdcore.features.taps import Outputs
+from kdcore.objectives.base import Method, Setting
+from kdcore.objectives.map_base import MapMethod
+from kdcore.runtime.errors import RunError
 from tests.kdcore.tiny import CLASSES, SIDE, Traps, probe
 
 COUNT = 6  # samples of a batch

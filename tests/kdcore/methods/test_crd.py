@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from kdcore.data.batches import Batch
-from kdcore.method import Setting
 from kdcore.methods.crd import Contrast, Crd, contrast_loss
+from kdcore.objectives.base import Setting
 from kdcore.spec.knobs.relations import CrdKnobs
 from tests.kdcore.methods.pairs import (
     BATCH,

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from kdcore.method import Setting
 from kdcore.methods.dist import Dist, dist_loss
+from kdcore.objectives.base import Setting
 from kdcore.spec.knobs.logits import DistKnobs
 from tests.kdcore.methods.pairs import (
     HALVES,

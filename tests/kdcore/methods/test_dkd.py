@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdcore.method import Setting
 from kdcore.methods.dkd import Dkd, dkd_loss
 from kdcore.methods.kd import kd_loss
+from kdcore.objectives.base import Setting
 from kdcore.spec.knobs.logits import DkdKnobs
 from tests.kdcore.methods.pairs import (
     BATCH,

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from kdcore.data.batches import Batch
-from kdcore.errors import RunError
-from kdcore.method import Setting
+from kdcore.features.taps import Outputs
 from kdcore.methods.fitnet import Fitnet, hint_loss, make_regressor
+from kdcore.objectives.base import Setting
+from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.base import Tap
 from kdcore.spec.knobs.maps import FitnetKnobs
-from kdcore.taps import Outputs
 from tests.kdcore.tiny import Traps, golden, probe
 
 BATCH = Batch(torch.arange(2), torch.zeros(2, 1, 8, 8), None)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kdcore.method import Method
+from kdcore.features.taps import Outputs
 from kdcore.methods.ft import Factors, Ft, factor_loss, reconstruction_loss
+from kdcore.objectives.base import Method
 from kdcore.spec.knobs.base import Knobs
 from kdcore.spec.knobs.maps import FtKnobs
-from kdcore.taps import Outputs
 from tests.kdcore.methods.pairs import (
     BATCH,
     HALVES,

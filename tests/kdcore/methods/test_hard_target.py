@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from kdcore.data.batches import Batch, Mix
-from kdcore.errors import RunError
-from kdcore.method import Setting
+from kdcore.features.taps import Outputs
 from kdcore.methods.hard_target import HardTarget, hard_target_loss, mixed_target_loss
+from kdcore.objectives.base import Setting
+from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.logits import HardTargetKnobs
-from kdcore.taps import Outputs
 from tests.kdcore.tiny import Traps, probe
 
 

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from kdcore.data.batches import Batch
-from kdcore.errors import RunError
-from kdcore.method import Setting
+from kdcore.features.taps import Outputs
 from kdcore.methods.kd import Kd, kd_loss
+from kdcore.objectives.base import Setting
+from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.logits import KdKnobs
-from kdcore.taps import Outputs
 from tests.kdcore.tiny import Traps, golden, probe
 
 

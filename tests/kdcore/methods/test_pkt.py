@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from kdcore.map_method import embedding
 from kdcore.methods.pkt import Pkt, neighbour_loss
+from kdcore.objectives.map_base import embedding
 from kdcore.spec.knobs.relations import PktKnobs
 from tests.kdcore.methods.pairs import (
     BATCH,

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from kdcore.map_method import embedding
-from kdcore.method import Setting
+from kdcore.features.probe import Probe
 from kdcore.methods.reviewkd import Fusion, Reviewkd, hierarchical_context_loss
-from kdcore.probe import Probe
+from kdcore.objectives.base import Setting
+from kdcore.objectives.map_base import embedding
 from kdcore.spec.knobs.maps import ReviewkdKnobs
 from tests.kdcore.methods.pairs import (
     BATCH,

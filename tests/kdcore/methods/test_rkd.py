@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from kdcore.map_method import embedding
 from kdcore.methods.rkd import Rkd, relational_loss
+from kdcore.objectives.map_base import embedding
 from kdcore.spec.knobs.relations import RkdKnobs
 from tests.kdcore.methods.pairs import (
     BATCH,

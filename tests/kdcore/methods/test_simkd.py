@@ -7,16 +7,16 @@ import torch
 from safetensors.torch import load_file
 
 from kdcore.data.batches import Batch
-from kdcore.errors import RunError
-from kdcore.method import Setting
+from kdcore.features.taps import Tapped
 from kdcore.methods.simkd import Simkd, feature_loss
 from kdcore.networks.classifier import borrow, find_classifier
 from kdcore.networks.weights import load_network
-from kdcore.run import run
+from kdcore.objectives.base import Setting
+from kdcore.runs.run import run
+from kdcore.runtime.errors import RunError
+from kdcore.runtime.signals import Stop
 from kdcore.spec.knobs.maps import SimkdKnobs
 from kdcore.spec.run import Network
-from kdcore.stop import Stop
-from kdcore.taps import Tapped
 from tests.kdcore.tiny import CLASSES, SIDE, Traps, make_folder, probe, result_of, stage
 
 BATCH = Batch(torch.arange(2), torch.zeros(2, 1, SIDE, SIDE), None)

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from kdcore.method import Setting
+from kdcore.features.taps import Outputs
 from kdcore.methods.kd import kd_loss
 from kdcore.methods.standardized_kd import StandardizedKd, standardized, standardized_kd_loss
+from kdcore.objectives.base import Setting
 from kdcore.spec.knobs.logits import StandardizedKdKnobs
-from kdcore.taps import Outputs
 from tests.kdcore.methods.pairs import BATCH, HALVES, assert_finite, between, random, refusal
 from tests.kdcore.tiny import Traps, probe
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from kdcore.errors import RunError
 from kdcore.networks.foreign import model_names
 from kdcore.networks.zoo import build_network
-from kdcore.spec.parts import Scalar
+from kdcore.runtime.errors import RunError
+from kdcore.spec.recipe import Scalar
 from tests.kdcore.networks.test_zoo import network
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kdcore.errors import RunError
 from kdcore.networks.weights import load_network, save_weights
 from kdcore.networks.zoo import build_network
+from kdcore.runtime.errors import RunError
 from kdcore.spec.events import Exit
-from kdcore.spec.parts import WeightsFormat
+from kdcore.spec.recipe import WeightsFormat
 from tests.kdcore.networks.test_zoo import network
 
 NETWORK = network("resnet8", options={"width": 0.25})

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from kdcore.errors import RunError
 from kdcore.networks.zoo import architecture_names, build_network
+from kdcore.runtime.errors import RunError
 from kdcore.spec.architectures import ARCHITECTURES
-from kdcore.spec.parts import Scalar
+from kdcore.spec.recipe import Scalar
 from kdcore.spec.run import Input, Network
 
 # Millions of parameters for 3x32x32 and 100 classes as the distillation literature reports them

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
+from kdcore.features.probe import Probe
 from kdcore.networks.zoo import build_network
-from kdcore.probe import Probe
 from kdcore.spec.architectures import ARCHITECTURES, level_channels
 from kdcore.spec.run import Input, Network
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from kdcore.spec.augment import KINDS, Cutout, RandomResizedCrop, mixes, with_knobs
-from kdcore.spec.parts import Data, Recipe
+from kdcore.spec.recipe import Data, Recipe
 
 
 def test_the_default_is_what_it_always_was() -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from distillery.store.config import StoreSettings
+from distillery.worker.config import INHERITED
 from kdcore.spec import failpoints
 from kdcore.spec.failpoints import PLACES, REACHED, failpoint
-from store.config import StoreSettings
 from tests.contracts.trees import ROOT, python_files
-from worker.config import INHERITED
 
 CHILD = """
 import signal, sys

@@ -14,12 +14,23 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from distillery.store import idempotency, jobs
+from distillery.store.db import database
+from distillery.store.db.database import Database
+from distillery.store.db.tables import (
+    Artifact,
+    Attempt,
+    Event,
+    Job,
+    MetricPoint,
+    Model,
+    Table,
+    Transition,
+)
+from distillery.store.errors import Conflict, LeaseLost
+from distillery.store.jobs import events
+from distillery.wire.states import MOVES, TERMINAL, State
 from kdcore.spec.events import CheckpointEvent, RunEvent
-from store import db, events, idempotency, jobs
-from store.db import Database
-from store.errors import Conflict, LeaseLost
-from store.states import MOVES, TERMINAL, State
-from store.tables import Artifact, Attempt, Event, Job, MetricPoint, Model, Table, Transition
 from tests.store.jobs.model import Model as Expected
 from tests.store.jobs.model import ModelClaim, ModelJob
 from tests.store.makers import (
@@ -105,7 +116,7 @@ class JobMachine(RuleBasedStateMachine):
         """The clock goes on."""
         self.model.now += ms
         name = self.database.engine.dialect.name
-        db._NOW[name] = text(f"SELECT CAST({self.model.now} AS bigint)")
+        database._NOW[name] = text(f"SELECT CAST({self.model.now} AS bigint)")
 
     def wait(self, ms: int, sweeps: bool) -> None:
         """The clock goes on, and perhaps the sweep comes by."""

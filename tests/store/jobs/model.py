@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from store.errors import Conflict, LeaseLost
-from store.idempotency import LIFETIME_S
-from store.jobs.move import backoff_s
-from store.states import MOVES, TERMINAL, State
+from distillery.store.errors import Conflict, LeaseLost
+from distillery.store.idempotency import LIFETIME_S
+from distillery.store.jobs.move import backoff_s
+from distillery.wire.states import MOVES, TERMINAL, State
 
 
 @dataclass

@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from store import events, jobs
-from store.db import Database, db_now
-from store.errors import LeaseLost
-from store.states import State
-from store.tables import Artifact, Attempt, Event, Job, MetricPoint, Model, Transition
+from distillery.store import jobs
+from distillery.store.db.database import Database, db_now
+from distillery.store.db.tables import Artifact, Attempt, Event, Job, MetricPoint, Model, Transition
+from distillery.store.errors import LeaseLost
+from distillery.store.jobs import events
+from distillery.wire.states import State
 from tests.store.makers import (
     LEASE_S,
     TENANT,

@@ -1,7 +1,7 @@
 """Estimates: exact steps and images, and seconds from the last similar job."""
 
-from store import jobs
-from store.db import Database
+from distillery.store import jobs
+from distillery.store.db.database import Database
 from tests.store.makers import (
     LEASE_S,
     TENANT,

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from store import artifacts, jobs
-from store.db import Database, db_now
-from store.jobs.move import backoff_s
-from store.states import State
-from store.tables import Artifact, Attempt, Job, Model
+from distillery.store import jobs
+from distillery.store.catalog import artifacts
+from distillery.store.db.database import Database, db_now
+from distillery.store.db.tables import Artifact, Attempt, Job, Model
+from distillery.store.jobs.move import backoff_s
+from distillery.wire.states import State
 from tests.store.makers import LEASE_S, TENANT, WEIGHTS, claimed, distill_result, plain_spec
 
 CONFIG = jobs.NewArtifact("config", "config.json", "application/json", 2, "cd" * 32)

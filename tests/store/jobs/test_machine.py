@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from store import db
-from store.db import Database
+from distillery.store.db import database as db
+from distillery.store.db.database import Database
 from tests.store.jobs.machine import JobMachine
 
 LONG = settings.get_current_profile_name() == "long"

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from store import jobs
-from store.db import Database, db_now
-from store.errors import StoreError
-from store.jobs.move import move
-from store.states import ACTIVE, MOVES, TERMINAL, State, is_legal
-from store.tables import Attempt, Job, Transition
+from distillery.store import jobs
+from distillery.store.db.database import Database, db_now
+from distillery.store.db.tables import Attempt, Job, Transition
+from distillery.store.errors import StoreError
+from distillery.store.jobs.move import move
+from distillery.wire.states import ACTIVE, MOVES, TERMINAL, State, is_legal
 from tests.store.makers import TENANT, WEIGHTS, add_job, distill_result
 
 Deed = Callable[[Session, str], object]

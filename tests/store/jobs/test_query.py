@@ -5,12 +5,12 @@ from itertools import islice
 import pytest
 from sqlalchemy.exc import InvalidRequestError
 
-from store import jobs
-from store.db import Database
-from store.errors import Invalid
-from store.jobs.query import Order
-from store.states import State
-from store.tables import Job
+from distillery.store import jobs
+from distillery.store.db.database import Database
+from distillery.store.db.tables import Job
+from distillery.store.errors import Invalid
+from distillery.store.jobs.query import Order
+from distillery.wire.states import State
 from tests.store.makers import TENANT, add_job
 
 GAINS = (0.1, None, 0.3, 0.1, None, 0.2, 0.1)

@@ -6,11 +6,11 @@ from threading import Barrier
 import pytest
 from sqlalchemy import select
 
-from store import jobs
-from store.db import Database
-from store.errors import Conflict, LeaseLost, NotFound, StoreError
-from store.states import TERMINAL, State
-from store.tables import Job, Transition
+from distillery.store import jobs
+from distillery.store.db.database import Database
+from distillery.store.db.tables import Job, Transition
+from distillery.store.errors import Conflict, LeaseLost, NotFound, StoreError
+from distillery.wire.states import TERMINAL, State
 from tests.store.makers import (
     LEASE_S,
     TENANT,

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from store import catalog, jobs
-from store.db import Database
-from store.errors import Conflict, Invalid, NotReady, StoreError
-from store.states import State
-from store.tables import Job, Transition
+from distillery.store import jobs
+from distillery.store.catalog import catalog
+from distillery.store.db.database import Database
+from distillery.store.db.tables import Job, Transition
+from distillery.store.errors import Conflict, Invalid, NotReady, StoreError
+from distillery.wire.states import State
 from tests.store.makers import TENANT, add_dataset, add_model, spec_of
 
 FIT = [{"method": "fitnet"}]

@@ -2,9 +2,11 @@
 
 from sqlalchemy import update
 
-from store import jobs, sweeps, workers
-from store.db import Database, db_now
-from store.tables import Job, Sweep, Worker
+from distillery.store import jobs
+from distillery.store.db.database import Database, db_now
+from distillery.store.db.tables import Job, Sweep, Worker
+from distillery.store.jobs import workers
+from distillery.store.ops import reaper_status
 from tests.store.makers import LEASE_S, TENANT, add_job
 
 
@@ -56,7 +58,7 @@ def test_a_lapsed_lease_holds_no_slot_and_a_late_sweep_is_named(database: Databa
         waiting = jobs.waiting_for(s, lost)
         assert waiting is not None
         assert (waiting.reason, waiting.since) == ("sweep_late", lapsed)
-        sweeps.note(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
+        reaper_status.note(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
         assert jobs.waiting_for(s, lost) is None
         jobs.request_cancel(s, TENANT, job.id)
         assert jobs.waiting_for(s, job) is None
@@ -64,27 +66,27 @@ def test_a_lapsed_lease_holds_no_slot_and_a_late_sweep_is_named(database: Databa
 
 def test_a_sweep_is_late_after_several_of_its_intervals(database: Database) -> None:
     with database.write() as s:
-        assert sweeps.is_late(s)
+        assert reaper_status.is_late(s)
         for rescued in (2, 0, 1):
-            sweeps.note(s, every_s=60, took_s=0.5, rescued=rescued, blob_bytes=None)
-        row = sweeps.latest(s)
+            reaper_status.note(s, every_s=60, took_s=0.5, rescued=rescued, blob_bytes=None)
+        row = reaper_status.latest(s)
         assert row is not None
         assert (row.count, row.rescued, row.took_ms, row.blob_bytes) == (3, 3, 500, None)
-        s.execute(update(Sweep).values(at=db_now(s) - 2 * sweeps.LATE_S * 1000))
+        s.execute(update(Sweep).values(at=db_now(s) - 2 * reaper_status.LATE_S * 1000))
         s.refresh(row)
-        assert not sweeps.is_late(s)
+        assert not reaper_status.is_late(s)
         s.execute(update(Sweep).values(at=db_now(s) - 241_000))
         s.refresh(row)
-        assert sweeps.is_late(s)
+        assert reaper_status.is_late(s)
 
 
 def test_blobs_are_weighed_now_and_then(database: Database) -> None:
     with database.write() as s:
-        assert sweeps.weigh(s) == 0
-        sweeps.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=7)
+        assert reaper_status.weigh(s) == 0
+        reaper_status.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=7)
         s.expire_all()
-        assert sweeps.weigh(s) is None
-        sweeps.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
+        assert reaper_status.weigh(s) is None
+        reaper_status.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
         s.expire_all()
-        row = sweeps.latest(s)
+        row = reaper_status.latest(s)
         assert row is not None and row.blob_bytes == 7

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from store.blobs import LocalBlobs
-from store.config import Retention
-from store.db import Database
-from store.parts import Parts
-from store.retention import Collector
+from distillery.store.blobs.blobs import LocalBlobs
+from distillery.store.blobs.upload_parts import Parts
+from distillery.store.config import Retention
+from distillery.store.db.database import Database
+from distillery.store.ops.retention import Collector
 
 KEEP = Retention(keep_jobs_s=3600)
 

@@ -25,9 +25,9 @@ export function advise(code: string, pointer: string | null | undefined): string
 
 /** What to do about a job that waits, by the reason; nothing where waiting is all there is to do. */
 const WAITING_ADVICE: Record<string, string> = {
-  no_worker: "Start one: kd up on one machine, python -m worker jobs beside a server.",
+  no_worker: "Start one: kd up on one machine, python -m distillery.worker jobs beside a server.",
   disk_low: "Free disk space on the worker’s machine; the job starts by itself then.",
-  sweep_late: "Start the sweep: python -m worker sweep.",
+  sweep_late: "Start the sweep: python -m distillery.worker sweep.",
 };
 
 export function adviseWaiting(reason: string): string | undefined {

@@ -1,0 +1,115 @@
+"""Creating POSTs: the work and, under an Idempotency-Key, its answer in one transaction."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Request, Response
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+from starlette.background import BackgroundTask
+
+from distillery.api.auth import Caller
+from distillery.api.deps import Deps
+from distillery.api.problems import Refusal
+from distillery.store import idempotency
+from distillery.store.errors import Conflict
+from kdcore.spec.failpoints import failpoint
+
+_IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Makes a repeated request harmless for a day: the first answer is repeated.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A created thing: its view and where it is."""
+
+    view: BaseModel
+    location: str
+    ring: str | None = None  # the job to tell the workers of, once all is committed
+
+
+@dataclass(frozen=True)
+class Creation:
+    """One creating request."""
+
+    request: Request
+    deps: Deps
+    key: str | None
+
+    def run(
+        self,
+        caller: Caller,
+        body: BaseModel,
+        work: Callable[[Session], Made],
+        *,
+        status: int = 201,
+        keep: Callable[[BaseModel], BaseModel] = lambda view: view,
+    ) -> Response:
+        """Do the work once per key and answer with its view; `keep` takes out what must not be
+        stored. Refusal 422 where the key came with another request."""
+        fingerprint = self._fingerprint(body)
+        with self.deps.database.write() as session:
+            replayed = self._find(session, caller, fingerprint)
+            if replayed is not None:
+                return replayed
+            made = work(session)
+            if self.key is not None:
+                idempotency.save(
+                    session,
+                    caller.tenant,
+                    self.key,
+                    fingerprint,
+                    status=status,
+                    location=made.location,
+                    body=keep(made.view).model_dump(mode="json"),
+                )
+            failpoint("creation.committing")
+        failpoint("creation.committed")
+        answer = _answer(made.view.model_dump_json(), status, made.location)
+        if made.ring is not None:
+            # Behind the answer: a broker that hangs keeps nobody waiting.
+            answer.background = BackgroundTask(self.deps.ring, made.ring)
+        return answer
+
+    def _find(self, session: Session, caller: Caller, fingerprint: str) -> Response | None:
+        if self.key is None:
+            return None
+        try:
+            found = idempotency.find(session, caller.tenant, self.key, fingerprint)
+        except Conflict as error:
+            raise Refusal(422, "idempotency_key_reused", error.message) from None
+        if found is None:
+            return None
+        answer = _answer(json.dumps(found.body), found.status, found.location)
+        answer.headers["Idempotency-Replayed"] = "true"
+        return answer
+
+    def _fingerprint(self, body: BaseModel) -> str:
+        said = f"{self.request.method} {self.request.url.path} {body.model_dump_json()}"
+        return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _answer(body: str, status: int, location: str | None) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if location is not None:
+        headers["Location"] = location
+    return Response(body, status, headers, "application/json")
+
+
+async def _creation(
+    request: Request, deps: Deps, idempotency_key: _IdempotencyKey = None
+) -> Creation:
+    return Creation(request, deps, idempotency_key)
+
+
+Creating = Annotated[Creation, Depends(_creation)]

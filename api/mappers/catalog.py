@@ -1,0 +1,69 @@
+"""Models and datasets as the wire shows them."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from distillery.api.mappers.common import failure_of, time_of
+from distillery.store.db import tables
+from distillery.wire.catalog import Dataset, Model
+
+_COUNTS = (
+    "train",
+    "test",
+    "labelled",
+    "num_classes",
+    "class_names",
+    "channels",
+    "height",
+    "width",
+)
+
+
+def model_view(row: tables.Model, size: int | None, *, modules: bool) -> Model:
+    """A model whose blob has `size` bytes; with its module paths where asked."""
+    return Model.model_validate(
+        {
+            "id": row.id,
+            "name": row.name,
+            "state": row.state,
+            "network": row.network,
+            "parameters": row.parameters,
+            "size_bytes": size,
+            "sha256": row.blob,
+            "modules": row.modules if modules else None,
+            "error": failure_of(row.error),
+            "inspect_job": row.inspect_job,
+            "source_job": row.source_job,
+            "created_at": time_of(row.created_at),
+        }
+    )
+
+
+def dataset_view(row: tables.Dataset, size: int) -> Dataset:
+    """A dataset whose blob has `size` bytes."""
+    info = row.info or {}
+    return Dataset.model_validate(
+        {
+            "id": row.id,
+            "name": row.name,
+            "state": row.state,
+            "format": row.format,
+            "size_bytes": size,
+            "sha256": row.blob,
+            "error": failure_of(row.error),
+            "inspect_job": row.inspect_job,
+            "created_at": time_of(row.created_at),
+            **{name: info.get(name) for name in _COUNTS},
+        }
+    )
+
+
+def blob_sizes(s: Session, hashes: Iterable[str | None]) -> dict[str, int]:
+    """Bytes of each blob."""
+    wanted = {sha256 for sha256 in hashes if sha256 is not None}
+    if not wanted:
+        return {}
+    query = select(tables.Blob.sha256, tables.Blob.size).where(tables.Blob.sha256.in_(wanted))
+    return {row.sha256: row.size for row in s.execute(query)}

@@ -1,0 +1,28 @@
+"""What rows of every kind have in common: times and failures."""
+
+from datetime import UTC, datetime
+from typing import TypeVar, overload
+
+from distillery.store.db.tables import Json
+from distillery.wire.common import Failure, Page, View
+
+V = TypeVar("V", bound=View)
+
+
+@overload
+def time_of(at_ms: int) -> datetime: ...
+@overload
+def time_of(at_ms: int | None) -> datetime | None: ...
+def time_of(at_ms: int | None) -> datetime | None:
+    """Milliseconds since 1970 as a UTC time."""
+    return None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def failure_of(error: Json | None) -> Failure | None:
+    """A row's error column."""
+    return None if error is None else Failure.model_validate(error)
+
+
+def page_of(data: list[V], next_cursor: str | None) -> Page[V]:
+    """A page of views."""
+    return Page(data=data, has_more=next_cursor is not None, next_cursor=next_cursor)

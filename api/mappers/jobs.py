@@ -1,0 +1,108 @@
+"""Jobs and what hangs on them as the wire shows them."""
+
+from typing import Any
+
+from distillery.api.mappers.common import failure_of, time_of
+from distillery.store import jobs
+from distillery.store.db import tables
+from distillery.wire.jobs import Artifact, Event, Job, JobSummary, Transition, Waiting
+from distillery.wire.states import TERMINAL, State
+
+ACCURACIES = ("student/accuracy", "baseline/accuracy", "teacher/accuracy")
+
+
+def summary_view(row: tables.Job) -> JobSummary:
+    """A row of the list, kept small: live numbers only while there is something live."""
+    fields = _summary(row)
+    fields["latest"] = {k: v for k, v in row.latest.items() if k in ACCURACIES}
+    if row.state in TERMINAL:
+        fields |= {"latest": {}, "progress": None}
+    return JobSummary.model_validate(fields)
+
+
+def job_view(row: tables.Job, waiting: jobs.Waiting | None) -> Job:
+    """The whole job."""
+    result = row.result if row.task == "distill" else None
+    return Job.model_validate(
+        {
+            **_summary(row),
+            "spec": row.spec if row.task == "distill" else None,
+            "subject": row.subject,
+            "waiting": None if waiting is None else waiting_view(waiting),
+            "worker": row.worker,
+            "result": result,
+            "student_model": row.student_model,
+            "queued_at": time_of(row.queued_at),
+            "version": row.version,
+        }
+    )
+
+
+def waiting_view(waiting: jobs.Waiting) -> Waiting:
+    """Why a job does not go on."""
+    return Waiting(
+        reason=waiting.reason,
+        message=waiting.message,
+        since=time_of(waiting.since),
+        until=time_of(waiting.until),
+    )
+
+
+def _summary(row: tables.Job) -> dict[str, Any]:
+    spec = row.spec
+    stages = spec.get("stages", ())
+    return {
+        "id": row.id,
+        "name": row.name,
+        "task": row.task,
+        "state": row.state,
+        "terminal": row.state in TERMINAL,
+        "phase": row.phase,
+        "request": row.request,
+        "attempt": row.attempt,
+        "progress": row.progress,
+        "student_architecture": spec.get("student", {}).get("architecture"),
+        "methods": list(dict.fromkeys(o["method"] for s in stages for o in s["objectives"])),
+        "latest": row.latest,
+        "gain": row.gain,
+        "student_accuracy": row.student_accuracy,
+        "teacher_accuracy": row.teacher_accuracy,
+        "baseline_accuracy": row.baseline_accuracy,
+        "error": failure_of(row.error),
+        "created_at": time_of(row.created_at),
+        "started_at": time_of(row.started_at),
+        "finished_at": time_of(row.finished_at),
+    }
+
+
+def event_view(row: tables.Event) -> Event:
+    """One event."""
+    at = time_of(row.at)
+    return Event(id=row.id, attempt=row.attempt, kind=row.kind, at=at, body=row.body)
+
+
+def transition_view(row: tables.Transition) -> Transition:
+    """One move."""
+    return Transition(
+        source=None if row.source is None else State(row.source),
+        target=State(row.target),
+        attempt=row.attempt,
+        at=time_of(row.at),
+        message=row.message,
+    )
+
+
+def artifact_view(row: tables.Artifact) -> Artifact:
+    """One file."""
+    return Artifact(
+        id=row.id,
+        job=row.job_id,
+        kind=row.kind,
+        name=row.name,
+        media_type=row.media_type,
+        size_bytes=row.size,
+        sha256=row.sha256,
+        max_abs_diff=row.max_abs_diff,
+        created_at=time_of(row.created_at),
+        href=f"/v1/artifacts/{row.id}/content",
+    )

@@ -1,0 +1,129 @@
+"""JSON bodies, read strictly: bounded, in time, and only values that every part can store."""
+
+import asyncio
+import json
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from distillery.api.problems import Refusal, pointer
+from distillery.wire.common import FieldError
+
+MAX_DEPTH = 32
+MAX_INTEGER = 2**53 - 1  # what JSON numbers carry everywhere (RFC 7493)
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class StrictRequest(Request):
+    """A request whose body is bounded in size and time and whose JSON is checked."""
+
+    async def body(self) -> bytes:
+        """The whole body; Refusal 413 when too large, 408 when too slow."""
+        if not hasattr(self, "_body"):
+            settings = self.app.state.services.settings
+            chunks: list[bytes] = []
+            try:
+                async with asyncio.timeout(settings.body_timeout_s):
+                    await self._collect(chunks, settings.max_body_bytes)
+            except TimeoutError:
+                raise Refusal(408, "request_timeout", "the body came too slowly") from None
+            self._body = b"".join(chunks)
+        return self._body
+
+    async def _collect(self, chunks: list[bytes], limit: int) -> None:
+        size = 0
+        async for chunk in self.stream():
+            size += len(chunk)
+            if size > limit:
+                raise Refusal(413, "body_too_large", f"a JSON body has at most {limit} bytes")
+            chunks.append(chunk)
+
+    async def json(self) -> Any:
+        """The parsed body; Refusal 400 unless it is JSON, 422 for values nobody can keep."""
+        return parse(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """A route that reads its JSON body strictly."""
+
+    def get_route_handler(self) -> Handler:
+        """FastAPI's handler over a StrictRequest."""
+        handle = super().get_route_handler()
+        takes_json = self.body_field is not None
+
+        async def strict(request: Request) -> Response:
+            if takes_json:
+                _check_media_type(request)
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
+def _check_media_type(request: Request) -> None:
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Refusal(415, "unsupported_media_type", "send the body as application/json")
+
+
+def parse(text: bytes) -> Any:
+    """JSON to Python, without NaN, infinities, NULs, lone surrogates or unsafe integers."""
+    try:
+        value = json.loads(text.decode("utf-8"), parse_int=_integer)
+    except UnicodeDecodeError:
+        raise Refusal(400, "malformed_json", "the body is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise Refusal(400, "malformed_json", str(error)) from None
+    except RecursionError:
+        raise Refusal(400, "malformed_json", "the body is nested too deeply") from None
+    errors = list(_bad_values(value))
+    if errors:
+        raise Refusal(422, errors[0].code, errors[0].message, errors=errors)
+    return value
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= 17 else math.inf
+
+
+def _bad_values(root: Any) -> list[FieldError]:
+    found: list[FieldError] = []
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
+    while waiting:
+        path, value = waiting.pop()
+        fault = _fault(value, len(path))
+        if fault is not None:
+            code, message = fault
+            found.append(FieldError(code=code, message=message, pointer=_safe_pointer(path)))
+        elif isinstance(value, dict):
+            waiting += [((*path, key), key) for key in value if _fault(key, 0)]
+            waiting += [((*path, key), item) for key, item in value.items()]
+        elif isinstance(value, list):
+            waiting += [((*path, index), item) for index, item in enumerate(value)]
+        if len(found) == 10:
+            break
+    return found
+
+
+def _fault(value: Any, depth: int) -> tuple[str, str] | None:
+    match value:
+        case str() if "\0" in value:
+            return "bad_text", "text may not hold NUL"
+        case str() if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            return "bad_text", "text may not hold lone surrogates"
+        case float() if not math.isfinite(value):
+            return "bad_number", "numbers must be finite and integers below 2^53"
+        case int() if abs(value) > MAX_INTEGER:
+            return "bad_number", "numbers must be finite and integers below 2^53"
+        case dict() | list() if depth > MAX_DEPTH:
+            return "too_deep", f"at most {MAX_DEPTH} levels"
+    return None
+
+
+def _safe_pointer(path: tuple[str | int, ...]) -> str:
+    return pointer(path).encode("utf-8", "replace").decode()

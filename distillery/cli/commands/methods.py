@@ -1,0 +1,42 @@
+"""`kd methods`: what a job's objectives can be, with their knobs."""
+
+from typing import Any
+
+import typer
+
+from distillery.cli.commands.common import terminal
+
+
+def methods(context: typer.Context) -> None:
+    """The distillation methods and their knobs."""
+    term = terminal(context)
+    with term.client() as service:
+        found = list(service.methods.list())
+    if term.answered(found):
+        return
+    for method in found:
+        needs = [
+            word
+            for word, needed in (
+                ("teacher", method.needs_teacher),
+                ("the same classes", method.needs_same_classes),
+                ("labels", method.needs_labels),
+                (f"{method.least_classes} classes", method.least_classes > 2),
+                (f"batches of {method.least_batch}", method.least_batch > 1),
+            )
+            if needed
+        ]
+        term.say(f"[bold]{method.name}[/]  {method.summary}")
+        term.say(f"  [dim]needs: {', '.join(needs) or 'nothing'}[/]")
+        rows = [
+            (f"  {name}", _default(knob), str(knob.get("description", "")))
+            for name, knob in method.knobs.get("properties", {}).items()
+            if name != "method"
+        ]
+        term.table(("  knob", "default", ""), rows, "")
+        term.say("")
+
+
+def _default(knob: dict[str, Any]) -> str:
+    value = knob.get("default")
+    return "none" if value is None else str(value)

@@ -1,0 +1,75 @@
+"""`kd up`: the whole service on this machine until Ctrl-C."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.panel import Panel
+
+from distillery.cli.commands.common import terminal
+from distillery.cli.terminal import Terminal
+from distillery.local.service import Embedded
+
+HomeOption = Annotated[
+    Path | None, typer.Option(file_okay=False, help="Database, files and logs; KD_HOME or .kd.")
+]
+
+
+def up(
+    context: typer.Context,
+    home: HomeOption = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; KD_HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="0: any free one; KD_PORT or 8765.")
+    ] = None,
+    url_file: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the URL here once it is ready.")
+    ] = None,
+) -> None:
+    """Start the service: API, dashboard, worker. Nothing else is needed.
+
+    Ctrl-C stops it; a running job writes a checkpoint and resumes at the next `kd up`.
+    """
+    term = terminal(context)
+    settings = term.settings
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    over = threading.Event()
+    service = Embedded(
+        home or settings.home,
+        host=host or settings.host,
+        port=settings.port if port is None else port,
+        say=lambda line: term.err.print(line, markup=False, highlight=False, soft_wrap=True),
+        on_failure=over.set,
+    )
+    try:
+        with term.err.status("Starting"):
+            service.start()
+        if url_file:
+            url_file.write_text(service.url + "\n")
+        _banner(term, service)
+        while not over.wait(1.0):
+            pass
+    except KeyboardInterrupt:
+        term.say("Stopping; a running job writes a checkpoint.")
+    finally:
+        service.stop()
+    if service.failure:
+        raise service.failure
+    term.say("Stopped.")
+
+
+def _banner(term: Terminal, service: Embedded) -> None:
+    if term.answered_line({"url": service.url, "home": str(service.home)}):
+        return
+    lines = [
+        f"[bold]Distillery is up:[/] {service.url}",
+        "",
+        "kd datasets push PATH --name digits",
+        "kd models push FILE --architecture resnet20 --num-classes 10 --name teacher",
+        "kd jobs submit --teacher teacher --student resnet8 --dataset digits --watch",
+        "",
+        f"[dim]Files in {service.home}; logs in {service.logs}. Ctrl-C stops it.[/]",
+    ]
+    term.out.print(Panel("\n".join(lines), expand=False), highlight=False)

@@ -1,0 +1,91 @@
+"""One `kd up` per home: a lock held by it and by its children, gone when all of them are."""
+
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from typing import Self
+
+from distillery.sdk.errors import ClientError
+
+FILE = "up.lock"
+LAST_ONES_S = 30.0  # children of a killed `kd up` finish their step and write a checkpoint
+
+
+class HomeLock:
+    """The lock on `home`. Raises ClientError when another service holds it."""
+
+    def __init__(self, home: Path):
+        home.mkdir(parents=True, exist_ok=True)
+        self._path = home / FILE
+        self.fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.set_inheritable(self.fd, False)
+        try:
+            self._acquire(home)
+        except BaseException:
+            os.close(self.fd)
+            raise
+        self.note("")
+
+    def note(self, url: str) -> None:
+        """Leave word of who holds the lock, for whoever comes next."""
+        os.ftruncate(self.fd, 0)
+        os.pwrite(self.fd, json.dumps({"pid": os.getpid(), "url": url}).encode(), 0)
+
+    def release(self) -> None:
+        """Let go; the children's copies go with them."""
+        os.close(self.fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _acquire(self, home: Path) -> None:
+        deadline_s = time.monotonic() + LAST_ONES_S
+        while True:
+            try:
+                return fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pid, url = self._holder()
+                if _is_alive(pid):
+                    raise ClientError(
+                        f"A service already runs on {home} (process {pid}{url and ', ' + url}).",
+                        hint="Stop it first, or choose another home with --home or KD_HOME.",
+                    ) from None
+                if time.monotonic() > deadline_s:
+                    raise ClientError(
+                        f"Processes of an earlier service still hold {home}.",
+                        hint=f"See who: fuser {self._path}",
+                    ) from None
+                time.sleep(0.2)
+
+    def _holder(self) -> tuple[int, str]:
+        try:
+            note = json.loads(os.pread(self.fd, 1000, 0) or b"{}")
+        except ValueError:  # it is being written
+            return os.getpid(), ""
+        return int(note.get("pid", 0)), str(note.get("url", ""))
+
+
+def running_url(home: Path) -> str | None:
+    """The URL of the service that runs on `home`, if one does."""
+    try:
+        note = json.loads((home / FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return str(note["url"]) or None if _is_alive(int(note["pid"])) else None
+
+
+def _is_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

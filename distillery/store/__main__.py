@@ -1,0 +1,117 @@
+"""`python -m distillery.store`: migrate, make keys, back up, restore and check."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from distillery.store import keys
+from distillery.store.blobs.blobs import HashMismatch, make_blobs
+from distillery.store.config import StoreSettings
+from distillery.store.db import schema
+from distillery.store.db.database import Database
+from distillery.store.errors import StoreError
+from distillery.store.ops.backup import Note, back_up, restore
+from distillery.store.ops.check import check
+
+DEFAULT_TENANT = "default"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    settings = StoreSettings()
+    database = Database(settings.database, answer_s=None)  # a migration takes its time
+    try:
+        return _run(options, settings, database)
+    except (StoreError, schema.SchemaMismatch, HashMismatch) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    finally:
+        database.dispose()
+
+
+def _run(options: argparse.Namespace, settings: StoreSettings, database: Database) -> int:
+    match options.command:
+        case "migrate":
+            schema.migrate(database.engine, options.to)
+            with database.engine.connect() as connection:
+                sys.stdout.write(f"schema {schema.current(connection) or 'removed'}\n")
+        case "keys":
+            database.check_schema()
+            sys.stdout.write(_create_key(database, options) + "\n")
+        case "backup":
+            blobs = make_blobs(settings.blobs)
+            note = back_up(database, blobs, options.folder, blobs_only=options.blobs_only)
+            sys.stdout.write(f"backed up: {_told(note)}\n")
+            for sha256 in note.missing:
+                sys.stderr.write(f"blob {sha256} is missing in storage\n")
+        case "restore":
+            blobs = make_blobs(settings.blobs)
+            note = restore(database, blobs, options.folder, blobs_only=options.blobs_only)
+            sys.stdout.write(f"restored: {_told(note)}\n")
+            return _check(database, settings, hashes=False)
+        case "check":
+            database.check_schema()
+            return _check(database, settings, hashes=options.hashes)
+    return 0
+
+
+def _check(database: Database, settings: StoreSettings, *, hashes: bool) -> int:
+    faults = 0
+    for fault in check(database, make_blobs(settings.blobs), hashes=hashes):
+        faults += 1
+        sys.stderr.write(f"{fault}\n")
+    if not faults:
+        sys.stdout.write("every blob is there\n")
+    return 1 if faults else 0
+
+
+def _told(note: Note) -> str:
+    return f"the database at schema {note.schema_revision}, {note.blobs} blobs, {note.bytes} bytes"
+
+
+def _create_key(database: Database, options: argparse.Namespace) -> str:
+    with database.write() as s:
+        _, token = keys.create(
+            s, options.tenant, options.name, options.scopes, options.expires_in_s
+        )
+    return token
+
+
+def _scopes(text: str) -> list[keys.Scope]:
+    scopes = [scope.strip() for scope in text.split(",")]
+    unknown = sorted(set(scopes) - set(keys.SCOPES))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no scope {unknown[0]!r}: {', '.join(keys.SCOPES)}")
+    return [cast(keys.Scope, scope) for scope in scopes]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m distillery.store", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    migrate = commands.add_parser("migrate", help="bring the database's schema up to date")
+    migrate.add_argument("--to", default="head", help="a revision, or `base` to remove it all")
+    key = commands.add_parser("keys", help="API keys").add_subparsers(dest="action", required=True)
+    create = key.add_parser("create", help="make a key and print it, once")
+    create.add_argument("--name", required=True)
+    create.add_argument("--scopes", type=_scopes, default=["read", "write"])
+    create.add_argument("--tenant", default=DEFAULT_TENANT)
+    create.add_argument("--expires-in-s", type=int, default=None)
+    for name, words in (
+        ("backup", "write database and blobs into a folder, or bring it up to date"),
+        ("restore", "fill an empty database and storage from such a folder"),
+    ):
+        command = commands.add_parser(name, help=words)
+        command.add_argument("folder", type=Path)
+        command.add_argument(
+            "--blobs-only", action="store_true", help="the database is taken care of elsewhere"
+        )
+    checking = commands.add_parser("check", help="name every blob that storage lacks")
+    checking.add_argument("--hashes", action="store_true", help="read and hash all of them, too")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

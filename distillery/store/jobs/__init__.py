@@ -1,0 +1,38 @@
+"""Jobs: every function that reads or moves one, gathered from the files beside this one."""
+
+from distillery.store.jobs.claim import Claim, beat, claim, claimable
+from distillery.store.jobs.clock import rein_in_backoffs, rein_in_leases
+from distillery.store.jobs.cost import Estimate, estimate
+from distillery.store.jobs.finish import NewArtifact, fail, release, succeed
+from distillery.store.jobs.query import Order, get, page
+from distillery.store.jobs.reaper import SweepReport, sweep
+from distillery.store.jobs.request import request_cancel, request_pause, resume, retry
+from distillery.store.jobs.submit import submit
+from distillery.store.jobs.waiting import Waiting, waiting_for
+
+__all__ = [
+    "Claim",
+    "Estimate",
+    "NewArtifact",
+    "Order",
+    "SweepReport",
+    "Waiting",
+    "beat",
+    "claim",
+    "claimable",
+    "estimate",
+    "fail",
+    "get",
+    "page",
+    "rein_in_backoffs",
+    "rein_in_leases",
+    "release",
+    "request_cancel",
+    "request_pause",
+    "resume",
+    "retry",
+    "submit",
+    "succeed",
+    "sweep",
+    "waiting_for",
+]

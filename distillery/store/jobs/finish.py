@@ -1,0 +1,152 @@
+"""How an attempt ends: with results, with a failure, or by letting the job go."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from sqlalchemy.orm import Session
+
+from distillery.store.blobs import blobs
+from distillery.store.catalog import inspections
+from distillery.store.db.database import db_now
+from distillery.store.db.ids import new_id
+from distillery.store.db.tables import Artifact, Job, Model
+from distillery.store.jobs.claim import Claim
+from distillery.store.jobs.move import bury, cancel, failure, held, move
+from distillery.wire.states import State
+from kdcore.spec.result import (
+    RUN_RESULT,
+    DistillResult,
+    InspectDatasetResult,
+    InspectModelResult,
+)
+
+
+@dataclass(frozen=True)
+class NewArtifact:
+    """A file that an attempt made; its bytes are already in blob storage."""
+
+    kind: str
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    max_abs_diff: float | None = None
+
+
+def succeed(
+    s: Session, claim: Claim, result: dict[str, Any], artifacts: Sequence[NewArtifact]
+) -> Job:
+    """The run's result.json becomes the job's end, in one transaction with all it made.
+
+    A distillation's artifacts become visible and its student a ready model; an inspection's
+    subject becomes ready, with the `weights` artifact as a model's blob. Raises LeaseLost.
+    """
+    parsed = RUN_RESULT.validate_python(result)
+    assert parsed.task == claim.task, (parsed.task, claim.task)
+    job = held(s, claim.job_id, claim.attempt)
+    now = db_now(s)
+    for artifact in sorted(artifacts, key=lambda artifact: artifact.sha256):  # no deadlock
+        blobs.record(s, blobs.Stored(artifact.sha256, artifact.size))
+    columns: dict[str, Any] = {}
+    match parsed:
+        case DistillResult():
+            columns = _keep_student(s, job, parsed, artifacts, now)
+        case InspectModelResult():
+            assert job.subject is not None
+            inspections.accept_model(s, job.subject, parsed, _weights(artifacts).sha256)
+        case InspectDatasetResult():
+            assert job.subject is not None
+            inspections.accept_dataset(s, job.subject, parsed)
+    return _sure(move(s, job, State.SUCCEEDED, "done", now, result=result, **columns))
+
+
+def _keep_student(
+    s: Session,
+    job: Job,
+    result: DistillResult,
+    artifacts: Sequence[NewArtifact],
+    now: int,
+) -> dict[str, Any]:
+    for artifact in artifacts:
+        s.add(
+            Artifact(
+                id=new_id("art"),
+                tenant=job.tenant,
+                job_id=job.id,
+                created_at=now,
+                **asdict(artifact),
+            )
+        )
+    student = Model(
+        id=new_id("mdl"),
+        tenant=job.tenant,
+        name=f"{job.name[:180]} (student)",
+        state="ready",
+        format="safetensors",
+        network=result.network.model_dump(mode="json"),
+        blob=_weights(artifacts).sha256,
+        parameters=result.student.parameters,
+        source_job=job.id,
+        created_at=now,
+    )
+    s.add(student)
+    s.flush()
+    teacher = result.ensemble or (result.teachers[0].last if result.teachers else None)
+    return {
+        "student_model": student.id,
+        "student_accuracy": result.student.last.accuracy,
+        "teacher_accuracy": teacher.accuracy if teacher else None,
+        "baseline_accuracy": result.baseline.last.accuracy if result.baseline else None,
+        "gain": result.gain,
+    }
+
+
+def _weights(artifacts: Sequence[NewArtifact]) -> NewArtifact:
+    return next(artifact for artifact in artifacts if artifact.kind == "weights")
+
+
+def fail(
+    s: Session,
+    claim: Claim,
+    code: str,
+    message: str,
+    pointer: str | None = None,
+    retry: bool = False,
+) -> Job:
+    """The attempt failed. With `retry` the job is queued again after a backoff, until
+    `limits.attempts` have died (then `poison`); a wanted cancel or pause is honoured instead.
+
+    Without, the job fails with this error. Raises LeaseLost.
+    """
+    job = held(s, claim.job_id, claim.attempt)
+    now = db_now(s)
+    error = failure(code, message, pointer)
+    if retry:
+        return _sure(bury(s, job, now, error))
+    return _sure(move(s, job, State.FAILED, f"{code}: {message}", now, error=error))
+
+
+def release(
+    s: Session,
+    claim: Claim,
+    target: Literal[State.PAUSED, State.QUEUED, State.CANCELLED],
+    message: str,
+) -> Job:
+    """Let the job go without counting a failure; the returned row says where it went.
+
+    What users asked for meanwhile wins: a cancel over any target, a pause over QUEUED, and a
+    resume (no request any more) over PAUSED. Raises LeaseLost.
+    """
+    job = held(s, claim.job_id, claim.attempt)
+    now = db_now(s)
+    if job.request == "cancel" or target is State.CANCELLED:
+        return _sure(cancel(s, job, now, message))
+    end = State.PAUSED if job.request == "pause" else State.QUEUED
+    return _sure(move(s, job, end, message, now))
+
+
+def _sure(job: Job | None) -> Job:
+    # The row was locked by `held` (PostgreSQL) or the whole database was (SQLite).
+    assert job is not None
+    return job

@@ -1,0 +1,37 @@
+"""Workers that beat: enough to say why a queued job has not started."""
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from distillery.store.db.database import db_now
+from distillery.store.db.tables import Worker
+from distillery.store.db.upsert import upsert
+
+ALIVE_S = 30  # without a beat for so long, a worker counts as gone
+FORGET_S = 24 * 3600
+
+
+def beat_worker(s: Session, name: str, slots: int, trouble: str | None = None) -> None:
+    """Say that a worker lives and how many jobs it can run at once; a few times in ALIVE_S.
+
+    `trouble`: why it takes no job at present.
+    """
+    now = db_now(s)
+    row = {"name": name, "slots": slots, "started_at": now, "seen_at": now}
+    row |= {"trouble": None if trouble is None else trouble[:200]}
+    upsert(s, Worker, [row], "slots", "seen_at", "trouble")
+
+
+def retire_worker(s: Session, name: str) -> None:
+    """Forget a worker that stops in good order."""
+    s.execute(delete(Worker).where(Worker.name == name))
+
+
+def alive(s: Session) -> list[Worker]:
+    """The workers that have beaten lately."""
+    return list(s.scalars(select(Worker).where(Worker.seen_at >= db_now(s) - ALIVE_S * 1000)))
+
+
+def forget_dead(s: Session) -> None:
+    """Drop the rows of workers that have been gone for a day."""
+    s.execute(delete(Worker).where(Worker.seen_at < db_now(s) - FORGET_S * 1000))

@@ -1,0 +1,102 @@
+"""Goes through all kinds in small transactions, for so long as it may; counts first where asked."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from distillery.store.blobs.blobs import Blobs, Stored
+from distillery.store.blobs.upload_parts import Parts
+from distillery.store.config import Retention
+from distillery.store.db.database import Database
+from distillery.store.ops.retention import blobs as blob_rows
+from distillery.store.ops.retention import jobs, outputs, runs, uploads
+from distillery.store.ops.retention.usage import Found, Kind, found
+
+Step = Callable[[Session], tuple[Found, bool]]
+
+
+@dataclass
+class Collector:
+    """Lets go of what `keep` says. With a tenant: of what is theirs alone, which bytes that nothing
+    names any more are not. To see which those are takes a look at all blobs, so that is done at
+    most every `bytes_every_s` seconds."""
+
+    database: Database
+    blobs: Blobs
+    parts: Parts
+    runs: Path
+    keep: Retention
+    bytes_every_s: float = 0.0
+    _looked_s: float = -math.inf
+    _after: str = ""  # the blob to go on behind, where time ran out
+
+    def count(self, tenant: str | None = None) -> list[Found]:
+        """What would go, kind by kind. Blobs that only other things found here name come later."""
+        keep = self.keep
+        with self.database.read() as s:
+            counts = [
+                jobs.count(s, tenant, keep.keep_jobs_s),
+                uploads.count(s, self.parts, tenant, keep.keep_uploads_s),
+                outputs.count(s, tenant, keep.teacher_cache_keep_s),
+                runs.count(s, self.runs, keep, tenant),
+            ]
+            if tenant is None:
+                counts.append(blob_rows.count(s, self.blobs, keep.keep_blobs_s))
+        return counts
+
+    def collect(self, tenant: str | None, within_s: float) -> tuple[list[Found], bool]:
+        """Let go for some `within_s` seconds: what went, and whether that was all. Raises
+        Unavailable."""
+        deadline_s = time.monotonic() + within_s
+        keep, done = self.keep, True
+        totals: dict[Kind, Found] = {}
+        steps: list[Step] = [
+            lambda s: jobs.collect(s, tenant, keep.keep_jobs_s),
+            lambda s: uploads.collect(s, self.parts, tenant, keep.keep_uploads_s),
+            lambda s: outputs.collect(s, tenant, keep.teacher_cache_keep_s),
+        ]
+        for step in steps:
+            more = True
+            while more and time.monotonic() < deadline_s:
+                with self.database.write() as s:
+                    went, more = step(s)
+                _add(totals, went)
+            done = done and not more
+        _add(totals, runs.collect(self.database, self.runs, keep, tenant))
+        if tenant is None and time.monotonic() - self._looked_s >= self.bytes_every_s:
+            done = self._collect_bytes(totals, deadline_s) and done
+        return list(totals.values()), done
+
+    def _collect_bytes(self, totals: dict[Kind, Found], deadline_s: float) -> bool:
+        with self.database.read() as s:
+            _add(totals, uploads.collect_strays(s, self.parts))
+        keep_s = self.keep.keep_blobs_s
+        after: str | None = self._after
+        while after is not None:
+            if time.monotonic() >= deadline_s:
+                self._after = after
+                return False
+            with self.database.read() as s:
+                candidates, after = blob_rows.unnamed(s, keep_s, after)
+            if candidates:
+                self._discard(totals, candidates)
+        self._after = ""
+        self._looked_s = time.monotonic()
+        _add(totals, blob_rows.discard_strays(self.database, self.blobs, keep_s))
+        return True
+
+    def _discard(self, totals: dict[Kind, Found], candidates: Sequence[Stored]) -> None:
+        keep_s = self.keep.keep_blobs_s
+        with self.database.write() as s:
+            gone = blob_rows.drop_rows(s, candidates, keep_s)
+        for stored in gone:
+            self.blobs.discard(stored.sha256, keep_s)
+        _add(totals, found("blobs", (stored.size for stored in gone)))
+
+
+def _add(totals: dict[Kind, Found], went: Found) -> None:
+    totals[went.kind] = totals.get(went.kind, Found(went.kind)) + went

@@ -1,0 +1,140 @@
+"""The base of methods that compare maps of the student with a teacher's, level by level.
+
+B: batch, C: channels, H, W: height and width.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdcore.data.batches import Batch
+from kdcore.features.levels import Level
+from kdcore.features.probe import Probe
+from kdcore.features.taps import Outputs
+from kdcore.objectives.base import Method, Setting, check_batch
+from kdcore.runtime.errors import RunError, pointing
+from kdcore.spec.knobs.base import MapKnobs, Position, Tap
+
+K = TypeVar("K", bound=MapKnobs)
+Pair = tuple[Level, Level]
+"""A level of the student and the teacher's that it is compared with."""
+
+
+class MapMethod(Method[K], Generic[K]):
+    """Compares paired levels with every teacher; the losses are averaged by the teachers' weights.
+
+    A subclass says what it builds per teacher (`build`) and how it compares (`compare`). Without
+    taps the deepest `levels` of both networks are paired, deepest with deepest. Raises RunError
+    `no_default_tap`, `tap_count_mismatch`, `not_a_map` and those of `kdcore.features.taps`.
+    """
+
+    student_logits = False
+    teacher_logits = False
+    position: ClassVar[Position] = "after"
+    """Where default taps read."""
+    vectors: ClassVar[bool] = False
+    """Whether a tap may give a vector, a map of one place."""
+
+    def __init__(self, knobs: K, setting: Setting) -> None:
+        super().__init__(knobs, setting)
+        self.pairs = [self._pair(setting.student, teacher) for teacher in setting.teachers]
+        self.parts = nn.ModuleList()
+        for pairs, teacher in zip(self.pairs, setting.teachers, strict=True):
+            self.parts.append(self.build(pairs, teacher, setting))
+        levels = (student for pairs in self.pairs for student, _ in pairs)
+        self.student_taps = tuple(dict.fromkeys(level.tap for level in levels))
+        self.teacher_taps = tuple(
+            tuple(teacher.tap for _, teacher in pairs) for pairs in self.pairs
+        )
+        self._shares = [w / sum(setting.weights) for w in setting.weights]
+
+    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+        """What is trained for one teacher; refuses pairs that the method cannot compare."""
+        return nn.Identity()
+
+    def compare(
+        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+    ) -> Tensor:
+        """The unweighted loss of one teacher, a float32 scalar, from its paired maps_BCHW."""
+        raise NotImplementedError
+
+    def forward(
+        self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
+    ) -> dict[str, Tensor]:
+        """One term, named as the method."""
+        losses = []
+        for part, pairs, teacher in zip(self.parts, self.pairs, teachers, strict=True):
+            own = [level.read(student) for level, _ in pairs]
+            theirs = [level.read(teacher) for _, level in pairs]
+            losses.append(self.compare(part, own, theirs, batch))
+        return {self.knobs.method: self._weighted(losses)}
+
+    def _weighted(self, losses: Sequence[Tensor]) -> Tensor:
+        """The mean of one loss per teacher by the teachers' weights."""
+        parts = [share * loss for share, loss in zip(self._shares, losses, strict=True)]
+        return torch.stack(parts).sum()
+
+    def _pair(self, student: Probe, teacher: Probe) -> list[Pair]:
+        own = self._levels(student, self.knobs.student_taps, "student_taps")
+        theirs = self._levels(teacher, self.knobs.teacher_taps, "teacher_taps")
+        given = [taps for taps in (self.knobs.student_taps, self.knobs.teacher_taps) if taps]
+        count = len(given[0]) if given else min(len(own), len(theirs), self.knobs.levels)
+        if count > min(len(own), len(theirs)):
+            raise RunError(
+                "tap_count_mismatch",
+                f"{count} taps are named, but {student.name} has {len(own)} levels and "
+                f"{teacher.name} {len(theirs)}: name the taps of both",
+                pointer="/teacher_taps" if self.knobs.student_taps else "/student_taps",
+            )
+        return list(zip(own[-count:], theirs[-count:], strict=True))
+
+    def _levels(self, probe: Probe, taps: tuple[Tap, ...] | None, knob: str) -> tuple[Level, ...]:
+        if taps is None:
+            with pointing(f"/{knob}"):
+                return probe.levels(self.position)
+        levels = []
+        for index, tap in enumerate(taps):
+            with pointing(f"/{knob}/{index}"):
+                level = probe.level(tap)
+                if level.grid.layout == "vector" and not self.vectors:
+                    raise RunError(
+                        "not_a_map",
+                        f"{self.knobs.method} compares maps, but {level} of {probe.name} is a "
+                        "vector",
+                    )
+                levels.append(level)
+        return tuple(levels)
+
+
+class RelationMethod(MapMethod[K], Generic[K]):
+    """Compares relations between the samples of a batch, so that widths need not be equal; vectors
+    will do. Raises RunError `batch_too_small` too."""
+
+    vectors = True
+    compares_samples = True
+
+    def __init__(self, knobs: K, setting: Setting) -> None:
+        super().__init__(knobs, setting)
+        check_batch(knobs.method, setting)
+
+
+def same_size(a_BCHW: Tensor, b_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Both maps at the smaller height and the smaller width of the two, average-pooled."""
+    height = min(a_BCHW.shape[2], b_BCHW.shape[2])
+    width = min(a_BCHW.shape[3], b_BCHW.shape[3])
+    return pooled_to(a_BCHW, height, width), pooled_to(b_BCHW, height, width)
+
+
+def pooled_to(x_BCHW: Tensor, height: int, width: int) -> Tensor:
+    """The map average-pooled to that size; itself where it has it."""
+    if x_BCHW.shape[2:] == (height, width):
+        return x_BCHW
+    return functional.adaptive_avg_pool2d(x_BCHW, (height, width))
+
+
+def embedding(x_BCHW: Tensor) -> Tensor:
+    """The map's mean over its places, x_BC: what a classifier behind global pooling reads."""
+    return x_BCHW.mean((2, 3))

@@ -1,0 +1,243 @@
+"""Writes a network as safetensors, ONNX and config.json, and proves each by loading it back.
+
+The ONNX file takes raw images in [0, 1] of the network's channels and size, in batches of any size
+(`image`, float32, BCHW): the normalisation is inside. It gives `logits` (BK). Its metadata say so.
+"""
+
+# B batch, C channels, H height, W width, K classes
+
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from kdcore.networks.weights import load_network, save_weights
+from kdcore.networks.zoo import build_network
+from kdcore.runtime.errors import RunError
+from kdcore.spec.events import Exit
+from kdcore.spec.recipe import ExportFormat
+from kdcore.spec.result import Artifact
+from kdcore.spec.run import Input, Network
+
+TOLERANCE = 1e-3  # of the largest logit, at least of 1
+OPSET = 20
+CONFIG_FILE = "config.json"
+PROBE_SIZES = (1, 3)  # batches compared; tracing uses 2
+ONNX_INPUT, ONNX_OUTPUT = "image", "logits"
+EXPORT_ERRORS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ImportError)
+
+WeightsKind = Literal["weights", "weights_best", "baseline_weights"]
+Run = Callable[[Tensor], Tensor]
+
+
+class Normalised(nn.Module):
+    """A network behind its normalisation: logits_BK from raw images in [0, 1]."""
+
+    mean_C11: Tensor
+    std_C11: Tensor
+
+    def __init__(self, network: nn.Module, input: Input):
+        super().__init__()
+        self.network = network
+        for name, value in (("mean_C11", input.mean), ("std_C11", input.std)):
+            self.register_buffer(name, torch.tensor(value).view(-1, 1, 1))
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        logits_BK: Tensor = self.network((image_BCHW - self.mean_C11) / self.std_C11)
+        return logits_BK
+
+
+def export_network(
+    module: nn.Module,
+    network: Network,
+    out: Path,
+    formats: Iterable[ExportFormat],
+    stem: str,
+    kind: WeightsKind = "weights",
+) -> tuple[Artifact, ...]:
+    """Write `{stem}.safetensors` and `{stem}.onnx` (as asked) into `out`, and `config.json` beside
+    the `weights` that it describes.
+
+    `module` is left as it is; paths of artifacts are relative to `out`. Raises RunError:
+    `export_mismatch` where a loaded file's logits differ, `export_failed`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        reference = Normalised(_rebuild(module, network), network.input).eval()
+        artifacts = []
+        if "safetensors" in formats:
+            artifacts.append(_write_weights(reference, network, out / f"{stem}.safetensors", kind))
+        if "onnx" in formats:
+            artifacts.append(_write_onnx(reference, network, out / f"{stem}.onnx"))
+    if kind == "weights":
+        artifacts.append(_write_config(network, out / CONFIG_FILE))
+    return tuple(artifacts)
+
+
+def _rebuild(module: nn.Module, network: Network) -> nn.Module:
+    """The same network made anew from its description: no hooks, no device, float32."""
+    copy = build_network(network)
+    copy.load_state_dict({name: t.detach().cpu() for name, t in module.state_dict().items()})
+    return copy.eval()
+
+
+def _write_weights(
+    reference: Normalised, network: Network, path: Path, kind: WeightsKind
+) -> Artifact:
+    save_weights(reference.network, path, {"network": network.model_dump_json()})
+    loaded = Normalised(load_network(network, path), network.input).eval()
+    difference = _compare(reference, loaded, network.input, path)
+    return _artifact(kind, path, "application/octet-stream", difference)
+
+
+def _write_config(network: Network, path: Path) -> Artifact:
+    path.write_text(network.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    if Network.model_validate_json(path.read_bytes()) != network:
+        raise _failed(path, "it does not describe the same network")
+    return _artifact("config", path, "application/json", None)
+
+
+def _write_onnx(reference: Normalised, network: Network, path: Path) -> Artifact:
+    """Trace first, which takes under a second; torch's newer exporter (ten times slower) only where
+    that fails or gives other logits."""
+    reasons = []
+    for convert in (_convert_by_tracing, _convert_by_exporting):
+        try:
+            _quietly(convert, reference, _probe(network.input, 2), path)
+            _finish_onnx(path, network)
+            difference = _compare(reference, _open_onnx(path), network.input, path)
+        except (*EXPORT_ERRORS, RunError) as error:
+            path.unlink(missing_ok=True)
+            reasons.append(f"{type(error).__name__}: {str(error)[:300]}")
+            continue
+        return _artifact("onnx", path, "application/octet-stream", difference)
+    raise _failed(path, "; ".join(reasons))
+
+
+def _quietly(
+    convert: Callable[[nn.Module, Tensor, Path], None], model: nn.Module, x: Tensor, path: Path
+) -> None:
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        convert(model, x, path)
+
+
+def _convert_by_tracing(model: nn.Module, image_BCHW: Tensor, path: Path) -> None:
+    torch.onnx.export(
+        model,
+        (image_BCHW,),
+        path,
+        dynamo=False,
+        opset_version=OPSET,
+        input_names=[ONNX_INPUT],
+        output_names=[ONNX_OUTPUT],
+        dynamic_axes={ONNX_INPUT: {0: "batch"}, ONNX_OUTPUT: {0: "batch"}},
+    )
+
+
+def _convert_by_exporting(model: nn.Module, image_BCHW: Tensor, path: Path) -> None:
+    torch.onnx.export(
+        model,
+        (image_BCHW,),
+        path,
+        dynamo=True,
+        verbose=False,
+        opset_version=OPSET,
+        input_names=[ONNX_INPUT],
+        output_names=[ONNX_OUTPUT],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        external_data=False,
+    )
+
+
+def _finish_onnx(path: Path, network: Network) -> None:
+    """Add what a user must know; take out where on this machine the code lay."""
+    import onnx  # only an export needs it, and a run should start fast
+
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.ClearField("doc_string")
+        del node.metadata_props[:]
+    input = network.input
+    model.doc_string = (
+        f"{network.architecture}: `{ONNX_INPUT}` is float32 in [0, 1], batch x {input.channels} x"
+        f" {input.height} x {input.width}, not normalised; `{ONNX_OUTPUT}` is batch x"
+        f" {network.num_classes}."
+    )
+    properties = {"network": network.model_dump_json(), "input_range": "[0, 1]"}
+    properties["normalisation"] = json.dumps({"inside": True, "mean": input.mean, "std": input.std})
+    onnx.helper.set_model_props(model, properties)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _open_onnx(path: Path) -> Run:
+    import onnxruntime  # as above
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(image_BCHW: Tensor) -> Tensor:
+        (logits_BK,) = session.run([ONNX_OUTPUT], {ONNX_INPUT: image_BCHW.numpy()})
+        return torch.from_numpy(logits_BK)
+
+    return run
+
+
+def _probe(input: Input, batch: int) -> Tensor:
+    generator = torch.Generator().manual_seed(batch)
+    return torch.rand(batch, input.channels, input.height, input.width, generator=generator)
+
+
+def _compare(reference: Run, loaded: Run, input: Input, path: Path) -> float:
+    """The largest difference of any logit over the probe batches."""
+    difference = 0.0
+    for batch in PROBE_SIZES:
+        image_BCHW = _probe(input, batch)
+        with torch.no_grad():
+            wanted_BK, given_BK = reference(image_BCHW), loaded(image_BCHW)
+        gap = float((wanted_BK - given_BK).abs().max())
+        if not gap <= TOLERANCE * max(1.0, float(wanted_BK.abs().max())):  # NaN is a mismatch
+            raise RunError(
+                "export_mismatch",
+                f"{path.name} gives logits that differ from the network's by {gap:g}",
+                pointer="/export",
+                exit=Exit.BUG,
+            )
+        difference = max(difference, gap)
+    return difference
+
+
+def _failed(path: Path, reason: str) -> RunError:
+    return RunError(
+        "export_failed",
+        f"{path.name} cannot be written: {reason}",
+        pointer="/export",
+        exit=Exit.BAD_INPUT,
+    )
+
+
+def _artifact(
+    kind: Literal["onnx", "config"] | WeightsKind,
+    path: Path,
+    media_type: str,
+    difference: float | None,
+) -> Artifact:
+    with path.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Artifact(
+        kind=kind,
+        path=path.name,
+        media_type=media_type,
+        size_bytes=path.stat().st_size,
+        sha256=sha256,
+        max_abs_diff=difference,
+    )

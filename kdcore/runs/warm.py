@@ -1,0 +1,81 @@
+"""Waits for a run directory with all that a run needs imported, so that the run starts at once."""
+
+import os
+import select
+import sys
+import tempfile
+from pathlib import Path
+
+from kdcore.spec.run import READY
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+def wait() -> Path | None:
+    """Warm up, say `ready` on stdout, and return the run directory: one line of stdin.
+
+    None: stdin was closed without a whole line, there will be no run. A line that is there already
+    cuts the warm-up short, so the way through here is never longer than a cold start. Afterwards
+    the process looks like a cold run's: stdin is empty, stdout goes where stderr goes.
+    """
+    _warm_up()
+    sys.stdout.write(f"{READY}\n")
+    sys.stdout.flush()
+    line = sys.stdin.readline()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, STDIN)
+    os.close(nothing)
+    os.dup2(STDERR, STDOUT)
+    # TMPDIR may be relative, and the working directory may have been moved since it was looked up.
+    tempfile.tempdir = None
+    return Path(line[:-1]) if line.endswith("\n") else None
+
+
+def _warm_up() -> None:
+    """Import what runs import, and train once: torch loads some of itself when it is first used.
+
+    Nothing that decides a run's bits is left changed: the generators' states are put back, and
+    threads, precision and determinism are not touched.
+    """
+
+    for stage in (train_once, _import_foreign):
+        if not _told():
+            stage()
+
+
+def train_once() -> None:
+    """Make one step of a small network on whatever device there is, and forget it."""
+    import torch
+    from torch.nn import functional
+
+    from kdcore.networks.zoo import build_network
+    from kdcore.runtime.seeds import random_state, restore_random_state
+    from kdcore.spec.recipe import Sgd
+    from kdcore.spec.run import Network
+    from kdcore.training.optim import make_optimizer
+
+    states = random_state()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = build_network(Network(architecture="resnet8", num_classes=2)).to(device)
+    optimizer = make_optimizer(Sgd(), dict(network.named_parameters()))
+    images_BCHW = torch.zeros(2, 3, 32, 32, device=device)
+    images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
+    labels_B = torch.zeros(2, dtype=torch.int64, device=device)
+    loss = functional.cross_entropy(network(images_BCHW), labels_B)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    restore_random_state(*states)
+
+
+def _import_foreign() -> None:
+    """Libraries of networks, which a run imports when its spec names one of theirs."""
+    from kdcore.networks.foreign import LIBRARIES, model_names
+
+    for library in LIBRARIES:
+        if not _told():
+            model_names(library)
+
+
+def _told() -> bool:
+    """Whether the line, or the end, is there."""
+    return bool(select.select([STDIN], [], [], 0)[0])

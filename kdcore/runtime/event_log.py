@@ -1,0 +1,119 @@
+"""Writes what a run says: one flushed JSON line an event, numbered from 1 in a fresh file."""
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from kdcore.runtime.errors import RunError
+from kdcore.spec.events import (
+    CheckpointEvent,
+    EndEvent,
+    Event,
+    Exit,
+    LogEvent,
+    MetricsEvent,
+    Phase,
+    PhaseEvent,
+    ProgressEvent,
+)
+
+LegName = Literal["student", "baseline"]
+PROGRESS_EVERY_S = 0.5
+
+
+class EventLog:
+    """The run's voice. `seconds` holds the wall-clock seconds spent in each phase."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+        self._seq = 0
+        self._phase: str | None = None
+        self._marked_s = time.monotonic()
+        self._progress_s = -math.inf
+        self.seconds: dict[str, float] = {}
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def phase(self, phase: Phase) -> None:
+        """Enter a phase."""
+        self.mark()
+        self._phase = phase
+        self._write(PhaseEvent(**self._next(), phase=phase))
+
+    def mark(self) -> None:
+        """Bring `seconds` up to date."""
+        now_s = time.monotonic()
+        if self._phase is not None:
+            spent_s = self.seconds.get(self._phase, 0.0)
+            self.seconds[self._phase] = spent_s + now_s - self._marked_s
+        self._marked_s = now_s
+
+    def progress_due(self) -> bool:
+        """Whether the last progress event is old enough for another."""
+        return time.monotonic() - self._progress_s >= PROGRESS_EVERY_S
+
+    def progress(
+        self,
+        *,
+        leg: LegName,
+        stage: tuple[int, int],
+        epoch: tuple[int, int],
+        step: tuple[int, int],
+        fraction: float,
+        images_per_s: float | None,
+        eta_s: float | None,
+    ) -> None:
+        """How far the run is; the pairs are (now, in all)."""
+        self._progress_s = time.monotonic()
+        self._write(
+            ProgressEvent(
+                **self._next(),
+                leg=leg,
+                stage=stage[0],
+                stages=stage[1],
+                epoch=epoch[0],
+                epochs=epoch[1],
+                step=step[0],
+                steps=step[1],
+                images_per_s=images_per_s,
+                fraction=min(1.0, fraction),
+                eta_s=eta_s,
+            )
+        )
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Scalars at a step; JSON has no NaN, so what is not finite is left out."""
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        if finite:
+            self._write(MetricsEvent(**self._next(), step=step, values=finite))
+
+    def checkpoint(self, leg: LegName, step: int, path: str) -> None:
+        """A checkpoint is safely on disk; `path` is relative to the run directory."""
+        self._write(CheckpointEvent(**self._next(), leg=leg, step=step, path=path))
+
+    def log(self, level: Literal["info", "warning", "error"], message: str) -> None:
+        """A line for a person."""
+        self._write(LogEvent(**self._next(), level=level, message=message))
+
+    def end(self, exit: Exit, code: str, message: str, pointer: str | None = None) -> None:
+        """The last event."""
+        self.mark()
+        self._write(
+            EndEvent(**self._next(), exit=exit.name, code=code, message=message, pointer=pointer)
+        )
+
+    def fail(self, error: RunError) -> None:
+        """The last event of a run that cannot go on."""
+        self.end(error.exit, error.code, error.message, error.pointer)
+
+    def _next(self) -> dict[str, float]:
+        self._seq += 1
+        return {"seq": self._seq, "at": time.time()}
+
+    def _write(self, event: Event) -> None:
+        self._file.write(event.model_dump_json() + "\n")
+        self._file.flush()

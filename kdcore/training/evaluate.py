@@ -1,0 +1,197 @@
+"""Scores networks on images in a fixed order: accuracy, cross-entropy, agreement with the teacher.
+
+Always float32, in evaluation mode. B: batch, C: channels, H, W: height and width, K: classes,
+N: samples.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdcore.data.batches import Batch, eval_batches
+from kdcore.data.images import Split
+from kdcore.data.pixels import Pixels
+from kdcore.objectives.numerics import ensemble_log_probs
+from kdcore.runtime.device import Device, Layout
+from kdcore.runtime.errors import RunError
+from kdcore.spec.events import Exit
+from kdcore.spec.recipe import Ensemble
+from kdcore.spec.result import Score
+from kdcore.teacher_cache.output_cache import KeptScores
+from kdcore.training.teachers import Teacher
+
+LATENCY_RUNS, LATENCY_WARM_UP, LATENCY_LIMIT_S = 30, 5, 3.0
+
+Scorer = Callable[[Tensor], Tensor]
+"""Class scores (logits or log-probabilities) of images: images_BCHW to scores_BK."""
+
+
+class Exam:
+    """Images to score networks on; `reference_N`: the teachers' top class of each, once known.
+
+    `content`: the split's fingerprint, where scores are to be kept.
+    """
+
+    def __init__(
+        self,
+        split: Split | Pixels,
+        indices: Tensor | None,
+        batch_size: int,
+        device: torch.device,
+        content: str | None = None,
+    ):
+        self._source = (split, batch_size, device, indices)
+        self.indices, self.content = indices, content
+        self.reference_N: Tensor | None = None
+        self.labelled = split.labels_N is not None
+
+    def batches(self) -> Iterator[Batch]:
+        """All batches, unchanged, always in the same order."""
+        return eval_batches(*self._source)
+
+
+def scorer_of(network: nn.Module, adapter: nn.Module) -> Scorer:
+    """The network on images in [0, 1], in evaluation mode from here on."""
+    network.eval()
+
+    def run(images_BCHW: Tensor) -> Tensor:
+        logits_BK: Tensor = network(adapter(images_BCHW))
+        return logits_BK
+
+    return run
+
+
+def ensemble_of(teachers: Sequence[Teacher], mean: Ensemble) -> Scorer:
+    """Log of the teachers' mean class probabilities (temperature 1)."""
+    scorers = [scorer_of(t.network, t.adapter) for t in teachers]
+    weights = [t.weight for t in teachers]
+
+    def run(images_BCHW: Tensor) -> Tensor:
+        return ensemble_log_probs([s(images_BCHW) for s in scorers], weights, 1.0, mean)
+
+    return run
+
+
+def score(
+    scorer: Scorer,
+    exam: Exam,
+    name: str,
+    *,
+    labelled: bool = True,
+    failure: tuple[str, Exit] = ("diverged", Exit.DIVERGED),
+) -> tuple[Score, Tensor]:
+    """The network's score on the exam, and its top classes top_N.
+
+    Labels are used where there are some and `labelled` says that they are this network's classes.
+    Raises RunError with `failure` (code and exit) if the network's scores are not finite.
+    """
+    labelled = labelled and exam.labelled
+    tops: list[Tensor] = []
+    sums = torch.zeros(3, dtype=torch.float64, device="cpu")
+    with torch.inference_mode():
+        for batch in exam.batches():
+            scores_BK = scorer(batch.images_BCHW).float()
+            tops.append(scores_BK.argmax(1))
+            sums = sums.to(scores_BK.device) + _sums(scores_BK, batch.labels_B, labelled)
+        top_N = torch.cat(tops)
+        right, loss, bad = (float(v) for v in sums.tolist())
+        reference_N = exam.reference_N
+        agreed = None if reference_N is None else float((top_N == reference_N.to(top_N)).sum())
+    if bad:
+        code, exit = failure
+        raise RunError(code, f"the class scores of {name} are not finite", exit=exit)
+    count = len(top_N)
+    result = Score(
+        accuracy=right / count if labelled else None,
+        loss=loss / count if labelled else None,
+        samples=count,
+        agreement=None if agreed is None else agreed / count,
+    )
+    return result, top_N
+
+
+def _sums(scores_BK: Tensor, labels_B: Tensor | None, labelled: bool) -> Tensor:
+    """Right answers, summed cross-entropy, and whether anything is not finite."""
+    bad = (~torch.isfinite(scores_BK).all()).double()
+    if not labelled or labels_B is None:
+        return torch.stack([torch.zeros_like(bad), torch.zeros_like(bad), bad])
+    loss = functional.cross_entropy(scores_BK, labels_B, reduction="sum").double()
+    return torch.stack([(scores_BK.argmax(1) == labels_B).sum().double(), loss, bad])
+
+
+@dataclass(frozen=True)
+class TeacherScores:
+    """Each teacher's score, and of several their mean's."""
+
+    each: tuple[Score, ...]
+    ensemble: Score | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Of the ensemble, or of the only teacher."""
+        if self.ensemble is not None:
+            return self.ensemble.accuracy
+        return self.each[0].accuracy if len(self.each) == 1 else None
+
+
+def recall_teachers(
+    teachers: Sequence[Teacher], mean: Ensemble, num_classes: int, exam: Exam, kept: KeptScores
+) -> TeacherScores:
+    """As `score_teachers`, from what is kept, or keeping it."""
+    found = kept.load()
+    if found is None:
+        scores = score_teachers(teachers, mean, num_classes, exam)
+        more = [] if scores.ensemble is None else [scores.ensemble]
+        kept.save([*scores.each, *more], exam.reference_N)
+        return scores
+    scored, exam.reference_N = found
+    each, more = scored[: len(teachers)], scored[len(teachers) :]
+    return TeacherScores(tuple(each), more[0] if more else None)
+
+
+def score_teachers(
+    teachers: Sequence[Teacher], mean: Ensemble, num_classes: int, exam: Exam
+) -> TeacherScores:
+    """Score every teacher, and set the exam's reference to what they say together.
+
+    A teacher of other classes than the dataset's has no accuracy, and there is no reference then.
+    Raises RunError `teacher_not_finite`.
+    """
+    failure = ("teacher_not_finite", Exit.BAD_INPUT)
+    fitting = [t.spec.num_classes == num_classes for t in teachers]
+    together, top_N = None, None
+    if len(teachers) > 1 and all(fitting):
+        together, top_N = score(ensemble_of(teachers, mean), exam, "the teachers", failure=failure)
+        exam.reference_N = top_N
+    each: list[Score] = []
+    for teacher, fits in zip(teachers, fitting, strict=True):
+        scorer = scorer_of(teacher.network, teacher.adapter)
+        scored, top_N = score(scorer, exam, teacher.name, labelled=fits, failure=failure)
+        each.append(scored)
+    if len(teachers) == 1 and all(fitting):
+        exam.reference_N = top_N
+    return TeacherScores(tuple(each), together)
+
+
+def latency_ms(network: nn.Module, x_1CHW: Tensor, device: Device) -> float:
+    """Median milliseconds of one image, batch 1, after a warm-up; bounded in time."""
+    network.eval()
+    x_1CHW = Layout()(x_1CHW)
+    times_s: list[float] = []
+    begin_s = time.perf_counter()
+    with torch.inference_mode():
+        for run in range(LATENCY_WARM_UP + LATENCY_RUNS):
+            start_s = time.perf_counter()
+            network(x_1CHW)
+            device.synchronize()
+            end_s = time.perf_counter()
+            if run >= LATENCY_WARM_UP or end_s - begin_s > LATENCY_LIMIT_S:
+                times_s.append(end_s - start_s)
+            if end_s - begin_s > LATENCY_LIMIT_S:
+                break
+    return statistics.median(times_s) * 1000

@@ -1,0 +1,281 @@
+"""Trains the legs of a run: stages, epochs, steps, validation, checkpoints and the way back."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from kdcore.data.batches import Loader
+from kdcore.objectives.base import Setting
+from kdcore.objectives.objectives import Objectives
+from kdcore.runtime.device import Device
+from kdcore.runtime.distributed import ALONE, World
+from kdcore.runtime.errors import RunError
+from kdcore.runtime.event_log import EventLog, LegName
+from kdcore.runtime.seeds import derive_seed, seed_everything
+from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.spec.events import Exit, Phase
+from kdcore.spec.failpoints import failpoint
+from kdcore.teacher_cache.output_cache import Library
+from kdcore.training.arms import Leg
+from kdcore.training.checkpoint import Checkpoints, Snapshot
+from kdcore.training.data_parallel import Sharing
+from kdcore.training.evaluate import Exam, score, scorer_of
+from kdcore.training.meter import Meter, Pace
+from kdcore.training.stage import StageRun
+from kdcore.training.state import (
+    Best,
+    Outcome,
+    Position,
+    State,
+    recall_taught,
+    restore_stage,
+    weights_of,
+)
+from kdcore.training.teachers import Teacher
+
+METRICS_EVERY = 25  # steps; each report waits for the device once
+PHASES: dict[LegName, Phase] = {"student": "training", "baseline": "baseline"}
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a run trains, and with what. `student(leg)` builds a leg's network with the same weights
+    every time. The loader's batch is what one optimizer step learns from, in `accumulate` parts."""
+
+    legs: tuple[Leg, ...]
+    student: Callable[[LegName], nn.Module]
+    adapter: nn.Module
+    teachers: tuple[Teacher, ...]
+    setting: Setting
+    loader: Loader
+    exam: Exam | None
+    device: Device
+    seed: int
+    library: Library | None = None
+    accumulate: int = 1
+    world: World = ALONE
+
+
+class Trainer:
+    """Trains every leg of a course, from the start or from a checkpoint's snapshot. Of several
+    processes, the one with `checkpoints` writes them."""
+
+    def __init__(
+        self,
+        course: Course,
+        state: State,
+        events: EventLog,
+        checkpoints: Checkpoints | None,
+        checkpoint_every_s: float,
+        stop: Stop,
+    ) -> None:
+        self._course = course
+        self._state = state
+        self._events = events
+        self._checkpoints = checkpoints
+        self._every_s = checkpoint_every_s
+        self._stop = stop
+        self._saved_s = time.monotonic()
+        self._waiting: Snapshot | None = None
+        self._taught: list[Objectives] = []
+        steps = sum(leg.epochs for leg in course.legs) * course.loader.steps_per_epoch
+        self._pace = Pace(steps, course.loader.batch_size)
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Start from a checkpoint's state instead of the beginning."""
+        self._state.restore(snapshot)
+        for phase, spent_s in self._state.history.seconds.items():
+            self._events.seconds[phase] = self._events.seconds.get(phase, 0.0) + spent_s
+        if self._state.position.leg not in self._state.finished:
+            self._waiting = snapshot
+
+    def run(self) -> dict[LegName, Outcome]:
+        """Train what is left. Raises Interrupted after a checkpoint, RunError `diverged`."""
+        for leg in self._course.legs:
+            if leg.name not in self._state.finished:
+                self._events.phase(PHASES[leg.name])
+                with self._stop.deferred():
+                    self._run_leg(leg)
+        return self._state.finished
+
+    def _run_leg(self, leg: Leg) -> None:
+        state, student = self._state, self._course.student(leg.name)
+        self._taught = []
+        if self._waiting is None:
+            state.position, state.best = Position(leg.name), None
+        while True:
+            self._run_stage(leg, student)
+            following = state.position.stage + 1
+            if following == len(leg.stages):
+                break
+            if leg.stages[following].start_from == "best" and state.best is not None:
+                student.load_state_dict(state.best.weights)
+            state.position, state.best = Position(leg.name, following), None
+        self._progress(leg)
+        state.finished[leg.name] = Outcome(weights_of(student), state.best)
+        state.best = None
+        self._save(leg, None, None)
+
+    def _run_stage(self, leg: Leg, student: nn.Module) -> None:
+        course, index = self._course, self._state.position.stage
+        # After a resume, earlier stages' methods stand in: what this stage took over from them is
+        # in its own state, and what a later one may take over comes from the checkpoint.
+        for missed in range(len(self._taught), index):
+            stand_in = Objectives(leg.stages[missed], course.setting, "")
+            assert self._waiting is not None, "only a resume begins past the first stage"
+            recall_taught(self._waiting, missed, stand_in)
+            self._taught.append(stand_in)
+        seed_everything(derive_seed(course.seed, "stage", index))
+        with StageRun(
+            leg.stages[index],
+            student,
+            course.adapter,
+            course.teachers,
+            course.setting,
+            course.device,
+            course.loader.steps_per_epoch,
+            f"/stages/{index}",
+            self._taught,
+            course.library if leg.name == "student" else None,
+            course.accumulate,
+            Sharing(course.world) if course.world.size > 1 else None,
+        ) as run:
+            if self._waiting is not None:
+                restore_stage(self._waiting, student, run)
+                self._waiting = None
+            while self._state.position.epoch < run.stage.epochs:
+                self._run_epoch(leg, student, run)
+            run.settle()
+            self._taught.append(run.objectives)
+
+    def _run_epoch(self, leg: Leg, student: nn.Module, run: StageRun) -> None:
+        position, loader = self._state.position, self._course.loader
+        run.train_mode()
+        meter = self._state.meter = self._state.meter if position.step else Meter()
+        first = position.epoch * loader.steps_per_epoch
+        for batch in loader.batches(position.stage, position.epoch, position.step):
+            meter.add(run.step(batch, first + position.step))
+            position.step += 1
+            failpoint("step.made")
+            if self._leg_step(leg) % METRICS_EVERY == 0 or position.step == loader.steps_per_epoch:
+                self._report(leg, run, meter)
+            self._after_step(leg, student, run)
+        self._validate(leg, student, run)
+        self._state.position = replace(position, epoch=position.epoch + 1, step=0)
+        stage_ends = self._state.position.epoch == run.stage.epochs
+        leg_ends = stage_ends and position.stage + 1 == len(leg.stages)
+        if (stage_ends or self._due()) and not leg_ends:
+            self._save(leg, student, run)
+
+    def _after_step(self, leg: Leg, student: nn.Module, run: StageRun) -> None:
+        if self._events.progress_due():
+            self._progress(leg)
+        asked = self._course.world.agree(self._stop.asked)
+        if asked or self._due():
+            self._save(leg, student, run)
+        if asked:
+            raise Interrupted
+
+    def _validate(self, leg: Leg, student: nn.Module, run: StageRun) -> None:
+        """Score the epoch and keep its weights if they are the stage's best so far.
+
+        By accuracy; by agreement with the teachers where there are no labels; by the loss where
+        the stage does not read the logits.
+        """
+        exam = self._course.exam
+        if exam is None:
+            return
+        try:
+            with run.averaged(), self._stop.at_once():
+                name, value = self._judge(leg, student, run, exam)
+        except Interrupted:
+            self._save(leg, student, run)
+            raise
+        self._events.metrics(self._leg_step(leg), {f"{leg.name}/{name}": value})
+        quality = -value if name == "validation_loss" else value
+        best = self._state.best
+        if best is None or quality > best.score:
+            position = self._state.position
+            epoch = leg.epochs_before(position.stage) + position.epoch + 1
+            with run.averaged():
+                self._state.best = Best(weights_of(student), quality, epoch)
+
+    def _judge(self, leg: Leg, student: nn.Module, run: StageRun, exam: Exam) -> tuple[str, float]:
+        if not run.reads_logits:
+            return "validation_loss", run.validation_loss(exam.batches())
+        result, _ = score(scorer_of(student, self._course.adapter), exam, f"the {leg.name}")
+        if result.accuracy is not None:
+            return "accuracy", result.accuracy
+        assert result.agreement is not None, "without labels and teachers nothing can be learnt"
+        return "agreement", result.agreement
+
+    def _report(self, leg: Leg, run: StageRun, meter: Meter) -> None:
+        self._check_finite(leg, run)
+        values = meter.take()
+        values["learning_rate"] = run.rate(self._stage_step() - 1)
+        named = {f"{leg.name}/{name}": value for name, value in values.items()}
+        self._events.metrics(self._leg_step(leg), named)
+
+    def _progress(self, leg: Leg) -> None:
+        position = self._state.position
+        step, spe = self._leg_step(leg), self._course.loader.steps_per_epoch
+        earlier = sum(self._leg_steps(x) for x in self._course.legs if x.name in self._finished())
+        fraction, images_per_s, eta_s = self._pace.at(earlier + step)
+        self._events.progress(
+            leg=leg.name,
+            stage=(position.stage, len(leg.stages)),
+            epoch=(step // spe, leg.epochs),
+            step=(step, self._leg_steps(leg)),
+            fraction=fraction,
+            images_per_s=images_per_s,
+            eta_s=eta_s,
+        )
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._saved_s >= self._every_s
+
+    def _save(self, leg: Leg, student: nn.Module | None, run: StageRun | None) -> None:
+        if run is not None:
+            self._check_finite(leg, run)
+        if self._checkpoints is None:
+            self._saved_s = time.monotonic()
+            return
+        if self._course.library is not None:
+            self._course.library.flush()
+        self._events.mark()
+        self._state.history.seconds = self._events.seconds
+        path = self._checkpoints.save(self._state.snapshot(student, run, self._taught))
+        self._events.checkpoint(leg.name, self._leg_step(leg), f"{path.parent.name}/{path.name}")
+        self._saved_s = time.monotonic()
+
+    def _check_finite(self, leg: Leg, run: StageRun) -> None:
+        """Raise RunError `diverged` once a loss was not finite; no step was made with it."""
+        bad = run.guard.first_bad()
+        if bad is None:
+            return
+        epoch, step = divmod(bad, self._course.loader.steps_per_epoch)
+        stage = self._state.position.stage
+        raise RunError(
+            "diverged",
+            f"the loss of the {leg.name} is not finite in stage {stage + 1}, epoch {epoch + 1}, "
+            f"step {step + 1} (each from 1); a lower learning rate or a warm-up may help",
+            pointer=f"/stages/{stage}" if leg.name == "student" else None,
+            exit=Exit.DIVERGED,
+        )
+
+    def _finished(self) -> set[LegName]:
+        return set(self._state.finished)
+
+    def _stage_step(self) -> int:
+        position = self._state.position
+        return position.epoch * self._course.loader.steps_per_epoch + position.step
+
+    def _leg_step(self, leg: Leg) -> int:
+        """Optimizer steps done in this leg."""
+        before = leg.epochs_before(self._state.position.stage)
+        return before * self._course.loader.steps_per_epoch + self._stage_step()
+
+    def _leg_steps(self, leg: Leg) -> int:
+        return leg.epochs * self._course.loader.steps_per_epoch

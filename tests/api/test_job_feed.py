@@ -1,0 +1,154 @@
+"""The lookout: one query for all who follow, events read once, everybody told of an outage."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import event
+
+from distillery.api.job_feed import Lookout, Sight
+from distillery.store import jobs
+from distillery.store.db.database import Database
+from distillery.store.errors import Unavailable
+from distillery.store.jobs import events
+from distillery.wire.states import State
+from kdcore.spec.events import LogEvent
+from tests.store.makers import TENANT, claimed
+
+PEOPLE = 50
+LONG_S = 30.0
+
+
+def say(database: Database, claim: jobs.Claim, *numbers: int) -> None:
+    """Append log events with these seqs."""
+    said = [LogEvent(seq=n, at=1.0, level="info", message=f"line {n}") for n in numbers]
+    with database.write() as s:
+        events.append(s, claim, said)
+
+
+@contextmanager
+def counted(database: Database, word: str) -> Iterator[list[str]]:
+    """The statements with a word in them that go to the database."""
+    found: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        if word in statement:
+            found.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield found
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+async def see_change(lookout: Lookout, job_id: str) -> tuple[Sight, list[int]]:
+    """Follow a job until it has more than no events; what was seen, and the events' ids."""
+    with lookout.watching(job_id):
+        known = await lookout.first(job_id)
+        while not known.last_event:
+            known = await lookout.change(job_id, known, LONG_S)
+        lines = await lookout.lines(job_id, 0, known.last_event)
+        return known, [line.id for line in lines]
+
+
+def test_many_who_follow_cost_as_much_as_one(database: Database) -> None:
+    claims = [claimed(database) for _ in range(3)]
+
+    async def crowd() -> list[tuple[Sight, list[int]]]:
+        lookout = Lookout(database, 0.05)
+        following = [
+            asyncio.create_task(see_change(lookout, claims[n % 3].job_id)) for n in range(PEOPLE)
+        ]
+        await asyncio.sleep(0.2)
+        for claim in claims:
+            await asyncio.to_thread(say, database, claim, 1, 2)
+        return await asyncio.gather(*following)
+
+    with counted(database, "FROM events") as reads:
+        seen = asyncio.run(crowd())
+    assert {(sight.state, *ids) for sight, ids in seen} == {(State.RUNNING, 1, 2)}
+    assert len(reads) <= 6  # one of each job, or two where the look fell between two looks
+
+
+def test_looks_at_all_jobs_at_once_and_stops_with_the_last_watcher(database: Database) -> None:
+    ids = [claimed(database).job_id for _ in range(4)]
+
+    async def stay(lookout: Lookout, job_id: str, over: asyncio.Event) -> None:
+        with lookout.watching(job_id):
+            await over.wait()
+
+    async def watch() -> tuple[list[str], int]:
+        lookout, over = Lookout(database, 0.02), asyncio.Event()
+        with counted(database, "FROM jobs") as looks:
+            people = [asyncio.create_task(stay(lookout, job_id, over)) for job_id in ids * 5]
+            while len(looks) < 3:
+                await asyncio.sleep(0.01)
+            over.set()
+            await asyncio.gather(*people)
+            during = list(looks)
+            await asyncio.sleep(0.1)
+            return during, len(looks)
+
+    during, after = asyncio.run(watch())
+    assert {statement.count(mark) for statement in during for mark in ("?", "%(id")} == {0, 4}, (
+        "one look asks for all"
+    )
+    assert after <= len(during) + 1  # one that was under way
+
+
+def test_a_change_of_state_is_seen_and_a_missing_job_has_none(database: Database) -> None:
+    claim = claimed(database)
+
+    async def watch() -> tuple[Sight, Sight]:
+        lookout = Lookout(database, 0.02)
+        missing = await lookout.first("job_none")
+        with lookout.watching(claim.job_id):
+            known = await lookout.first(claim.job_id)
+            await asyncio.to_thread(fail)
+            while known.state is State.RUNNING:
+                known = await lookout.change(claim.job_id, known, LONG_S)
+            return missing, known
+
+    def fail() -> None:
+        with database.write() as s:
+            jobs.fail(s, claim, "diverged", "no")
+
+    missing, known = asyncio.run(watch())
+    assert missing == Sight(None, 0)
+    assert known.state is State.FAILED
+    with database.read() as s:
+        assert jobs.get(s, TENANT, claim.job_id).state is State.FAILED
+
+
+@pytest.mark.parametrize("error", [Unavailable("down"), ZeroDivisionError("a bug")])
+def test_an_outage_or_a_bug_leaves_nobody_waiting(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    claim = claimed(database)
+
+    def broken(*_: object) -> None:
+        raise error
+
+    async def watch() -> None:
+        lookout = Lookout(database, 0.05)
+        with lookout.watching(claim.job_id):
+            known = await lookout.first(claim.job_id)
+            while True:
+                known = await lookout.change(claim.job_id, known, LONG_S)
+                monkeypatch.setattr(lookout, "_look", broken)
+
+    with pytest.raises(type(error)):
+        asyncio.run(watch())
+
+
+def test_a_long_wait_ends(database: Database) -> None:
+    claim = claimed(database)
+
+    async def watch() -> tuple[Sight, Sight]:
+        lookout = Lookout(database, LONG_S)
+        with lookout.watching(claim.job_id):
+            known = await lookout.first(claim.job_id)
+            return known, await lookout.change(claim.job_id, known, 0.01)
+
+    known, seen = asyncio.run(watch())
+    assert seen == known

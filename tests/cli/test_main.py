@@ -1,0 +1,71 @@
+"""`kd` on its own: options anywhere, exit codes, words instead of tracebacks."""
+
+import json
+import socket
+
+import pytest
+
+from distillery.cli.main import hoist, main
+from distillery.sdk.errors import ExitCode
+
+
+def _run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(args)
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+@pytest.fixture
+def nobody() -> str:
+    """A URL where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_global_options_may_stand_anywhere() -> None:
+    args = ["jobs", "list", "--json", "--url", "http://x", "--key=k", "--state", "failed"]
+    assert hoist(args) == [
+        *["--json", "--url", "http://x", "--key=k"],
+        *["jobs", "list", "--state", "failed"],
+    ]
+    assert hoist(["run", "--", "--json"]) == ["run", "--", "--json"]
+
+
+def test_no_service_says_how_to_start_one(capsys: pytest.CaptureFixture[str], nobody: str) -> None:
+    code, out, err = _run(capsys, "jobs", "list", "--url", nobody)
+    assert (code, out) == (ExitCode.UNREACHABLE, "")
+    assert f"Cannot reach a service at {nobody}" in err
+    assert "kd up" in err and "Traceback" not in err
+
+
+def test_errors_are_json_too(capsys: pytest.CaptureFixture[str], nobody: str) -> None:
+    code, _, err = _run(capsys, "jobs", "list", "--url", nobody, "--json")
+    assert code == ExitCode.UNREACHABLE
+    assert "Cannot reach" in json.loads(err)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["jobs", "submit"],
+        ["jobs", "fly"],
+        ["models", "push", "no-such-file"],
+        ["datasets", "push", "/dev/null"],
+        ["run", __file__, "--out", "/nonexistent/x"],
+        ["demo", "--seeds", "a,b"],
+        ["keys", "create", "--name", "x", "--scopes", "all"],
+    ],
+)
+def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
+    code, _, err = _run(capsys, *args)
+    assert code == ExitCode.USAGE
+    assert err and "Traceback" not in err
+
+
+def test_version_and_exit_codes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(capsys, "--version")[1].startswith("kd ")
+    code, out, _ = _run(capsys, "--help")
+    assert code == 0
+    assert "Exit codes" in out and "cannot be reached" in out

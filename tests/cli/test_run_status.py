@@ -1,0 +1,69 @@
+"""The board folds events, and looks right on a terminal and on a plain output."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from distillery.cli.display import Display
+from distillery.cli.run_status import Board
+
+PROGRESS: dict[str, Any] = {
+    "leg": "student",
+    "stage": 0,
+    "stages": 1,
+    "epoch": 2,
+    "epochs": 6,
+    "step": 50,
+    "steps": 100,
+    "images_per_s": 1234.5,
+    "fraction": 0.25,
+    "eta_s": 75.0,
+}
+
+
+@pytest.fixture
+def board() -> Board:
+    board = Board("digits")
+    board.take("phase", {"phase": "training"})
+    board.take("progress", PROGRESS)
+    board.take("metrics", {"step": 0, "values": {"teacher/accuracy": 0.98}})
+    board.take("metrics", {"step": 50, "values": {"student/accuracy": 0.91, "student/loss": 0.4}})
+    board.take("checkpoint", {"leg": "student", "step": 50, "path": "x"})
+    board.take("something-newer", {})
+    return board
+
+
+def _print(thing: object, **console: Any) -> str:
+    out = io.StringIO()
+    Console(file=out, width=120, **console).print(thing)
+    return out.getvalue()
+
+
+def test_it_shows_state_bars_and_accuracies(board: Board) -> None:
+    text = _print(board)
+    assert "digits running, training the student" in text
+    assert "50%" in text and "epoch 2/6" in text and "1,234 images/s" in text
+    assert "1:15 left" in text
+    assert "teacher 98.0%  student 91.0%  loss 0.400" in text
+
+
+def test_a_plain_output_gets_a_line_only_for_a_step_forward(board: Board) -> None:
+    out = io.StringIO()
+    with Display(Console(file=out, width=120), board) as display:
+        for step in (51, 52, 53):
+            display.event("progress", {**PROGRESS, "step": step}, {})
+        display.event("progress", {**PROGRESS, "epoch": 3}, {})
+    lines = out.getvalue().splitlines()
+    assert [line.count("epoch 2/6") for line in lines] == [1, 0]
+    assert "student epoch 3/6  teacher 98.0%" in lines[1]
+
+
+def test_json_lines_carry_every_event_unchanged(board: Board) -> None:
+    out = io.StringIO()
+    with Display(Console(file=out, width=20), board, as_json=True) as display:
+        display.event(
+            "log", {"message": "[bold]x"}, {"kind": "log", "message": "[bold]" + "x" * 40}
+        )
+    assert out.getvalue() == '{"event": {"kind": "log", "message": "[bold]' + "x" * 40 + '"}}\n'

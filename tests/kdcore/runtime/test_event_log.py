@@ -1,0 +1,62 @@
+"""Events: flushed lines, numbered without gaps, valid JSON whatever is said."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from kdcore.runtime.errors import RunError
+from kdcore.runtime.event_log import PROGRESS_EVERY_S, EventLog
+from kdcore.spec.events import RUN_EVENT, EndEvent, Exit, MetricsEvent, ProgressEvent
+
+
+def _progress(events: EventLog) -> None:
+    events.progress(
+        leg="student",
+        stage=(0, 2),
+        epoch=(1, 4),
+        step=(5, 20),
+        fraction=1.2,
+        images_per_s=None,
+        eta_s=3.0,
+    )
+
+
+def test_every_line_is_an_event_at_once_and_seq_has_no_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("old\n")
+    events = EventLog(path)
+    events.phase("preparing")
+    _progress(events)
+    events.metrics(3, {"student/loss": 1.5, "student/bad": math.nan})
+    events.metrics(4, {"student/bad": math.inf})
+    events.checkpoint("student", 5, "checkpoints/00000001")
+    events.log("warning", "two\nlines")
+    events.fail(RunError("diverged", "no", pointer="/stages/0", exit=Exit.DIVERGED))
+    read = [RUN_EVENT.validate_json(line) for line in path.read_text().splitlines()]
+    assert [e.seq for e in read] == list(range(1, 7))
+    progress, metrics, end = read[1], read[2], read[-1]
+    assert isinstance(progress, ProgressEvent) and progress.fraction == 1.0
+    assert isinstance(metrics, MetricsEvent) and metrics.values == {"student/loss": 1.5}
+    assert isinstance(end, EndEvent)
+    assert (end.exit, end.code, end.pointer) == ("DIVERGED", "diverged", "/stages/0")
+    events.close()
+
+
+def test_progress_is_due_twice_a_second_and_phases_are_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("kdcore.runtime.event_log.time.monotonic", lambda: now_s)
+    events = EventLog(tmp_path / "events.jsonl")
+    assert events.progress_due()
+    events.phase("training")
+    _progress(events)
+    assert not events.progress_due()
+    now_s += PROGRESS_EVERY_S
+    assert events.progress_due()
+    events.phase("saving")
+    now_s += 2
+    events.end(Exit.OK, "ok", "done")
+    assert events.seconds == {"training": 0.5, "saving": 2.0}
+    events.close()

@@ -1,0 +1,53 @@
+"""Local disks that fail, and files that somebody left half-written."""
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from distillery.store.blobs.disk import failing_disk, hold, remove_abandoned
+from distillery.store.blobs.upload_parts import Parts, Slot
+from distillery.store.errors import NoSpace, StorageFailed
+
+HOUR_AGO = time.time() - 3600
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, NoSpace),
+        (errno.EDQUOT, NoSpace),
+        (errno.EIO, StorageFailed),
+        (errno.EROFS, StorageFailed),
+    ],
+)
+def test_what_the_operating_system_says_has_a_name(number: int, kind: type[Exception]) -> None:
+    with pytest.raises(kind), failing_disk():
+        raise OSError(number, os.strerror(number))
+
+
+def test_only_old_files_that_nobody_holds_are_abandoned(tmp_path: Path) -> None:
+    held, left, fresh = (tmp_path / name for name in ("held", "left", "fresh"))
+    for path in (held, left, fresh):
+        path.write_text("half")
+    for path in (held, left):
+        os.utime(path, (HOUR_AGO, HOUR_AGO))
+    with held.open("rb") as file:
+        hold(file)
+        remove_abandoned([held, left, fresh, tmp_path / "gone"])
+        assert sorted(tmp_path.iterdir()) == [fresh, held]
+    remove_abandoned([held])
+    assert sorted(tmp_path.iterdir()) == [fresh]
+
+
+def test_a_part_on_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
+    """/dev/full takes no byte, as a full disk does; opening it stands for the part's own file."""
+    parts = Parts(tmp_path)
+    with pytest.raises(NoSpace), parts.receive(Slot("upl_1", 1, 10)) as part:
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, part._file.fileno())
+        os.close(full)
+        part.write(bytes(10))
+    assert list((tmp_path / "upl_1").iterdir()) == []

@@ -1,0 +1,71 @@
+"""Database time that jumps: leases rest after a leap ahead, and end in time after one back."""
+
+from sqlalchemy import select, update
+
+from distillery.store import jobs
+from distillery.store.db.database import Database, db_now
+from distillery.store.db.tables import Job
+from distillery.worker.clock_guard import SteadyClock
+from tests.store.makers import claimed, new_job
+
+HOURS_S = 2 * 3600.0
+
+
+class Clocks:
+    """A clock that nobody sets, and the database's."""
+
+    def __init__(self) -> None:
+        self.here_s = 1000.0
+        self.set_s = 0.0
+        self.steady = SteadyClock(60, lambda: self.here_s)
+
+    def pass_(self, seconds: float) -> SteadyClock:
+        """So much later, after a look."""
+        self.here_s += seconds
+        self.steady.look(int((self.here_s + self.set_s) * 1000))
+        return self.steady
+
+
+def test_a_leap_ahead_makes_leases_rest_for_one_lease() -> None:
+    clocks = Clocks()
+    assert clocks.pass_(5).was_set and not clocks.steady.rests, "who knows, at the start"
+    assert not clocks.pass_(5).was_set
+    clocks.set_s = HOURS_S
+    assert clocks.pass_(5).rests and clocks.steady.was_set
+    assert clocks.pass_(50).rests and not clocks.steady.was_set
+    assert not clocks.pass_(11).rests
+
+
+def test_a_leap_back_and_a_long_pause_are_no_reason_to_rest() -> None:
+    clocks = Clocks()
+    clocks.pass_(5)
+    clocks.set_s = -HOURS_S
+    assert clocks.pass_(5).was_set and not clocks.steady.rests
+    assert not clocks.pass_(HOURS_S).rests, "the machine slept: both clocks went on"
+    clocks.set_s += 2
+    assert not clocks.pass_(5).was_set, "NTP's small steps are none"
+
+
+def test_a_lease_from_before_the_clock_went_back_ends_soon(database: Database) -> None:
+    long, usual = claimed(database, lease_s=HOURS_S), claimed(database, lease_s=60)
+    waiting = new_job(database)
+    with database.write() as s:
+        later = db_now(s) + int(HOURS_S * 1000)
+        s.execute(update(Job).where(Job.id == waiting).values(not_before=later))
+        before = s.scalar(select(Job.lease_until).where(Job.id == usual.job_id))
+        jobs.rein_in_leases(s, 240)
+        jobs.rein_in_backoffs(s)
+    with database.read() as s:
+        now = db_now(s)
+        rows = {job.id: job for job in s.scalars(select(Job))}
+    until = rows[long.job_id].lease_until
+    assert until is not None and now < until <= now + 240_000
+    assert rows[usual.job_id].lease_until == before
+    assert rows[waiting].not_before <= now
+
+
+def test_nothing_is_taken_back_while_leases_rest(database: Database) -> None:
+    claim = claimed(database, lease_s=-1)
+    with database.write() as s:
+        assert jobs.sweep(s, judge=False).lapsed == []
+        assert jobs.sweep(s).lapsed == [claim.job_id]
