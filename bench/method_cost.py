@@ -22,8 +22,8 @@ from bench.results_file import MethodCost, MethodCosts, this_hardware, write
 from kdcore.data.batches import Adapter, Batch
 from kdcore.features.probe import Probe
 from kdcore.networks.zoo import build_network
-from kdcore.objectives.base import Setting
-from kdcore.runtime.device import Device, Layout
+from kdcore.objectives.base import MethodContext
+from kdcore.runtime.device import ChannelsLast, Device
 from kdcore.spec.methods import KNOBS
 from kdcore.spec.recipe import Stage
 from kdcore.spec.run import Network
@@ -61,7 +61,7 @@ class Bench:
         self._image_1CHW = torch.zeros(1, 3, SIDE, SIDE)
         spec = _spec(TEACHER)
         network = _network(TEACHER).requires_grad_(False).eval()
-        self._adapter = nn.Sequential(Adapter(spec.input, 3), Layout())
+        self._adapter = nn.Sequential(Adapter(spec.input, 3), ChannelsLast())
         self._teacher = Teacher("teacher", spec, network, self._adapter)
         generator = torch.Generator().manual_seed(0)
         self.batch = Batch(
@@ -73,7 +73,7 @@ class Bench:
     def stage(self, *methods: str) -> StageRun:
         """A stage with these objectives, ready to step."""
         student = _network(STUDENT)
-        setting = Setting(
+        setting = MethodContext(
             student=self._probe("student", student),
             teachers=(self._probe("teacher", self._teacher.network),),
             weights=(1.0,),

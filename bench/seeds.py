@@ -133,7 +133,7 @@ def _jobs(seeds: Seeds) -> Iterator[dict[str, Any]]:
 def _fate(n: int, seeds: Seeds, at: int, result: str) -> dict[str, Any]:
     """How the job ended, or how far it is."""
     if n >= seeds.jobs - min(RUNNING, seeds.curved):
-        progress = {"leg": "student", "stage": 0, "stages": 1, "epoch": 3, "epochs": 6}
+        progress = {"arm": "student", "stage": 0, "stages": 1, "epoch": 3, "epochs": 6}
         progress |= {
             "step": 900,
             "steps": 1800,

@@ -8,7 +8,7 @@ from distillery.store.blobs.blobs import Blobs, Stored
 from distillery.store.errors import StorageFailed
 from distillery.store.jobs import NewArtifact
 from distillery.worker.rundir import Check, RunDir, artifacts_of
-from kdcore.spec.result import Artifact, RunResult
+from kdcore.spec.result import RunArtifact, RunResult
 
 logger = logging.getLogger(__name__)
 PAUSES_S = (0.5, 2.0, 8.0)  # before a file that storage refused is offered again
@@ -32,7 +32,7 @@ def bring_home(
 
 
 def _store(
-    run_dir: RunDir, artifact: Artifact, blobs: Blobs, check: Check, stopping: threading.Event
+    run_dir: RunDir, artifact: RunArtifact, blobs: Blobs, check: Check, stopping: threading.Event
 ) -> Stored:
     """Its bytes in storage: a day's training hangs on it."""
     for pause_s in PAUSES_S:

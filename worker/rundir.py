@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from distillery.store.blobs.blobs import Blobs, HashMismatch, Stored
 from distillery.worker.plan import Plan
-from kdcore.spec.result import RUN_RESULT, Artifact, InspectDatasetResult, RunResult
+from kdcore.spec.result import RUN_RESULT, InspectDatasetResult, RunArtifact, RunResult
 from kdcore.spec.run import (
     CHECKPOINT_DIR,
     OUT_DIR,
@@ -76,7 +76,7 @@ class RunDir:
             raise BadRunDir("bad_result", f"result.json is not the result of a {task}")
         return result
 
-    def bring_home(self, artifact: Artifact, blobs: Blobs, check: Check) -> Stored:
+    def bring_home(self, artifact: RunArtifact, blobs: Blobs, check: Check) -> Stored:
         """Keep a file that the result names; its bytes are hashed again. Raises BadRunDir."""
         chunks = read_inside(self.path, f"{OUT_DIR}/{artifact.path}", check)
         try:
@@ -99,7 +99,7 @@ class RunDir:
             shutil.rmtree(self.job / str(number) / CHECKPOINT_DIR, ignore_errors=True)
 
 
-def artifacts_of(result: RunResult) -> tuple[Artifact, ...]:
+def artifacts_of(result: RunResult) -> tuple[RunArtifact, ...]:
     """The files a result names; an inspected dataset's has none."""
     return () if isinstance(result, InspectDatasetResult) else result.artifacts
 

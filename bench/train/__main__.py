@@ -80,7 +80,7 @@ def _heading(kind: str, given: argparse.Namespace, hardware: Hardware) -> Iterat
 
 
 def _speed(given: argparse.Namespace) -> tuple[str, list[str], dict[str, Any]]:
-    course = speed.Course(
+    setup = speed.TrainingSetup(
         given.methods or METHODS,
         given.rounds,
         given.steps,
@@ -89,8 +89,8 @@ def _speed(given: argparse.Namespace) -> tuple[str, list[str], dict[str, Any]]:
         given.data,
         given.cache,
     )
-    cells = speed.measure(course)
-    rates, works = speed.floor(course)
+    cells = speed.measure(setup)
+    rates, works = speed.floor(setup)
     fast = open_device("cpu", "auto", given.threads).precision
     lines = [
         f"{TEACHER} teaches {STUDENT}; medians of {given.rounds} rounds of {given.steps} steps, "

@@ -97,7 +97,7 @@ def work(method: str) -> Work:
 
 
 def _count(bench: method_cost.Bench, run: Any, teacher: bool) -> tuple[float, float]:
-    modules = [run._student, run.objectives, *(run._lesson._networks if teacher else [])]
+    modules = [run._student, run.objectives, *(run._teacher_forward._networks if teacher else [])]
     counter, values = FlopCounterMode(display=False), Values(*modules)
     with run, counter:
         run.step(bench.batch, 0)
@@ -108,7 +108,7 @@ def _count(bench: method_cost.Bench, run: Any, teacher: bool) -> tuple[float, fl
 def _teacher_operations(bench: method_cost.Bench, method: str) -> float:
     counter = FlopCounterMode(display=False)
     with bench.stage(*dict.fromkeys((method, "hard_target"))) as run, counter:
-        run._lesson(bench.batch)
+        run._teacher_forward(bench.batch)
     return float(counter.get_total_flops())
 
 

@@ -37,7 +37,7 @@ class Runs:
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingSetup:
     """What is run. `cache`: the `teacher_cache` of our specs, none: that side is left out."""
 
     methods: Sequence[str]
@@ -55,19 +55,19 @@ class Course:
         return [EAGER, *([EAGER_FED] if self.threads > 1 else []), *peer, OURS_FP32, OURS, *cached]
 
 
-def measure(course: Course) -> list[Runs]:
+def measure(setup: TrainingSetup) -> list[Runs]:
     """Every round goes through all methods and sides; what a side lacks is left out."""
-    inputs = course.work / "inputs"
-    lay_out(inputs, course.data, course.steps * BATCH)
+    inputs = setup.work / "inputs"
+    lay_out(inputs, setup.data, setup.steps * BATCH)
     cells: dict[tuple[str, str], Runs] = {}
-    for number in range(course.rounds):
-        for method in course.methods:
-            for side in course.sides():
+    for number in range(setup.rounds):
+        for method in setup.methods:
+            for side in setup.sides():
                 if side == PEER and method in NOT_IN_PEER:
                     continue
                 if side == OURS_CACHED and method not in CACHEABLE:
                     continue
-                speed = _speed(side, method, course, inputs)
+                speed = _speed(side, method, setup, inputs)
                 cell = cells.setdefault((method, side), Runs(side, method))
                 cell.images_per_s.append(speed.images_per_s)
                 told = (
@@ -77,32 +77,32 @@ def measure(course: Course) -> list[Runs]:
     return list(cells.values())
 
 
-def floor(course: Course) -> tuple[Rates, dict[str, Work]]:
+def floor(setup: TrainingSetup) -> tuple[Rates, dict[str, Work]]:
     """The machine's rates and every method's work, from a process of their own."""
-    command = [sys.executable, "-m", "bench.train.floor", "--threads", str(course.threads)]
-    found = _last_line([*command, "--methods", *course.methods])
+    command = [sys.executable, "-m", "bench.train.floor", "--threads", str(setup.threads)]
+    found = _last_line([*command, "--methods", *setup.methods])
     works = {method: Work(**counted) for method, counted in found["work"].items()}
     return Rates(**found["rates"]), works
 
 
-def _speed(side: str, method: str, course: Course, inputs: Path) -> Speed:
+def _speed(side: str, method: str, setup: TrainingSetup, inputs: Path) -> Speed:
     if side in (EAGER, EAGER_FED, PEER):
         python = str(PEERS) if side == PEER else sys.executable
         module = "bench.train.peer" if side == PEER else "bench.train.eager"
         workers = 2 if side == EAGER_FED else 0
-        told = {"method": method, "steps": course.steps, "threads": course.threads}
+        told = {"method": method, "steps": setup.steps, "threads": setup.threads}
         flags = [f"--{name}={value}" for name, value in told.items()]
         flags += [f"--folder={inputs}", f"--workers={workers}"]
         return Speed(**_last_line([python, "-m", module, *flags]))
     order = ours.Order(
         method,
-        images=course.steps * BATCH,
-        threads=course.threads,
+        images=setup.steps * BATCH,
+        threads=setup.threads,
         precision="fp32" if side == OURS_FP32 else "auto",
         epochs=CACHED_EPOCHS if side == OURS_CACHED else 1,
-        cache=course.cache if side == OURS_CACHED else None,
+        cache=setup.cache if side == OURS_CACHED else None,
     )
-    return ours.speed(order, course.work / "run", inputs)
+    return ours.speed(order, setup.work / "run", inputs)
 
 
 def _last_line(command: Sequence[str]) -> Spec:

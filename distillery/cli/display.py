@@ -8,7 +8,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.live import Live
 
-from distillery.cli.run_status import LEGS, Board
+from distillery.cli.run_status import ARMS, Board
 from kdcore.spec.events import RunEvent
 
 
@@ -53,12 +53,12 @@ class Display:
         """Show the board as it is now; on a plain output only when a step forward was made."""
         if self._live or self._as_json:
             return
-        legs = [
-            f"{word} epoch {self.board.legs[leg].epoch}/{self.board.legs[leg].epochs}"
-            for leg, word in LEGS
-            if leg in self.board.legs
+        arms = [
+            f"{word} epoch {self.board.arms[arm].epoch}/{self.board.arms[arm].epochs}"
+            for arm, word in ARMS
+            if arm in self.board.arms
         ]
-        line = "  ".join([f"{self.board.title}: {self.board.headline()}", *legs])
+        line = "  ".join([f"{self.board.title}: {self.board.headline()}", *arms])
         if self.board.waiting:
             line += f"  {self.board.waiting}"
         if line != self._printed:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from kdcore.spec.result import Artifact as RunArtifact
-from kdcore.spec.result import DistillResult, NetworkReport
+from kdcore.spec.result import DistillResult, NetworkReport, RunArtifact
 
 
 def result_table(result: DistillResult) -> Table:

@@ -12,7 +12,7 @@ from rich.text import Text
 from distillery.wire.jobs import Job, Progress, Waiting
 
 BAR_WIDTH = 36
-LEGS = (("student", "student"), ("baseline", "scratch"))
+ARMS = (("student", "student"), ("baseline", "scratch"))
 LOOKS = {
     "queued": "yellow",
     "running": "cyan",
@@ -44,7 +44,7 @@ class Board:
         self.attempt = 1
         self.note = ""
         self.waiting = ""
-        self.legs: dict[str, Progress] = {}
+        self.arms: dict[str, Progress] = {}
         self.values: dict[str, float] = {}
         self._spinner = Spinner("dots")
 
@@ -54,7 +54,7 @@ class Board:
             self.phase = str(body["phase"])
         elif kind == "progress":
             progress = Progress.model_validate(dict(body))
-            self.legs[progress.leg] = progress
+            self.arms[progress.arm] = progress
         elif kind == "metrics":
             self.values.update(body["values"])
         elif kind == "log":
@@ -101,9 +101,9 @@ class Board:
         mark = self._spinner if self.state in ("queued", "running") else Text("■", style=look)
         head.add_row(mark, Text(self.title, style="bold"), Text(self.headline(), style=look))
         bars = Table.grid(padding=(0, 1))
-        for key, word in LEGS:
-            if key in self.legs:
-                bars.add_row(Text(f"  {word:8}"), *_leg(self.legs[key]))
+        for key, word in ARMS:
+            if key in self.arms:
+                bars.add_row(Text(f"  {word:8}"), *_arm(self.arms[key]))
         lines: list[RenderableType] = [head, bars]
         if self.accuracies():
             lines.append(Text(f"  accuracy on held-out part: {self.accuracies()}", style="dim"))
@@ -119,7 +119,7 @@ def waits(waiting: Waiting) -> str:
     return f"waits ({waiting.reason}): {waiting.message}, since {since}{end}"
 
 
-def _leg(progress: Progress) -> tuple[RenderableType, ...]:
+def _arm(progress: Progress) -> tuple[RenderableType, ...]:
     done = progress.step / progress.steps if progress.steps else 0.0
     bar = ProgressBar(total=1.0, completed=done, width=BAR_WIDTH)
     epoch = f"epoch {progress.epoch}/{progress.epochs}"

@@ -20,7 +20,7 @@ class JobCreate(JobSpec):
 class Progress(View):
     """The last progress event."""
 
-    leg: Literal["student", "baseline"]
+    arm: Literal["student", "baseline"]
     stage: int
     stages: int
     epoch: int

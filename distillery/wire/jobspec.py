@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from kdcore.spec.base import Part
+from kdcore.spec.base import SpecModel
 from kdcore.spec.recipe import Recipe, Scalar, teachers_where_needed
 
 
-class JobTeacher(Part):
+class JobTeacher(SpecModel):
     """A registered model as teacher."""
 
     model: str = Field(pattern=r"^mdl_", description="A model's id.")
@@ -18,7 +18,7 @@ class JobTeacher(Part):
     )
 
 
-class JobStudent(Part):
+class JobStudent(SpecModel):
     """The network to train; its class count and input follow the dataset."""
 
     architecture: str = Field(

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kdcore.data.images import CHUNK, ImageData, Size, Split, check_size
-from kdcore.data.sink import Room
+from kdcore.data.sink import Sink
 from kdcore.runtime.errors import RunError
 
 
@@ -49,19 +49,19 @@ class Fit:
         return images_NCHW if self.pad_to is None else pad(images_NCHW, self.pad_to)
 
 
-def place(data: ImageData, fit: Fit, room: Room) -> ImageData:
-    """The dataset, its images fitted, a few at a time, into `room`."""
-    if fit == Fit() and not room.needed:
+def place(data: ImageData, fit: Fit, sink: Sink) -> ImageData:
+    """The dataset, its images fitted, a few at a time, into `sink`."""
+    if fit == Fit() and not sink.needed:
         return data
     stored = fit.stored((data.height, data.width))
-    check_size(len(data.train), data.channels, *stored, room.limit)
+    check_size(len(data.train), data.channels, *stored, sink.limit)
 
     def fitted(name: str, split: Split) -> Split:
-        images_NCHW = room.allocate(name, (len(split), data.channels, *stored))
+        images_NCHW = sink.allocate(name, (len(split), data.channels, *stored))
         for start in range(0, len(split), CHUNK):
             part_BCHW = split.images_NCHW[start : start + CHUNK]
             images_NCHW[start : start + CHUNK] = fit.apply(part_BCHW)
-            room.told(name, min(start + CHUNK, len(split)), len(split))
+            sink.told(name, min(start + CHUNK, len(split)), len(split))
         return replace(split, images_NCHW=images_NCHW)
 
     train = fitted("train", data.train)

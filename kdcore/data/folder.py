@@ -24,7 +24,7 @@ from torch import Tensor
 from kdcore.data.archive import Files, open_files
 from kdcore.data.fit import Fit
 from kdcore.data.images import CHUNK, ImageData, Size, Split, assemble, bad_dataset, check_size
-from kdcore.data.sink import Memory, Room
+from kdcore.data.sink import MemorySink, Sink
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -43,9 +43,9 @@ class _Sample:
     label: str | None
 
 
-def read_folder(path: Path, fit: Fit | None = None, room: Room | None = None) -> ImageData:
+def read_folder(path: Path, fit: Fit | None = None, sink: Sink | None = None) -> ImageData:
     """The dataset at the path, fitted image by image; where sizes differ and `fit` does not say
-    to which, all are stretched to the commonest one. It is decoded straight into `room`, else
+    to which, all are stretched to the commonest one. It is decoded straight into `sink`, else
     memory. Classes are numbered in the order of their names, numerically where all
     are numbers. Samples are ordered in turn of all classes, so that the first of them are balanced.
 
@@ -62,9 +62,9 @@ def read_folder(path: Path, fit: Fit | None = None, room: Room | None = None) ->
     fit = fit or Fit()
     if fit.image_size is None:
         fit = replace(fit, image_size=own)
-    room = room or Memory()
-    check_size(len(samples), channels, *fit.stored(own), room.limit)
-    loader = _Loader(files, class_names, channels, fit, fit.stored(own), room)
+    sink = sink or MemorySink()
+    check_size(len(samples), channels, *fit.stored(own), sink.limit)
+    loader = _Loader(files, class_names, channels, fit, fit.stored(own), sink)
     loaded = {name: loader.load(name, split) for name, split in splits.items()}
     return assemble(loaded["train"], loaded.get("test"), class_names, uniform=len(sizes) == 1)
 
@@ -195,15 +195,15 @@ class _Loader:
     channels: int
     fit: Fit
     size: Size
-    room: Room
+    sink: Sink
 
     def load(self, name: str, samples: list[_Sample]) -> Split:
         """Decode a split into the room."""
-        images_NCHW = self.room.allocate(name, (len(samples), self.channels, *self.size))
+        images_NCHW = self.sink.allocate(name, (len(samples), self.channels, *self.size))
         decoded = _in_parallel(partial(_decode, self.files, self.channels, self.fit), samples)
         for index, image_CHW in enumerate(decoded):
             images_NCHW[index] = image_CHW
-            self.room.told(name, index + 1, len(samples))
+            self.sink.told(name, index + 1, len(samples))
         if self.class_names is None or samples[0].label is None:
             return Split(images_NCHW, None)
         number_of = {label: number for number, label in enumerate(self.class_names)}

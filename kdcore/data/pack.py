@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kdcore.data.images import ImageData
 from kdcore.data.packfile import MANIFEST, Damaged, finish_pack, map_pixels, open_pack
-from kdcore.data.sink import Note, Shape, Telling
+from kdcore.data.sink import LogFn, LoggingSink, Shape
 from kdcore.runtime.errors import RunError
 from kdcore.spec.events import Exit
 
@@ -29,7 +29,7 @@ UNUSED_S = 30 * 24 * 3600.0  # a pack not opened for so long is removed
 
 
 def load_packed(
-    cache: Path, key: str, decode: "Callable[[Disk], ImageData]", note: Note
+    cache: Path, key: str, decode: "Callable[[Disk], ImageData]", log: LogFn
 ) -> ImageData:
     """The dataset of this key, mapped: out of the cache, or else decoded into it.
 
@@ -40,14 +40,14 @@ def load_packed(
         try:
             return open_pack(entry, key)
         except (Damaged, OSError) as error:
-            note(f"the packed dataset is damaged and made anew: {error}")
+            log(f"the packed dataset is damaged and made anew: {error}")
             _remove(entry)
     cache.mkdir(parents=True, exist_ok=True)
     _sweep(cache)
     writing = cache / f"{WRITING}{uuid.uuid4().hex}"
     writing.mkdir()
     try:
-        data = decode(Disk(writing, note))
+        data = decode(Disk(writing, log))
         finish_pack(writing, data, key)
         try:
             writing.rename(entry)
@@ -59,14 +59,14 @@ def load_packed(
     return open_pack(entry, key)
 
 
-class Disk(Telling):
+class Disk(LoggingSink):
     """Room in files of a folder, mapped. Raises RunError `no_space` where they do not fit."""
 
     limit = MAX_PACKED_BYTES
     needed = True
 
-    def __init__(self, folder: Path, note: Note):
-        super().__init__("packing", note)
+    def __init__(self, folder: Path, log: LogFn):
+        super().__init__("packing", log)
         self._folder = folder
 
     def allocate(self, split: str, shape: Shape) -> Tensor:

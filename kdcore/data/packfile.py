@@ -21,7 +21,7 @@ from torch import Tensor
 from kdcore.data.images import MAX_CHANNELS, MAX_CLASSES, MAX_SIDE, MIN_SIDE, ImageData, Split
 from kdcore.data.sink import Shape
 from kdcore.data.statistics import pixel_sums
-from kdcore.spec.base import Part
+from kdcore.spec.base import SpecModel
 
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 256 * 2**20
@@ -29,7 +29,7 @@ BLOCK_BYTES = 64 * 2**20  # of pixels under one checksum
 CHECKED_BLOCKS = 16  # when a pack is opened; of a larger one, so many spread evenly
 
 
-class PackedSplit(Part):
+class PackedSplit(SpecModel):
     """What a split's files hold, and their checksums."""
 
     count: int = Field(ge=1)
@@ -38,7 +38,7 @@ class PackedSplit(Part):
     pixels: tuple[int, ...] = Field(description="CRC-32 of each block of the pixels' file.")
 
 
-class Manifest(Part):
+class Manifest(SpecModel):
     """What a pack is."""
 
     version: Literal[1] = 1

@@ -16,11 +16,11 @@ NOTE_S = 30.0
 Shape = tuple[int, int, int, int]
 """Samples, channels, height, width."""
 
-Note = Callable[[str], None]
+LogFn = Callable[[str], None]
 """Takes a line for a person."""
 
 
-class Room(Protocol):
+class Sink(Protocol):
     """Room for the pixels of a dataset. `limit`: bytes that one split may have; `needed`: whether
     pixels that lie in memory already must still be copied into it."""
 
@@ -34,12 +34,12 @@ class Room(Protocol):
         """So many of the split's images are there."""
 
 
-class Telling:
+class LoggingSink:
     """Tells how far it is every half minute: who watches a run takes silence for death."""
 
-    def __init__(self, doing: str, note: Note):
+    def __init__(self, doing: str, log: LogFn):
         self._doing = doing
-        self._note = note
+        self._note = log
         self._noted_s = time.monotonic()
 
     def told(self, split: str, done: int, total: int) -> None:
@@ -49,28 +49,28 @@ class Telling:
             self._note(f"{self._doing} the dataset: {done} of {total} images of {split}")
 
 
-class Memory(Telling):
+class MemorySink(LoggingSink):
     """Room in memory."""
 
     limit = MAX_BYTES
     needed = False
 
-    def __init__(self, note: Note = lambda _: None):
-        super().__init__("reading", note)
+    def __init__(self, log: LogFn = lambda _: None):
+        super().__init__("reading", log)
 
     def allocate(self, split: str, shape: Shape) -> Tensor:
         """As in Room."""
         return torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
 
 
-class Nowhere(Telling):
+class NullSink(LoggingSink):
     """Room for one image, the next in place of the last: to see that all can be decoded."""
 
     limit = 2**62
     needed = False
 
-    def __init__(self, note: Note = lambda _: None):
-        super().__init__("checking", note)
+    def __init__(self, log: LogFn = lambda _: None):
+        super().__init__("checking", log)
 
     def allocate(self, split: str, shape: Shape) -> Tensor:
         """As in Room: as many images as asked for, all in the same place."""

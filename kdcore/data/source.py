@@ -13,7 +13,7 @@ from kdcore.data.images import ImageData as ImageData
 from kdcore.data.images import Split as Split
 from kdcore.data.npz import read_npz
 from kdcore.data.pack import load_packed
-from kdcore.data.sink import Memory, Note, Nowhere, Room
+from kdcore.data.sink import LogFn, MemorySink, NullSink, Sink
 from kdcore.spec.run import RunDataset
 
 PACKING = 1  # of the decoding: a change that gives other pixels is another number
@@ -28,25 +28,25 @@ def load_dataset(
     pad_to: tuple[int, int] | None = None,
     train_limit: int | None = None,
     packs: Path | None = None,
-    note: Note = lambda _: None,
+    log: LogFn = lambda _: None,
 ) -> ImageData:
     """The dataset, its images stretched to `image_size`, then padded with zeros to `pad_to`; or
     their shorter side shrunk to `resize_to` and the centre of `image_size` read; only the first
     `train_limit` training images (a folder's are in turn of all classes).
 
     With `packs`, it is mapped from a pack in that folder, which is made where there is none;
-    `note` hears how far that is. The dataset's height and width are those of what is read.
+    `log` hears how far that is. The dataset's height and width are those of what is read.
     Raises RunError (exit BAD_INPUT): `bad_dataset`, `bad_archive`, `unsafe_archive`,
     `dataset_too_large`; and `bad_pad`, `no_space`.
     """
     fit = Fit(image_size, resize_to, pad_to)
     path = Path(dataset.path)
     if packs is None:
-        data = _read(path, dataset, fit, Memory(note))
+        data = _read(path, dataset, fit, MemorySink(log))
     else:
         open_files(path)  # what is not there, or unsafe, is said before anything is hashed
         key = pack_key(dataset, fit)
-        data = load_packed(packs, key, lambda room: _read(path, dataset, fit, room), note)
+        data = load_packed(packs, key, lambda sink: _read(path, dataset, fit, sink), log)
         data = replace(
             data,
             train=replace(data.train, content=f"{key}/train/{train_limit}"),
@@ -64,12 +64,12 @@ def load_dataset(
     return replace(data, train=train, test=test, height=height, width=width)
 
 
-def scan_dataset(dataset: RunDataset, note: Note = lambda _: None) -> ImageData:
+def scan_dataset(dataset: RunDataset, log: LogFn = lambda _: None) -> ImageData:
     """The dataset with every image decoded, but perhaps none kept: for its labels and sizes alone.
 
     Raises RunError as `load_dataset` does.
     """
-    return _read(Path(dataset.path), dataset, Fit(), Nowhere(note))
+    return _read(Path(dataset.path), dataset, Fit(), NullSink(log))
 
 
 def pack_key(dataset: RunDataset, fit: Fit) -> str:
@@ -98,8 +98,8 @@ def _of_folder(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, dataset: RunDataset, fit: Fit, room: Room) -> ImageData:
+def _read(path: Path, dataset: RunDataset, fit: Fit, sink: Sink) -> ImageData:
     if dataset.format == "folder":
-        return read_folder(path, fit, room)
+        return read_folder(path, fit, sink)
     data = read_npz(path) if dataset.format == "npz" else read_idx(path)
-    return place(data, fit, room)
+    return place(data, fit, sink)

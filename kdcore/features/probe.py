@@ -20,7 +20,7 @@ from kdcore.features.levels import Grid, Level, grid_of
 from kdcore.features.taps import Tapped, find_module, is_activation
 from kdcore.networks.classifier import find_classifier
 from kdcore.runtime.errors import RunError
-from kdcore.spec.knobs.base import Position, Tap
+from kdcore.spec.knobs.base import Tap, TapPosition
 
 STEPS_OF_ONE_RESOLUTION = 4  # levels of a network that keeps one resolution, at equal depths
 
@@ -82,7 +82,7 @@ class Probe:
             )
         return Level(tap, grid)
 
-    def levels(self, position: Position = "after") -> tuple[Level, ...]:
+    def levels(self, position: TapPosition = "after") -> tuple[Level, ...]:
         """The last activation of each resolution, shallow to deep.
 
         `after`: as the outermost module around it leaves it, which in a residual network is the
@@ -165,7 +165,7 @@ class Probe:
                 return lying
         return []
 
-    def _level(self, acts: Sequence[Act], position: Position) -> Level:
+    def _level(self, acts: Sequence[Act], position: TapPosition) -> Level:
         """The level of activations of one resolution: at the least deep module in which several
         act, a stage, and the last of those; else at the last that is not deep."""
         ends = [(self._around(act), act) for act in reversed(acts)]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from kdcore.data.batches import Batch
 from kdcore.features.probe import Probe
-from kdcore.objectives.base import Setting, implements
+from kdcore.objectives.base import MethodContext, implements
 from kdcore.objectives.map_base import MapMethod, Pair, same_size
 from kdcore.objectives.numerics import in_float32
 from kdcore.spec.knobs.maps import AbKnobs
@@ -54,7 +54,7 @@ class Ab(MapMethod[AbKnobs]):
 
     position = "before_relu"
 
-    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+    def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         return nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(own.grid.channels, theirs.grid.channels, 1, bias=False),

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.features.probe import Probe
-from kdcore.objectives.base import Setting, implements
+from kdcore.objectives.base import MethodContext, implements
 from kdcore.objectives.map_base import Pair, RelationMethod, embedding
 from kdcore.objectives.numerics import in_float32
 from kdcore.spec.knobs.relations import CcKnobs
@@ -61,7 +61,7 @@ class Projections(nn.Module):
 class Cc(RelationMethod[CcKnobs]):
     """Matches the correlations between the samples of a batch."""
 
-    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+    def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         width = self.knobs.embedding
         return nn.ModuleList(
             Projections(own.grid.channels, theirs.grid.channels, width) for own, theirs in pairs

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.features.probe import Probe
-from kdcore.objectives.base import Setting, implements
+from kdcore.objectives.base import MethodContext, implements
 from kdcore.objectives.map_base import Pair, RelationMethod, embedding
 from kdcore.objectives.numerics import in_float32
 from kdcore.runtime.errors import RunError
@@ -52,21 +52,21 @@ class Contrast(nn.Module):
     row_S: Tensor
     labels_N: Tensor | None
 
-    def __init__(self, student: int, teacher: int, knobs: CrdKnobs, setting: Setting) -> None:
+    def __init__(self, student: int, teacher: int, knobs: CrdKnobs, context: MethodContext) -> None:
         super().__init__()
-        assert setting.training_N is not None
+        assert context.training_N is not None
         self.knobs = knobs
         self.student = nn.Linear(student, knobs.embedding)
         self.teacher = nn.Linear(teacher, knobs.embedding)
-        self.samples = len(setting.training_N)
+        self.samples = len(context.training_N)
         for name in ("memory_student_NE", "memory_teacher_NE"):
             start_NE = torch.randn(self.samples, knobs.embedding)
             self.register_buffer(name, functional.normalize(start_NE, dim=1))
         self.register_buffer("scale_2", torch.zeros(2))
-        row_S = torch.full((int(setting.training_N.max()) + 1,), -1)
-        row_S[setting.training_N] = torch.arange(self.samples)
+        row_S = torch.full((int(context.training_N.max()) + 1,), -1)
+        row_S[context.training_N] = torch.arange(self.samples)
         self.register_buffer("row_S", row_S, persistent=False)
-        labels_N = None if setting.labels_N is None else setting.labels_N[setting.training_N]
+        labels_N = None if context.labels_N is None else context.labels_N[context.training_N]
         self.register_buffer("labels_N", labels_N, persistent=False)
 
     def forward(self, student_BC: Tensor, teacher_BC: Tensor, batch: Batch) -> Tensor:
@@ -152,11 +152,11 @@ class Crd(RelationMethod[CrdKnobs]):
     Raises RunError `batch_too_small`, `too_few_samples`.
     """
 
-    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
-        if setting.training_N is None or len(setting.training_N) < 2:
+    def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
+        if context.training_N is None or len(context.training_N) < 2:
             raise RunError("too_few_samples", "crd tells training samples apart: it needs several")
         (own, theirs) = pairs[-1]
-        return Contrast(own.grid.channels, theirs.grid.channels, self.knobs, setting)
+        return Contrast(own.grid.channels, theirs.grid.channels, self.knobs, context)
 
     def compare(
         self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch

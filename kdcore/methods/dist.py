@@ -19,7 +19,7 @@ from kdcore.data.batches import Batch
 from kdcore.features.taps import Outputs
 from kdcore.objectives.base import (
     Method,
-    Setting,
+    MethodContext,
     check_batch,
     check_classes,
     implements,
@@ -65,11 +65,11 @@ class Dist(Method[DistKnobs]):
 
     compares_samples = True
 
-    def __init__(self, knobs: DistKnobs, setting: Setting) -> None:
-        super().__init__(knobs, setting)
-        self._weights, self._mean = setting.weights, setting.ensemble
-        check_classes(knobs.method, setting)
-        check_batch(knobs.method, setting)
+    def __init__(self, knobs: DistKnobs, context: MethodContext) -> None:
+        super().__init__(knobs, context)
+        self._weights, self._mean = context.weights, context.ensemble
+        check_classes(knobs.method, context)
+        check_batch(knobs.method, context)
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.features.taps import Outputs
-from kdcore.objectives.base import Method, Setting, check_classes, implements, logits_of
+from kdcore.objectives.base import Method, MethodContext, check_classes, implements, logits_of
 from kdcore.objectives.numerics import ensemble_log_probs, in_float32
 from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.logits import DkdKnobs
@@ -66,19 +66,19 @@ class Dkd(Method[DkdKnobs]):
     Raises RunError `dataset_without_labels`, `class_count_mismatch`, `too_few_classes`.
     """
 
-    def __init__(self, knobs: DkdKnobs, setting: Setting) -> None:
-        super().__init__(knobs, setting)
-        self._weights, self._mean = setting.weights, setting.ensemble
-        check_classes(knobs.method, setting)
-        if not setting.labelled:
+    def __init__(self, knobs: DkdKnobs, context: MethodContext) -> None:
+        super().__init__(knobs, context)
+        self._weights, self._mean = context.weights, context.ensemble
+        check_classes(knobs.method, context)
+        if not context.labelled:
             raise RunError(
                 "dataset_without_labels",
                 "dkd splits the classes at the label, but the dataset has none; kd needs none",
             )
-        if setting.student.num_classes < LEAST_CLASSES[knobs.method]:
+        if context.student.num_classes < LEAST_CLASSES[knobs.method]:
             raise RunError(
                 "too_few_classes",
-                f"dkd compares the classes besides the label's: {setting.student.num_classes} "
+                f"dkd compares the classes besides the label's: {context.student.num_classes} "
                 "classes leave nothing to compare; use kd",
             )
 

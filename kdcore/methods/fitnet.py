@@ -27,7 +27,7 @@ from kdcore.data.batches import Batch
 from kdcore.features.levels import Level
 from kdcore.features.probe import Probe
 from kdcore.features.taps import Outputs
-from kdcore.objectives.base import Method, Setting, implements
+from kdcore.objectives.base import Method, MethodContext, implements
 from kdcore.objectives.numerics import in_float32
 from kdcore.runtime.errors import RunError, pointing
 from kdcore.spec.knobs.base import Tap
@@ -79,16 +79,16 @@ class Fitnet(Method[FitnetKnobs]):
     student_logits = False
     teacher_logits = False
 
-    def __init__(self, knobs: FitnetKnobs, setting: Setting) -> None:
-        super().__init__(knobs, setting)
+    def __init__(self, knobs: FitnetKnobs, context: MethodContext) -> None:
+        super().__init__(knobs, context)
         with pointing("/guided"):
-            self.guided = _choose(knobs.guided, setting.student)
+            self.guided = _choose(knobs.guided, context.student)
         self.hints: list[Level] = []
         self.regressors = nn.ModuleList()
-        for teacher in setting.teachers:
+        for teacher in context.teachers:
             with pointing("/hint"):
                 hint = _choose(knobs.hint, teacher)
-                _check_maps(setting.student, self.guided, teacher, hint)
+                _check_maps(context.student, self.guided, teacher, hint)
                 act = teacher.nonlinearity(hint.tap) or nn.Identity()
             self.hints.append(hint)
             regressor = make_regressor(self.guided.shape, hint.shape)
@@ -96,7 +96,7 @@ class Fitnet(Method[FitnetKnobs]):
             self.regressors.append(nn.Sequential(regressor, norm, act))
         self.student_taps = (self.guided.tap,)
         self.teacher_taps = tuple((hint.tap,) for hint in self.hints)
-        self._shares = [w / sum(setting.weights) for w in setting.weights]
+        self._shares = [w / sum(context.weights) for w in context.weights]
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from kdcore.data.batches import Batch
 from kdcore.features.probe import Probe
-from kdcore.objectives.base import Setting, implements
+from kdcore.objectives.base import MethodContext, implements
 from kdcore.objectives.map_base import MapMethod, Pair, same_size
 from kdcore.objectives.numerics import in_float32
 from kdcore.runtime.errors import RunError
@@ -53,7 +53,7 @@ def fsp_loss(
 class Fsp(MapMethod[FspKnobs]):
     """Matches the products of consecutive levels. Raises RunError `fsp_channels`, `fsp_levels`."""
 
-    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+    def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         if len(pairs) < 2:
             raise RunError(
                 "fsp_levels", "fsp compares the flow between two maps: it needs two taps at least"
@@ -62,7 +62,7 @@ class Fsp(MapMethod[FspKnobs]):
             if student.grid.channels != theirs.grid.channels:
                 raise RunError(
                     "fsp_channels",
-                    f"fsp needs equal channels, but {student} of {setting.student.name} has "
+                    f"fsp needs equal channels, but {student} of {context.student.name} has "
                     f"{student.grid.channels} and {theirs} of {teacher.name} has "
                     f"{theirs.grid.channels}; take networks of one width (resnet20 and resnet8, "
                     "say), name other taps, or use at, sp or reviewkd, which need no equal widths",

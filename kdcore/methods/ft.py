@@ -25,7 +25,7 @@ from torch.nn import functional
 from kdcore.data.batches import Batch
 from kdcore.features.probe import Probe
 from kdcore.features.taps import Outputs
-from kdcore.objectives.base import Method, Setting, implements
+from kdcore.objectives.base import Method, MethodContext, implements
 from kdcore.objectives.map_base import MapMethod, Pair, same_size
 from kdcore.objectives.numerics import in_float32
 from kdcore.spec.knobs.base import Knobs
@@ -92,23 +92,23 @@ class Ft(MapMethod[FtKnobs]):
 
     unweighted = frozenset({"ft_reconstruction"})
 
-    def __init__(self, knobs: FtKnobs, setting: Setting) -> None:
-        super().__init__(knobs, setting)
-        self._alone = self.teaches = knobs.part == "paraphraser"
+    def __init__(self, knobs: FtKnobs, context: MethodContext) -> None:
+        super().__init__(knobs, context)
+        self._alone = self.has_persistent_state = knobs.part == "paraphraser"
         self._taught = False
         if self._alone:
             self.student_taps = ()
 
-    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+    def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         translates = self.knobs.part == "transfer"
         return nn.ModuleList(
             Factors(own.grid.channels, theirs.grid.channels, self.knobs.rate, translates)
             for own, theirs in pairs
         )
 
-    def inherit(self, earlier: Sequence[Method[Knobs]]) -> None:
+    def load_from_previous(self, earlier: Sequence[Method[Knobs]]) -> None:
         """Take over the paraphrasers of a stage that trained them on the same taps."""
-        taught = [
+        previous_methods = [
             m
             for m in earlier
             if isinstance(m, Ft)
@@ -116,10 +116,10 @@ class Ft(MapMethod[FtKnobs]):
             and m.teacher_taps == self.teacher_taps
             and m.knobs.rate == self.knobs.rate
         ]
-        if self._alone or not taught:
+        if self._alone or not previous_methods:
             return
         self._taught = True
-        for mine, theirs in zip(self._factors(), taught[-1]._factors(), strict=True):
+        for mine, theirs in zip(self._factors(), previous_methods[-1]._factors(), strict=True):
             mine.paraphraser.load_state_dict(theirs.paraphraser.state_dict())
             mine.paraphraser.requires_grad_(False)
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch, Mix
 from kdcore.features.taps import Outputs
-from kdcore.objectives.base import Method, Setting, implements
+from kdcore.objectives.base import Method, MethodContext, implements
 from kdcore.objectives.numerics import in_float32
 from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.logits import HardTargetKnobs
@@ -51,9 +51,9 @@ class HardTarget(Method[HardTargetKnobs]):
 
     teacher_logits = False
 
-    def __init__(self, knobs: HardTargetKnobs, setting: Setting) -> None:
-        super().__init__(knobs, setting)
-        if not setting.labelled:
+    def __init__(self, knobs: HardTargetKnobs, context: MethodContext) -> None:
+        super().__init__(knobs, context)
+        if not context.labelled:
             raise RunError(
                 "dataset_without_labels",
                 "hard_target learns from labels, but the dataset has none; kd needs none",

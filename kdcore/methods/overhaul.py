@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.features.probe import Probe
-from kdcore.objectives.base import Setting, implements
+from kdcore.objectives.base import MethodContext, implements
 from kdcore.objectives.map_base import MapMethod, Pair, pooled_to
 from kdcore.objectives.numerics import in_float32
 from kdcore.spec.knobs.maps import OverhaulKnobs
@@ -110,12 +110,12 @@ class Overhaul(MapMethod[OverhaulKnobs]):
     position = "before_relu"
     teacher_batch_norm = "train"
 
-    def __init__(self, knobs: OverhaulKnobs, setting: Setting) -> None:
-        super().__init__(knobs, setting)
+    def __init__(self, knobs: OverhaulKnobs, context: MethodContext) -> None:
+        super().__init__(knobs, context)
         # A measured margin is a statistic of the whole batch.
         self.compares_samples = any(isinstance(m, Connector) and m.measured for m in self.modules())
 
-    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+    def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         return nn.ModuleList(
             Connector(own.grid.channels, theirs.grid.channels, teacher.norm_before(theirs.tap))
             for own, theirs in pairs

@@ -20,7 +20,7 @@ from torch.nn import functional
 from kdcore.data.batches import Batch
 from kdcore.features.taps import Outputs
 from kdcore.networks.classifier import Borrowed
-from kdcore.objectives.base import Method, Setting, check_batch, check_classes, implements
+from kdcore.objectives.base import Method, MethodContext, check_batch, check_classes, implements
 from kdcore.objectives.numerics import in_float32
 from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.base import Tap
@@ -44,19 +44,19 @@ class Simkd(Method[SimkdKnobs]):
     student_logits = False
     teacher_logits = False
 
-    def __init__(self, knobs: SimkdKnobs, setting: Setting) -> None:
-        super().__init__(knobs, setting)
-        if len(setting.teachers) != 1:
+    def __init__(self, knobs: SimkdKnobs, context: MethodContext) -> None:
+        super().__init__(knobs, context)
+        if len(context.teachers) != 1:
             raise RunError(
                 "one_teacher",
-                f"simkd borrows one teacher's classifier: name one, not {len(setting.teachers)}",
+                f"simkd borrows one teacher's classifier: name one, not {len(context.teachers)}",
             )
-        check_classes(knobs.method, setting)
-        check_batch(knobs.method, setting)
-        path = setting.student.find(Borrowed)
+        check_classes(knobs.method, context)
+        check_batch(knobs.method, context)
+        path = context.student.find(Borrowed)
         assert path is not None, "a student for simkd is built with the teacher's classifier"
         self._projected = Tap(module=f"{path}.projector")
-        self._features = Tap(module=setting.teachers[0].classifier(), position="before")
+        self._features = Tap(module=context.teachers[0].classifier(), position="before")
         self.student_taps = (self._projected,)
         self.teacher_taps = ((self._features,),)
 

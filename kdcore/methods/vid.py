@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.features.probe import Probe
-from kdcore.objectives.base import Setting, implements
+from kdcore.objectives.base import MethodContext, implements
 from kdcore.objectives.map_base import MapMethod, Pair, same_size
 from kdcore.objectives.numerics import in_float32
 from kdcore.spec.knobs.maps import VidKnobs
@@ -61,7 +61,7 @@ class Regression(nn.Module):
 class Vid(MapMethod[VidKnobs]):
     """Makes every student level say as much as it can about the teacher's."""
 
-    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+    def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         return nn.ModuleList(
             Regression(own.grid.channels, theirs.grid.channels, self.knobs.initial_variance)
             for own, theirs in pairs

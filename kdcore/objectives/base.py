@@ -19,7 +19,7 @@ M = TypeVar("M", bound="type[Method[Knobs]]")
 
 
 @dataclass(frozen=True)
-class Setting:
+class MethodContext:
     """Whom a method works between, and on what data.
 
     `weights`: of the teachers, above 0, in any scale. `training_N`: positions of the training
@@ -53,20 +53,20 @@ class Method(nn.Module, Generic[K]):
     teacher_batch_norm: ClassVar[Literal["eval", "train"] | None] = None
     """The mode it demands of the teachers' batch norms; None: as the spec says."""
 
-    teaches: bool = False
+    has_persistent_state: bool = False
     """Whether a method of a later stage may take over what it has learnt: it is kept till then."""
 
     compares_samples: bool = False
     """Whether its loss is more than a mean over samples: it is then given the whole batch, where
     several processes share one."""
 
-    def __init__(self, knobs: K, setting: Setting) -> None:
+    def __init__(self, knobs: K, context: MethodContext) -> None:
         super().__init__()
         self.knobs = knobs
         self.student_taps: tuple[Tap, ...] = ()
-        self.teacher_taps: tuple[tuple[Tap, ...], ...] = tuple(() for _ in setting.teachers)
+        self.teacher_taps: tuple[tuple[Tap, ...], ...] = tuple(() for _ in context.teachers)
 
-    def inherit(self, earlier: "Sequence[Method[Knobs]]") -> None:
+    def load_from_previous(self, earlier: "Sequence[Method[Knobs]]") -> None:
         """Take over what methods of earlier stages have learnt; most have nothing to take."""
 
     def forward(
@@ -90,27 +90,27 @@ def implements(knobs: type[Knobs]) -> Callable[[type[Method[K]]], type[Method[K]
     return register
 
 
-def check_classes(method: str, setting: Setting) -> None:
+def check_classes(method: str, context: MethodContext) -> None:
     """Raises RunError `class_count_mismatch` unless all teachers know the student's classes."""
-    classes = setting.student.num_classes
-    for teacher in setting.teachers:
+    classes = context.student.num_classes
+    for teacher in context.teachers:
         if teacher.num_classes != classes:
             raise RunError(
                 "class_count_mismatch",
                 f"{method} compares class probabilities, but {teacher.name} knows "
-                f"{teacher.num_classes} classes and {setting.student.name} {classes}; methods that "
+                f"{teacher.num_classes} classes and {context.student.name} {classes}; methods that "
                 "read features (reviewkd, at, sp, ...) need no equal classes",
             )
 
 
-def check_batch(method: str, setting: Setting) -> None:
+def check_batch(method: str, context: MethodContext) -> None:
     """Raises RunError `batch_too_small` where a batch has too few samples to compare."""
     least = LEAST_BATCH[method]
-    if setting.batch_size < least:
+    if context.batch_size < least:
         raise RunError(
             "batch_too_small",
             f"{method} takes the samples of a batch together: it needs {least} at least, not "
-            f"{setting.batch_size}",
+            f"{context.batch_size}",
         )
 
 

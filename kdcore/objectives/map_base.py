@@ -14,9 +14,9 @@ from kdcore.data.batches import Batch
 from kdcore.features.levels import Level
 from kdcore.features.probe import Probe
 from kdcore.features.taps import Outputs
-from kdcore.objectives.base import Method, Setting, check_batch
+from kdcore.objectives.base import Method, MethodContext, check_batch
 from kdcore.runtime.errors import RunError, pointing
-from kdcore.spec.knobs.base import MapKnobs, Position, Tap
+from kdcore.spec.knobs.base import MapKnobs, Tap, TapPosition
 
 K = TypeVar("K", bound=MapKnobs)
 Pair = tuple[Level, Level]
@@ -33,25 +33,25 @@ class MapMethod(Method[K], Generic[K]):
 
     student_logits = False
     teacher_logits = False
-    position: ClassVar[Position] = "after"
+    position: ClassVar[TapPosition] = "after"
     """Where default taps read."""
     vectors: ClassVar[bool] = False
     """Whether a tap may give a vector, a map of one place."""
 
-    def __init__(self, knobs: K, setting: Setting) -> None:
-        super().__init__(knobs, setting)
-        self.pairs = [self._pair(setting.student, teacher) for teacher in setting.teachers]
+    def __init__(self, knobs: K, context: MethodContext) -> None:
+        super().__init__(knobs, context)
+        self.pairs = [self._pair(context.student, teacher) for teacher in context.teachers]
         self.parts = nn.ModuleList()
-        for pairs, teacher in zip(self.pairs, setting.teachers, strict=True):
-            self.parts.append(self.build(pairs, teacher, setting))
+        for pairs, teacher in zip(self.pairs, context.teachers, strict=True):
+            self.parts.append(self.build(pairs, teacher, context))
         levels = (student for pairs in self.pairs for student, _ in pairs)
         self.student_taps = tuple(dict.fromkeys(level.tap for level in levels))
         self.teacher_taps = tuple(
             tuple(teacher.tap for _, teacher in pairs) for pairs in self.pairs
         )
-        self._shares = [w / sum(setting.weights) for w in setting.weights]
+        self._shares = [w / sum(context.weights) for w in context.weights]
 
-    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+    def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         """What is trained for one teacher; refuses pairs that the method cannot compare."""
         return nn.Identity()
 
@@ -116,9 +116,9 @@ class RelationMethod(MapMethod[K], Generic[K]):
     vectors = True
     compares_samples = True
 
-    def __init__(self, knobs: K, setting: Setting) -> None:
-        super().__init__(knobs, setting)
-        check_batch(knobs.method, setting)
+    def __init__(self, knobs: K, context: MethodContext) -> None:
+        super().__init__(knobs, context)
+        check_batch(knobs.method, context)
 
 
 def same_size(a_BCHW: Tensor, b_BCHW: Tensor) -> tuple[Tensor, Tensor]:

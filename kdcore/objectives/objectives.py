@@ -31,7 +31,7 @@ from kdcore.methods import (
     standardized_kd,
     vid,
 )
-from kdcore.objectives.base import METHODS, Method, Setting
+from kdcore.objectives.base import METHODS, Method, MethodContext
 from kdcore.runtime.errors import pointing
 from kdcore.spec.knobs.base import Knobs, Tap
 from kdcore.spec.recipe import Stage
@@ -52,7 +52,7 @@ class Loss:
     terms: dict[str, Tensor]
 
 
-Widen = Callable[
+GatherFn = Callable[
     [Method[Knobs], Outputs, Sequence[Outputs]], tuple[Outputs, Sequence[Outputs], Batch]
 ]
 """Gives a method that compares samples the outputs of a whole batch, and the batch."""
@@ -86,13 +86,13 @@ class Objectives(nn.Module):
     Raises RunError with a pointer under `pointer` where one does not fit.
     """
 
-    def __init__(self, stage: Stage, setting: Setting, pointer: str) -> None:
+    def __init__(self, stage: Stage, context: MethodContext, pointer: str) -> None:
         super().__init__()
         self.stage = stage
         self.methods = nn.ModuleList()
         for index, knobs in enumerate(stage.objectives):
             with pointing(f"{pointer}/objectives/{index}"):
-                self.methods.append(METHODS[type(knobs)](knobs, setting))
+                self.methods.append(METHODS[type(knobs)](knobs, context))
         methods = self._methods()
         taps_of_teacher = zip(*(m.teacher_taps for m in methods), strict=True)
         self.student_taps: tuple[Tap, ...] = tuple(t for m in methods for t in m.student_taps)
@@ -107,7 +107,7 @@ class Objectives(nn.Module):
         teachers: Sequence[Outputs],
         batch: Batch,
         progress: float,
-        widen: Widen | None = None,
+        widen: GatherFn | None = None,
     ) -> Loss:
         """The loss of one batch, or of a process's share in one, which `widen` makes whole. A
         second objective of one method is named `method_2`."""
@@ -123,26 +123,30 @@ class Objectives(nn.Module):
                 parts.append(value if name in method.unweighted else weight * value)
         return Loss(sum(parts[1:], parts[0]), terms)
 
-    def inherit(self, earlier: "Sequence[Objectives]") -> None:
+    def load_from_previous(self, earlier: "Sequence[Objectives]") -> None:
         """Let every method take over what methods of earlier stages have learnt."""
-        taught = [m for objectives in earlier for m in objectives._methods()]
+        previous_methods = [m for objectives in earlier for m in objectives._methods()]
         for method in self._methods():
-            method.inherit(taught)
+            method.load_from_previous(previous_methods)
 
-    def lasting(self) -> dict[str, Tensor]:
+    def persistent_state(self) -> dict[str, Tensor]:
         """What later stages may take over, for a checkpoint."""
         return {
             f"{index}/{name}": value
             for index, method in enumerate(self._methods())
-            if method.teaches
+            if method.has_persistent_state
             for name, value in method.state_dict().items()
         }
 
-    def recall(self, lasting: Mapping[str, Tensor]) -> None:
-        """Put back what `lasting` gave."""
+    def restore(self, persistent_state: Mapping[str, Tensor]) -> None:
+        """Put back what `persistent_state` gave."""
         for index, method in enumerate(self._methods()):
             prefix = f"{index}/"
-            own = {k.removeprefix(prefix): v for k, v in lasting.items() if k.startswith(prefix)}
+            own = {
+                k.removeprefix(prefix): v
+                for k, v in persistent_state.items()
+                if k.startswith(prefix)
+            }
             if own:
                 method.load_state_dict(own)
 

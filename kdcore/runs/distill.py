@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic.main import IncEx
 
-from kdcore.runs.prepare import Prepared, prepare
+from kdcore.runs.prepare import PreparedRun, prepare
 from kdcore.runs.report import NOT_SCORED, export_all, make_result, report_student
 from kdcore.runtime.distributed import ALONE, World
 from kdcore.runtime.errors import RunError
@@ -17,8 +17,8 @@ from kdcore.spec.result import DistillResult
 from kdcore.spec.run import CHECKPOINT_DIR, OUT_DIR, DistillRun
 from kdcore.training.checkpoint import Checkpoints
 from kdcore.training.data_parallel import share_snapshot
-from kdcore.training.evaluate import Exam, TeacherScores, recall_teachers, score_teachers
-from kdcore.training.state import History, State
+from kdcore.training.evaluate import EvalSet, TeacherScores, restore_teacher_scores, score_teachers
+from kdcore.training.state import History, TrainingState
 from kdcore.training.trainer import Trainer
 
 # What may differ between attempts of one run, or has no bearing on what is trained.
@@ -54,10 +54,10 @@ def distill(
         events.log(
             "info", f"{world.size} processes share every batch; teacher outputs are not kept"
         )
-    history = History(machine=prepared.course.device.profile(), identity=identity_of(spec))
+    history = History(machine=prepared.setup.device.profile(), identity=identity_of(spec))
     trainer = Trainer(
-        prepared.course,
-        State(history),
+        prepared.setup,
+        TrainingState(history),
         events,
         checkpoints := Checkpoints(folder / CHECKPOINT_DIR) if world.primary else None,
         spec.checkpoint_every_s,
@@ -66,26 +66,26 @@ def distill(
     _resume(trainer, checkpoints, history, events, world)
     if spec.teachers:
         events.phase("teacher")
-    first = _examine_teachers(prepared, prepared.course.exam)
+    first = _examine_teachers(prepared, prepared.setup.eval_set)
     if first.accuracy is not None:
         events.metrics(0, {"teacher/accuracy": first.accuracy})
     outcomes = trainer.run()
     world.leave()
     if not world.primary:
         return None
-    if (library := prepared.course.library) is not None:
-        library.finish()
-        for warning in library.warnings:
+    if (output_cache := prepared.setup.output_cache) is not None:
+        output_cache.finish()
+        for warning in output_cache.warnings:
             events.log("warning", warning)
     events.phase("evaluating")
-    again = prepared.exam is not prepared.course.exam
-    teachers = _examine_teachers(prepared, prepared.exam) if again else first
+    again = prepared.eval_set is not prepared.setup.eval_set
+    teachers = _examine_teachers(prepared, prepared.eval_set) if again else first
     student = report_student("student", outcomes["student"], prepared)
     scratch = outcomes.get("baseline")
     baseline = None if scratch is None else report_student("baseline", scratch, prepared)
     events.phase("exporting")
     out = folder / OUT_DIR
-    epochs = prepared.course.legs[0].epochs
+    epochs = prepared.setup.arms[0].epochs
     artifacts = export_all(outcomes, prepared, spec.export, epochs, out)
     events.phase("saving")
     history.seconds = dict(events.seconds)
@@ -145,28 +145,28 @@ def _resume(
     position = snapshot.facts["position"]
     events.log(
         "info",
-        f"resumed the {position['leg']} at stage {position['stage'] + 1}, "
+        f"resumed the {position['arm']} at stage {position['stage'] + 1}, "
         f"{position['epoch']} epochs and {position['step']} steps into it",
     )
     if not history.bit_exact:
         events.log("warning", "resumed on another machine profile: results may differ in bits")
 
 
-def _examine_teachers(prepared: Prepared, exam: Exam | None) -> TeacherScores:
-    course, classes = prepared.course, prepared.network.num_classes
-    teachers, mean, library = course.teachers, course.setting.ensemble, course.library
-    if exam is None:
+def _examine_teachers(prepared: PreparedRun, eval_set: EvalSet | None) -> TeacherScores:
+    setup, classes = prepared.setup, prepared.network.num_classes
+    teachers, mean, output_cache = setup.teachers, setup.context.ensemble, setup.output_cache
+    if eval_set is None:
         return TeacherScores(tuple(NOT_SCORED for _ in teachers))
-    if library is None or exam.content is None:
-        return score_teachers(teachers, mean, classes, exam)
-    kept = library.scores(
+    if output_cache is None or eval_set.content is None:
+        return score_teachers(teachers, mean, classes, eval_set)
+    kept = output_cache.scores(
         {
-            "exam": exam.content,
-            "indices": None if exam.indices is None else exam.indices.tolist(),
+            "exam": eval_set.content,
+            "indices": None if eval_set.indices is None else eval_set.indices.tolist(),
             "teachers": [teacher.facts() for teacher in teachers],
             "weights": [teacher.weight for teacher in teachers],
             "ensemble": mean,
             "classes": classes,
         }
     )
-    return recall_teachers(teachers, mean, classes, exam, kept)
+    return restore_teacher_scores(teachers, mean, classes, eval_set, kept)

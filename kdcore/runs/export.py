@@ -23,7 +23,7 @@ from kdcore.networks.zoo import build_network
 from kdcore.runtime.errors import RunError
 from kdcore.spec.events import Exit
 from kdcore.spec.recipe import ExportFormat
-from kdcore.spec.result import Artifact
+from kdcore.spec.result import RunArtifact
 from kdcore.spec.run import Input, Network
 
 TOLERANCE = 1e-3  # of the largest logit, at least of 1
@@ -61,7 +61,7 @@ def export_network(
     formats: Iterable[ExportFormat],
     stem: str,
     kind: WeightsKind = "weights",
-) -> tuple[Artifact, ...]:
+) -> tuple[RunArtifact, ...]:
     """Write `{stem}.safetensors` and `{stem}.onnx` (as asked) into `out`, and `config.json` beside
     the `weights` that it describes.
 
@@ -89,21 +89,21 @@ def _rebuild(module: nn.Module, network: Network) -> nn.Module:
 
 def _write_weights(
     reference: Normalised, network: Network, path: Path, kind: WeightsKind
-) -> Artifact:
+) -> RunArtifact:
     save_weights(reference.network, path, {"network": network.model_dump_json()})
     loaded = Normalised(load_network(network, path), network.input).eval()
     difference = _compare(reference, loaded, network.input, path)
     return _artifact(kind, path, "application/octet-stream", difference)
 
 
-def _write_config(network: Network, path: Path) -> Artifact:
+def _write_config(network: Network, path: Path) -> RunArtifact:
     path.write_text(network.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if Network.model_validate_json(path.read_bytes()) != network:
         raise _failed(path, "it does not describe the same network")
     return _artifact("config", path, "application/json", None)
 
 
-def _write_onnx(reference: Normalised, network: Network, path: Path) -> Artifact:
+def _write_onnx(reference: Normalised, network: Network, path: Path) -> RunArtifact:
     """Trace first, which takes under a second; torch's newer exporter (ten times slower) only where
     that fails or gives other logits."""
     reasons = []
@@ -230,10 +230,10 @@ def _artifact(
     path: Path,
     media_type: str,
     difference: float | None,
-) -> Artifact:
+) -> RunArtifact:
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Artifact(
+    return RunArtifact(
         kind=kind,
         path=path.name,
         media_type=media_type,

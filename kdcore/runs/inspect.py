@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kdcore.data.sink import Note
+from kdcore.data.sink import LogFn
 from kdcore.data.source import scan_dataset
 from kdcore.networks.weights import load_network
 from kdcore.runs.export import export_network
@@ -24,7 +24,7 @@ def inspect_model(run: InspectModelRun, out: Path) -> InspectModelResult:
     )
 
 
-def inspect_dataset(run: InspectDatasetRun, note: Note = lambda _: None) -> InspectDatasetResult:
+def inspect_dataset(run: InspectDatasetRun, note: LogFn = lambda _: None) -> InspectDatasetResult:
     """Read the dataset whole, every image of it. Raises RunError as `scan_dataset` does."""
     data = scan_dataset(run.dataset, note)
     return InspectDatasetResult(

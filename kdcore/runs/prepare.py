@@ -11,56 +11,56 @@ from torch import nn
 from kdcore.data.batches import Adapter, Loader, hold_out
 from kdcore.data.images import ImageData
 from kdcore.data.pixels import Pixels
-from kdcore.data.sink import Note
+from kdcore.data.sink import LogFn
 from kdcore.data.source import load_dataset
 from kdcore.data.statistics import data_statistics
 from kdcore.features.probe import Probe
 from kdcore.networks.classifier import Borrowed, find_classifier
 from kdcore.networks.weights import load_network
 from kdcore.networks.zoo import build_network
-from kdcore.objectives.base import METHODS, Setting
+from kdcore.objectives.base import METHODS, MethodContext
 from kdcore.objectives.objectives import Objectives
-from kdcore.runtime.device import Device, Layout, open_device
+from kdcore.runtime.device import ChannelsLast, Device, open_device
 from kdcore.runtime.distributed import ALONE, World
 from kdcore.runtime.errors import RunError, pointing
-from kdcore.runtime.event_log import LegName
+from kdcore.runtime.event_log import ArmName
 from kdcore.runtime.seeds import derive_seed, seed_everything
 from kdcore.spec.run import PACKS_DIR, TEACHER_OUTPUTS_DIR, DistillRun, Input, Network, RunTeacher
-from kdcore.teacher_cache.output_cache import Library, file_hash, fingerprint
-from kdcore.training.arms import Leg, plan_legs
-from kdcore.training.evaluate import Exam
+from kdcore.teacher_cache.output_cache import TeacherOutputCache, file_hash, fingerprint
+from kdcore.training.arms import Arm, plan_arms
+from kdcore.training.evaluate import EvalSet
 from kdcore.training.teachers import Teacher
-from kdcore.training.trainer import Course
+from kdcore.training.trainer import TrainingSetup
 
 SplitName = Literal["test", "validation", "none"]
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A distillation ready to train. `exam`: what the result is measured on, named by `split`."""
+class PreparedRun:
+    """A distillation ready to train. `eval_set`: the images of `split`, which results come from."""
 
-    course: Course
+    setup: TrainingSetup
     network: Network
-    exam: Exam | None
+    eval_set: EvalSet | None
     split: SplitName
     warnings: tuple[str, ...]
 
 
 def prepare(
-    spec: DistillRun, folder: Path, note: Note = lambda _: None, world: World = ALONE
-) -> Prepared:
+    spec: DistillRun, folder: Path, log: LogFn = lambda _: None, world: World = ALONE
+) -> PreparedRun:
     """Load dataset, teachers and student, and build every stage's methods once.
 
-    `note` hears what takes long. Raises RunError for everything in the spec or the files that does
+    `log` hears what takes long. Raises RunError for everything in the spec or the files that does
     not fit.
     """
     device = open_device(spec.device, spec.precision, spec.threads, world)
-    data = _load_data(spec, folder, note)
+    data = _load_data(spec, folder, log)
     count, labels_N = len(data.train), data.train.labels_N
     training, held_out = hold_out(count, labels_N, spec.data.validation, spec.seed)
-    library = _library(spec, folder, data, device) if world.size == 1 else None
+    output_cache = _output_cache(spec, folder, data, device) if world.size == 1 else None
     teachers = tuple(
-        _load_teacher(index, teacher, folder, data, device, library is not None)
+        _load_teacher(index, teacher, folder, data, device, output_cache is not None)
         for index, teacher in enumerate(spec.teachers)
     )
     network = _student_network(spec, data, training, teachers)
@@ -70,9 +70,9 @@ def prepare(
     adapter = _adapter(network, data, device)
     image_1CHW = torch.zeros(1, data.channels, data.height, data.width, device=device.torch)
     probe = Probe("the student", student, network.num_classes, adapter(image_1CHW))
-    setting = _setting(spec, labels_N, training, probe, teachers, image_1CHW)
-    legs, no_baseline = plan_legs(spec, setting.labelled)
-    _check(legs, setting)
+    context = _context(spec, labels_N, training, probe, teachers, image_1CHW)
+    arms, no_baseline = plan_arms(spec, context.labelled)
+    _check(arms, context)
     batch_size = spec.data.batch_size
     size, accumulate = spec.data.per_step(len(training))
     _check_share(size, world)
@@ -80,33 +80,33 @@ def prepare(
     pixels = Pixels(data.train, device.torch)
     validation = test = None
     if len(held_out):
-        content = None if library is None else fingerprint(data.train)
-        validation = Exam(pixels, held_out, batch_size, device.torch, content)
+        content = None if output_cache is None else fingerprint(data.train)
+        validation = EvalSet(pixels, held_out, batch_size, device.torch, content)
     if data.test is not None:
-        content = None if library is None else fingerprint(data.test)
-        test = Exam(Pixels(data.test, device.torch), None, batch_size, device.torch, content)
-    course = Course(
-        legs=legs,
+        content = None if output_cache is None else fingerprint(data.test)
+        test = EvalSet(Pixels(data.test, device.torch), None, batch_size, device.torch, content)
+    setup = TrainingSetup(
+        arms=arms,
         student=build,
         adapter=adapter,
         teachers=teachers,
-        setting=setting,
+        context=context,
         loader=Loader(
             pixels, training, per_step, spec.seed, device.torch, spec.teacher_cache.views
         ),
-        exam=validation,
+        eval_set=validation,
         device=device,
         seed=spec.seed,
-        library=library,
+        output_cache=output_cache,
         accumulate=accumulate,
         world=world,
     )
-    warnings = [w for w in (no_baseline, _missing_classes(data), _untrained(legs[0])) if w]
+    warnings = [w for w in (no_baseline, _missing_classes(data), _untrained(arms[0])) if w]
     split: SplitName = "test" if test else "validation" if validation else "none"
-    return Prepared(course, network, test or validation, split, tuple(warnings))
+    return PreparedRun(setup, network, test or validation, split, tuple(warnings))
 
 
-def _load_data(spec: DistillRun, folder: Path, note: Note) -> ImageData:
+def _load_data(spec: DistillRun, folder: Path, log: LogFn) -> ImageData:
     dataset = spec.dataset.model_copy(update={"path": str(folder / spec.dataset.path)})
     return load_dataset(
         dataset,
@@ -115,16 +115,18 @@ def _load_data(spec: DistillRun, folder: Path, note: Note) -> ImageData:
         pad_to=spec.data.pad_to,
         train_limit=spec.data.train_limit,
         packs=folder / (spec.dataset.packs or PACKS_DIR),
-        note=note,
+        log=log,
     )
 
 
 def _adapter(network: Network, data: ImageData, device: Device) -> nn.Module:
     """From the dataset's images to what this network reads."""
-    return nn.Sequential(Adapter(network.input, data.channels), Layout()).to(device.torch)
+    return nn.Sequential(Adapter(network.input, data.channels), ChannelsLast()).to(device.torch)
 
 
-def _library(spec: DistillRun, folder: Path, data: ImageData, device: Device) -> Library | None:
+def _output_cache(
+    spec: DistillRun, folder: Path, data: ImageData, device: Device
+) -> TeacherOutputCache | None:
     """Where teacher outputs are kept."""
     cache = spec.teacher_cache
     if not (cache.enabled and spec.teachers):
@@ -137,7 +139,7 @@ def _library(spec: DistillRun, folder: Path, data: ImageData, device: Device) ->
     }
     views = cache.views if spec.data.augment else 1
     where = folder / TEACHER_OUTPUTS_DIR
-    return Library(where, facts, len(data.train), views, cache.max_bytes)
+    return TeacherOutputCache(where, facts, len(data.train), views, cache.max_bytes)
 
 
 def _load_teacher(
@@ -211,13 +213,13 @@ def _student_builder(
     folder: Path,
     device: Device,
     teachers: Sequence[Teacher],
-) -> Callable[[LegName], nn.Module]:
-    """A function that makes a leg's network with the same initial weights every time."""
+) -> Callable[[ArmName], nn.Module]:
+    """A function that makes a arm's network with the same initial weights every time."""
     initial = spec.student.initial_weights
 
-    def build(leg: LegName) -> nn.Module:
+    def build(arm: ArmName) -> nn.Module:
         seed_everything(derive_seed(spec.seed, "student"))
-        own = network if leg == "student" else plain(network)
+        own = network if arm == "student" else plain(network)
         if initial is None:
             student = build_network(own)
         else:
@@ -238,15 +240,15 @@ def _placed(network: nn.Module, device: Device) -> nn.Module:
     return network.to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _setting(
+def _context(
     spec: DistillRun,
     labels_N: torch.Tensor | None,
     training_N: torch.Tensor,
     student: Probe,
     teachers: Sequence[Teacher],
     image_1CHW: torch.Tensor,
-) -> Setting:
-    return Setting(
+) -> MethodContext:
+    return MethodContext(
         student=student,
         teachers=tuple(
             Probe(t.name, t.network, t.spec.num_classes, t.adapter(image_1CHW)) for t in teachers
@@ -260,11 +262,11 @@ def _setting(
     )
 
 
-def _check(legs: Sequence[Leg], setting: Setting) -> None:
+def _check(arms: Sequence[Arm], context: MethodContext) -> None:
     """Build every stage's methods: what does not fit is said now, not after the first stage."""
-    for leg in legs:
-        for index, stage in enumerate(leg.stages):
-            Objectives(stage, setting, f"/stages/{index}")
+    for arm in arms:
+        for index, stage in enumerate(arm.stages):
+            Objectives(stage, context, f"/stages/{index}")
 
 
 def _check_share(size: int, world: World) -> None:
@@ -288,10 +290,10 @@ def _missing_classes(data: ImageData) -> str | None:
     return f"{missing} of {data.num_classes} classes have no image among those trained on"
 
 
-def _untrained(leg: Leg) -> str | None:
+def _untrained(arm: Arm) -> str | None:
     """A warning where no stage reads the student's logits: its classifier learns nothing."""
-    if "simkd" in {o.method for stage in leg.stages for o in stage.objectives}:
+    if "simkd" in {o.method for stage in arm.stages for o in stage.objectives}:
         return None  # it has the teacher's
-    if any(METHODS[type(o)].student_logits for stage in leg.stages for o in stage.objectives):
+    if any(METHODS[type(o)].student_logits for stage in arm.stages for o in stage.objectives):
         return None
     return "no objective reads the logits: the classifier stays as it began; add hard_target or kd"

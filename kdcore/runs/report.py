@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from kdcore.runs.export import export_network
-from kdcore.runs.prepare import Prepared, plain
+from kdcore.runs.prepare import PreparedRun, plain
 from kdcore.runtime.device import Device
-from kdcore.runtime.event_log import LegName
+from kdcore.runtime.event_log import ArmName
 from kdcore.spec.recipe import ExportFormat
-from kdcore.spec.result import Artifact, DistillResult, NetworkReport, Score, TeacherOutputs
+from kdcore.spec.result import DistillResult, NetworkReport, RunArtifact, Score, TeacherOutputs
 from kdcore.spec.run import Input
-from kdcore.teacher_cache.output_cache import Library
+from kdcore.teacher_cache.output_cache import TeacherOutputCache
 from kdcore.training.evaluate import TeacherScores, latency_ms, score, scorer_of
 from kdcore.training.state import History, Outcome
 from kdcore.training.teachers import Teacher
@@ -34,12 +34,12 @@ def report_teacher(teacher: Teacher, scored: Score, device: Device) -> NetworkRe
     )
 
 
-def report_student(name: LegName, outcome: Outcome, prepared: Prepared) -> NetworkReport:
-    """A finished leg's cost and worth: its last epoch's and its best epoch's weights."""
-    course, network = prepared.course, prepared.course.student(name)
+def report_student(name: ArmName, outcome: Outcome, prepared: PreparedRun) -> NetworkReport:
+    """A finished arm's cost and worth: its last epoch's and its best epoch's weights."""
+    setup, network = prepared.setup, prepared.setup.student(name)
     network.load_state_dict(outcome.last)
     last = _score(network, prepared, name)
-    cost = _latency(network, prepared.network.input, course.device)
+    cost = _latency(network, prepared.network.input, setup.device)
     size_bytes = _size_bytes(network)
     best = outcome.best
     scored = None
@@ -59,17 +59,17 @@ def report_student(name: LegName, outcome: Outcome, prepared: Prepared) -> Netwo
 
 
 def export_all(
-    outcomes: Mapping[LegName, Outcome],
-    prepared: Prepared,
+    outcomes: Mapping[ArmName, Outcome],
+    prepared: PreparedRun,
     formats: Sequence[ExportFormat],
     epochs: int,
     out: Path,
-) -> tuple[Artifact, ...]:
+) -> tuple[RunArtifact, ...]:
     """The student's last weights as asked; its best and the baseline's as safetensors too.
 
     Nothing of the methods is in them. Every file is loaded back and compared.
     """
-    network, student = prepared.network, prepared.course.student("student")
+    network, student = prepared.network, prepared.setup.student("student")
     outcome = outcomes["student"]
     student.load_state_dict(outcome.last)
     artifacts = list(export_network(student, network, out, formats, "student"))
@@ -79,7 +79,7 @@ def export_all(
             student, network, out, ("safetensors",), "student-best", "weights_best"
         )
     if "baseline" in outcomes:
-        scratch = prepared.course.student("baseline")
+        scratch = prepared.setup.student("baseline")
         scratch.load_state_dict(outcomes["baseline"].last)
         artifacts += export_network(
             scratch, plain(network), out, ("safetensors",), "baseline", "baseline_weights"
@@ -88,22 +88,22 @@ def export_all(
 
 
 def make_result(
-    prepared: Prepared,
+    prepared: PreparedRun,
     teachers: TeacherScores,
     student: NetworkReport,
     baseline: NetworkReport | None,
-    artifacts: tuple[Artifact, ...],
+    artifacts: tuple[RunArtifact, ...],
     history: History,
 ) -> DistillResult:
     """The result: gain, retention and gap closed of the last epoch's accuracies."""
-    device = prepared.course.device
+    device = prepared.setup.device
     own, top = student.last.accuracy, teachers.accuracy
     scratch = baseline.last.accuracy if baseline else None
     return DistillResult(
         split=prepared.split,
         teachers=tuple(
             report_teacher(t, s, device)
-            for t, s in zip(prepared.course.teachers, teachers.each, strict=True)
+            for t, s in zip(prepared.setup.teachers, teachers.each, strict=True)
         ),
         ensemble=teachers.ensemble,
         student=student,
@@ -116,15 +116,15 @@ def make_result(
         machine=history.machine,
         bit_exact=history.bit_exact,
         resumes=history.resumes,
-        teacher_outputs=_teacher_outputs(prepared.course.library),
+        teacher_outputs=_teacher_outputs(prepared.setup.output_cache),
         seconds=history.seconds,
     )
 
 
-def _teacher_outputs(library: Library | None) -> TeacherOutputs | None:
-    if library is None or not library.computed + library.read:
+def _teacher_outputs(output_cache: TeacherOutputCache | None) -> TeacherOutputs | None:
+    if output_cache is None or not output_cache.computed + output_cache.read:
         return None
-    return TeacherOutputs(computed=library.computed, read=library.read)
+    return TeacherOutputs(computed=output_cache.computed, read=output_cache.read)
 
 
 def _gap_closed(own: float | None, scratch: float | None, top: float | None) -> float | None:
@@ -133,10 +133,10 @@ def _gap_closed(own: float | None, scratch: float | None, top: float | None) -> 
     return (own - scratch) / (top - scratch)
 
 
-def _score(network: nn.Module, prepared: Prepared, name: str) -> Score:
-    if prepared.exam is None:
+def _score(network: nn.Module, prepared: PreparedRun, name: str) -> Score:
+    if prepared.eval_set is None:
         return NOT_SCORED
-    return score(scorer_of(network, prepared.course.adapter), prepared.exam, f"the {name}")[0]
+    return score(scorer_of(network, prepared.setup.adapter), prepared.eval_set, f"the {name}")[0]
 
 
 def _latency(network: nn.Module, input: Input, device: Device) -> float:

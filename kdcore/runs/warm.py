@@ -71,9 +71,9 @@ def _import_foreign() -> None:
     """Libraries of networks, which a run imports when its spec names one of theirs."""
     from kdcore.networks.foreign import LIBRARIES, model_names
 
-    for library in LIBRARIES:
+    for output_cache in LIBRARIES:
         if not _told():
-            model_names(library)
+            model_names(output_cache)
 
 
 def _told() -> bool:

@@ -92,7 +92,7 @@ def open_device(
     return Device(device, precision, world.size)
 
 
-class Layout(nn.Module):
+class ChannelsLast(nn.Module):
     """Stores images channels last, measured 1.8 times faster on CPUs; the end of every adapter."""
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from typing import Literal
 
 from kdcore.runtime.errors import RunError
 from kdcore.spec.events import (
+    BaseEvent,
     CheckpointEvent,
     EndEvent,
-    Event,
     Exit,
     LogEvent,
     MetricsEvent,
@@ -19,7 +19,7 @@ from kdcore.spec.events import (
     ProgressEvent,
 )
 
-LegName = Literal["student", "baseline"]
+ArmName = Literal["student", "baseline"]
 PROGRESS_EVERY_S = 0.5
 
 
@@ -59,7 +59,7 @@ class EventLog:
     def progress(
         self,
         *,
-        leg: LegName,
+        arm: ArmName,
         stage: tuple[int, int],
         epoch: tuple[int, int],
         step: tuple[int, int],
@@ -72,7 +72,7 @@ class EventLog:
         self._write(
             ProgressEvent(
                 **self._next(),
-                leg=leg,
+                arm=arm,
                 stage=stage[0],
                 stages=stage[1],
                 epoch=epoch[0],
@@ -91,9 +91,9 @@ class EventLog:
         if finite:
             self._write(MetricsEvent(**self._next(), step=step, values=finite))
 
-    def checkpoint(self, leg: LegName, step: int, path: str) -> None:
+    def checkpoint(self, arm: ArmName, step: int, path: str) -> None:
         """A checkpoint is safely on disk; `path` is relative to the run directory."""
-        self._write(CheckpointEvent(**self._next(), leg=leg, step=step, path=path))
+        self._write(CheckpointEvent(**self._next(), arm=arm, step=step, path=path))
 
     def log(self, level: Literal["info", "warning", "error"], message: str) -> None:
         """A line for a person."""
@@ -114,6 +114,6 @@ class EventLog:
         self._seq += 1
         return {"seq": self._seq, "at": time.time()}
 
-    def _write(self, event: Event) -> None:
+    def _write(self, event: BaseEvent) -> None:
         self._file.write(event.model_dump_json() + "\n")
         self._file.flush()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from kdcore.spec.base import Part
+from kdcore.spec.base import SpecModel
 
 Name = Literal[
     "crop",
@@ -23,14 +23,14 @@ Name = Literal[
 PROBABILITY = "Part of the images it is applied to."
 
 
-class Crop(Part):
+class Crop(SpecModel):
     """Zero-pad by 1/8 of each side and cut at random; where `resize_to` leaves a margin, cut
     inside of it and pad nothing."""
 
     name: Literal["crop"] = "crop"
 
 
-class RandomResizedCrop(Part):
+class RandomResizedCrop(SpecModel):
     """A window of random area and shape, stretched to the image size (Szegedy et al. 2015, 6)."""
 
     name: Literal["random_resized_crop"] = "random_resized_crop"
@@ -44,13 +44,13 @@ class RandomResizedCrop(Part):
     ] = Field((3 / 4, 4 / 3), description="Least and greatest width over height.")
 
 
-class Flip(Part):
+class Flip(SpecModel):
     """Mirrored, left and right, with probability 1/2."""
 
     name: Literal["flip"] = "flip"
 
 
-class RandAugment(Part):
+class RandAugment(SpecModel):
     """Operations drawn per image, on colours and shape, one after the other (Cubuk et al. 2020)."""
 
     name: Literal["rand_augment"] = "rand_augment"
@@ -65,7 +65,7 @@ class RandAugment(Part):
     )
 
 
-class ColourJitter(Part):
+class ColourJitter(SpecModel):
     """Brightness, contrast and saturation, in this order, each times a factor in 1 - x to 1 + x."""
 
     name: Literal["colour_jitter"] = "colour_jitter"
@@ -74,7 +74,7 @@ class ColourJitter(Part):
     saturation: float = Field(0.4, ge=0, le=1, description="0: leave; grey images have none.")
 
 
-class Cutout(Part):
+class Cutout(SpecModel):
     """A square of one value around a random pixel, cut at the border (DeVries & Taylor 2017)."""
 
     name: Literal["cutout"] = "cutout"
@@ -83,7 +83,7 @@ class Cutout(Part):
     probability: float = Field(1.0, gt=0, le=1, description=PROBABILITY)
 
 
-class Mixup(Part):
+class Mixup(SpecModel):
     """A weighted mean with another image, labels likewise (Zhang et al. 2018)."""
 
     name: Literal["mixup"] = "mixup"
@@ -93,7 +93,7 @@ class Mixup(Part):
     probability: float = Field(1.0, gt=0, le=1, description=PROBABILITY)
 
 
-class Cutmix(Part):
+class Cutmix(SpecModel):
     """A rectangle of another image, labels by area (Yun et al. 2019). Beside mixup: each half."""
 
     name: Literal["cutmix"] = "cutmix"
@@ -119,7 +119,7 @@ MIXING = frozenset({"mixup", "cutmix"})
 
 def _tag(value: Any) -> str | None:
     """`name` for a bare name, else the kind; None for neither."""
-    if isinstance(value, Part):
+    if isinstance(value, SpecModel):
         return name_of(value)
     if not isinstance(value, dict):
         return "plain"

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 
-class Part(BaseModel):
+class SpecModel(BaseModel):
     """A piece of a spec. Unknown keys are refused, values never change after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from kdcore.spec.base import Part
+from kdcore.spec.base import SpecModel
 
 
 class Exit(IntEnum):
@@ -34,37 +34,37 @@ Phase = Literal[
 ]
 
 
-class Event(Part):
+class BaseEvent(SpecModel):
     """What every event has. `at` is Unix time in seconds."""
 
     seq: int = Field(ge=1)
     at: float
 
 
-class PhaseEvent(Event):
+class PhaseEvent(BaseEvent):
     """The run entered a phase."""
 
     kind: Literal["phase"] = "phase"
     phase: str
 
 
-class ProgressEvent(Event):
-    """How far the run is; at most about two a second. `fraction` covers all legs."""
+class ProgressEvent(BaseEvent):
+    """How far the run is; at most about two a second. `fraction` covers all arms."""
 
     kind: Literal["progress"] = "progress"
-    leg: Literal["student", "baseline"]
+    arm: Literal["student", "baseline"]
     stage: int = Field(ge=0)
     stages: int
-    epoch: int = Field(ge=0, description="Epochs done in this leg, over all its stages.")
+    epoch: int = Field(ge=0, description="Epochs done in this arm, over all its stages.")
     epochs: int
-    step: int = Field(ge=0, description="Optimizer steps done in this leg.")
+    step: int = Field(ge=0, description="Optimizer steps done in this arm.")
     steps: int
     images_per_s: float | None = None
     fraction: float = Field(ge=0, le=1)
     eta_s: float | None = None
 
 
-class MetricsEvent(Event):
+class MetricsEvent(BaseEvent):
     """Scalars at a step. Names: `student/loss`, `student/loss/kd`, `student/learning_rate`,
     `student/accuracy` and `baseline/accuracy` (validation), `teacher/accuracy` (step 0)."""
 
@@ -73,16 +73,16 @@ class MetricsEvent(Event):
     values: dict[str, float]
 
 
-class CheckpointEvent(Event):
+class CheckpointEvent(BaseEvent):
     """A checkpoint is safely on disk."""
 
     kind: Literal["checkpoint"] = "checkpoint"
-    leg: Literal["student", "baseline"]
+    arm: Literal["student", "baseline"]
     step: int
     path: str
 
 
-class LogEvent(Event):
+class LogEvent(BaseEvent):
     """A line for a person."""
 
     kind: Literal["log"] = "log"
@@ -90,7 +90,7 @@ class LogEvent(Event):
     message: str
 
 
-class EndEvent(Event):
+class EndEvent(BaseEvent):
     """The last line: how the run ended, with a stable code and, for bad specs, a JSON pointer."""
 
     kind: Literal["end"] = "end"

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from kdcore.spec import augment as augmentations
 from kdcore.spec.augment import Augmentation, mixes
-from kdcore.spec.base import Part
+from kdcore.spec.base import SpecModel
 from kdcore.spec.methods import NEEDS_ONE_LABEL, NEEDS_TEACHER, Objective
 
 Scalar = bool | int | float | str
@@ -23,7 +23,7 @@ ImageSize = tuple[
 ]
 
 
-class Sgd(Part):
+class Sgd(SpecModel):
     """Stochastic gradient descent with (Nesterov) momentum."""
 
     name: Literal["sgd"] = "sgd"
@@ -39,7 +39,7 @@ class Sgd(Part):
         return self
 
 
-class AdamW(Part):
+class AdamW(SpecModel):
     """AdamW: Adam with decoupled weight decay."""
 
     name: Literal["adamw"] = "adamw"
@@ -54,7 +54,7 @@ class AdamW(Part):
 Optimizer = Annotated[Sgd | AdamW, Field(discriminator="name")]
 
 
-class Multistep(Part):
+class Multistep(SpecModel):
     """The rate is multiplied by `gamma` after each milestone, a fraction of the stage."""
 
     name: Literal["multistep"] = "multistep"
@@ -63,7 +63,7 @@ class Multistep(Part):
     warmup_epochs: float = Field(0.0, ge=0, description="Linear warm-up from 0, in epochs.")
 
 
-class Cosine(Part):
+class Cosine(SpecModel):
     """The rate falls along half a cosine to `final_fraction` of its start."""
 
     name: Literal["cosine"] = "cosine"
@@ -74,7 +74,7 @@ class Cosine(Part):
 Schedule = Annotated[Multistep | Cosine, Field(discriminator="name")]
 
 
-class Ema(Part):
+class Ema(SpecModel):
     """An exponential moving average of the student's weights and batch-norm statistics."""
 
     decay: float = Field(
@@ -86,7 +86,7 @@ class Ema(Part):
     )
 
 
-class Stage(Part):
+class Stage(SpecModel):
     """Epochs with one list of objectives, one optimizer and one schedule.
 
     What learns follows from the objectives: when none reads the logits, both networks run only as
@@ -108,7 +108,7 @@ class Stage(Part):
     )
 
 
-class Data(Part):
+class Data(SpecModel):
     """Batches, augmentation, image size and the validation part held out of the training split."""
 
     batch_size: int = Field(64, ge=1, le=65_536)
@@ -171,7 +171,7 @@ class Data(Part):
         return batch, max(1, min(self.accumulate, samples // batch))
 
 
-class TeacherCache(Part):
+class TeacherCache(SpecModel):
     """Teachers' outputs kept on disk and read again: in later epochs, and by other jobs with the
     same teacher, dataset and views. Logits, and features of one vector a sample, are kept; maps are
     not."""
@@ -189,14 +189,14 @@ class TeacherCache(Part):
     )
 
 
-class Limits(Part):
+class Limits(SpecModel):
     """Bounds after which a job is stopped by the service."""
 
     wall_clock_s: int = Field(7 * 24 * 3600, ge=1, description="Seconds one attempt may run.")
     attempts: int = Field(3, ge=1, le=20, description="Attempts before a job counts as poison.")
 
 
-class Recipe(Part):
+class Recipe(SpecModel):
     """All that a distillation says besides which teachers, student and dataset."""
 
     ensemble: Ensemble = Field("arithmetic", description="Mean of the class probabilities.")

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from kdcore.spec.base import Part
+from kdcore.spec.base import SpecModel
 from kdcore.spec.run import Network
 
 
-class Score(Part):
+class Score(SpecModel):
     """Accuracy (0 to 1) and mean cross-entropy, where there are labels of the network's classes;
     `agreement`: share with the teachers' top class."""
 
@@ -18,7 +18,7 @@ class Score(Part):
     agreement: float | None = None
 
 
-class NetworkReport(Part):
+class NetworkReport(SpecModel):
     """One network's worth and cost. `latency_ms`: median of one image, batch 1, on `device`."""
 
     name: str
@@ -31,7 +31,7 @@ class NetworkReport(Part):
     best_epoch: int | None = None
 
 
-class Artifact(Part):
+class RunArtifact(SpecModel):
     """A file under DIR/out. `max_abs_diff`: largest output difference after loading it back."""
 
     kind: Literal["weights", "onnx", "config", "weights_best", "baseline_weights"]
@@ -42,7 +42,7 @@ class Artifact(Part):
     max_abs_diff: float | None = None
 
 
-class Machine(Part):
+class Machine(SpecModel):
     """Where the result was made; equal profiles give equal bits."""
 
     torch: str
@@ -52,7 +52,7 @@ class Machine(Part):
     processes: int = 1
 
 
-class TeacherOutputs(Part):
+class TeacherOutputs(SpecModel):
     """Samples times teachers of the last attempt's training whose outputs were computed, and those
     read from disk instead."""
 
@@ -60,7 +60,7 @@ class TeacherOutputs(Part):
     read: int
 
 
-class DistillResult(Part):
+class DistillResult(SpecModel):
     """The outcome of a `distill` run. `retention` = student / teacher accuracy;
     `gap_closed` = (student - baseline) / (teacher - baseline); of the last epoch, on `split`."""
 
@@ -76,7 +76,7 @@ class DistillResult(Part):
     retention: float | None
     gap_closed: float | None
     network: Network = Field(description="Rebuilds the student.")
-    artifacts: tuple[Artifact, ...]
+    artifacts: tuple[RunArtifact, ...]
     machine: Machine
     bit_exact: bool = Field(description="False once a resume happened on another machine profile.")
     resumes: int = 0
@@ -86,17 +86,17 @@ class DistillResult(Part):
     seconds: dict[str, float] = Field(description="Wall-clock seconds per phase.")
 
 
-class InspectModelResult(Part):
+class InspectModelResult(SpecModel):
     """An accepted model: its size, and every module path a tap may name."""
 
     task: Literal["inspect_model"] = "inspect_model"
     network: Network
     parameters: int
     modules: tuple[str, ...]
-    artifacts: tuple[Artifact, ...]
+    artifacts: tuple[RunArtifact, ...]
 
 
-class InspectDatasetResult(Part):
+class InspectDatasetResult(SpecModel):
     """An accepted dataset."""
 
     task: Literal["inspect_dataset"] = "inspect_dataset"

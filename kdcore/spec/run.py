@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
-from kdcore.spec.base import Part
+from kdcore.spec.base import SpecModel
 from kdcore.spec.recipe import DatasetFormat, Recipe, Scalar, WeightsFormat, teachers_where_needed
 
 SPEC_FILE = "spec.json"
@@ -18,7 +18,7 @@ LOG_FILE = "run.log"
 READY = "ready"  # what `python -m kdcore wait` says once it is warm
 
 
-class Input(Part):
+class Input(SpecModel):
     """What a network eats: channels, height, width; x in [0, 1] becomes (x - mean) / std."""
 
     channels: int = Field(3, ge=1, le=16)
@@ -35,7 +35,7 @@ class Input(Part):
         return self
 
 
-class Network(Part):
+class Network(SpecModel):
     """Enough to rebuild a network: this is also the exported `config.json`."""
 
     architecture: str = Field(
@@ -54,7 +54,7 @@ class Network(Part):
     )
 
 
-class RunTeacher(Part):
+class RunTeacher(SpecModel):
     """A trained network with its weights on disk."""
 
     name: str = "teacher"
@@ -64,7 +64,7 @@ class RunTeacher(Part):
     batch_norm: Literal["eval", "train"] = "eval"
 
 
-class RunStudent(Part):
+class RunStudent(SpecModel):
     """The network to train. Class count and input come from the dataset."""
 
     architecture: str = Field(min_length=1, max_length=200)
@@ -72,7 +72,7 @@ class RunStudent(Part):
     initial_weights: str | None = None
 
 
-class RunDataset(Part):
+class RunDataset(SpecModel):
     """A dataset on disk: a zip, a folder or an npz file."""
 
     path: str
@@ -98,7 +98,7 @@ class DistillRun(Recipe):
     _needed = field_validator("teachers")(teachers_where_needed)
 
 
-class InspectModelRun(Part):
+class InspectModelRun(SpecModel):
     """Open uploaded weights, check them against the architecture, convert to safetensors."""
 
     task: Literal["inspect_model"] = "inspect_model"
@@ -107,7 +107,7 @@ class InspectModelRun(Part):
     format: WeightsFormat
 
 
-class InspectDatasetRun(Part):
+class InspectDatasetRun(SpecModel):
     """Open an uploaded dataset, check it whole, and say what is in it."""
 
     task: Literal["inspect_dataset"] = "inspect_dataset"

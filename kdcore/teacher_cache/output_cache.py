@@ -2,7 +2,7 @@
 
 Kept are a teacher's logits, and any tap of one vector a sample, of every sample and view: where
 images are not augmented there is one view, else `teacher_cache.views`. A file's name is the hash of
-all that decides its content (`Library.facts`), so it is never used where it is not valid.
+all that decides its content (`TeacherOutputCache.facts`), so it is never used where it is invalid.
 
 B: batch, N: samples.
 """
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kdcore.data.images import Split
 from kdcore.spec.result import Score
-from kdcore.teacher_cache.output_file import Shelf, key_of
+from kdcore.teacher_cache.output_file import OutputFile, key_of
 
 LOGITS = "logits"
 _IMAGES_AT_ONCE = 1024
@@ -46,7 +46,7 @@ def file_hash(path: Path) -> str:
 
 
 @dataclass
-class Library:
+class TeacherOutputCache:
     """The teacher outputs that a run has and makes, in `folder`.
 
     `facts`: of the training images and of how outputs are computed, for every key. `views`: of a
@@ -61,9 +61,11 @@ class Library:
     computed: int = 0
     read: int = 0
     warnings: list[str] = field(default_factory=list)
-    _shelves: dict[str, Shelf] = field(default_factory=dict)
+    _output_files: dict[str, OutputFile] = field(default_factory=dict)
 
-    def shelf(self, teacher: Mapping[str, Any], reading: str, features: int) -> Shelf | None:
+    def output_file(
+        self, teacher: Mapping[str, Any], reading: str, features: int
+    ) -> OutputFile | None:
         """Where this reading of this teacher is kept; None where it may not be."""
         if self.views is None:
             return None
@@ -76,32 +78,32 @@ class Library:
             return None
         facts = {**self.facts, "teachers": [teacher], "reading": reading, "views": self.views}
         key = key_of(facts)
-        if key not in self._shelves:
-            shelf = Shelf(self.folder, facts, self.views, self.samples, features)
-            self._warn(shelf.complaint)
-            self._shelves[key] = shelf
-        return self._shelves[key]
+        if key not in self._output_files:
+            output_file = OutputFile(self.folder, facts, self.views, self.samples, features)
+            self._warn(output_file.complaint)
+            self._output_files[key] = output_file
+        return self._output_files[key]
 
     def flush(self) -> None:
         """Bring to disk what was put."""
-        for shelf in self._shelves.values():
-            shelf.flush()
+        for output_file in self._output_files.values():
+            output_file.flush()
 
     def finish(self) -> None:
         """Give the files that grew their final names."""
-        for shelf in self._shelves.values():
-            shelf.finish()
+        for output_file in self._output_files.values():
+            output_file.finish()
 
-    def scores(self, facts: Mapping[str, Any]) -> "KeptScores":
+    def scores(self, facts: Mapping[str, Any]) -> "CachedScores":
         """Where the scores that these facts describe are kept."""
-        return KeptScores(self.folder, facts)
+        return CachedScores(self.folder, facts)
 
     def _warn(self, message: str | None) -> None:
         if message is not None and message not in self.warnings:
             self.warnings.append(message)
 
 
-class KeptScores:
+class CachedScores:
     """The score of teachers on an exam, and their top class of every image."""
 
     def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:

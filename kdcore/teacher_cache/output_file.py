@@ -36,7 +36,7 @@ def to_half(values: Tensor) -> Tensor:
     return values.float().clamp(-HALF_MAX, HALF_MAX).half()
 
 
-class Shelf:
+class OutputFile:
     """Opens, or begins, the file of `facts` in a folder.
 
     A damaged file is removed and begun anew; `complaint` says so then.

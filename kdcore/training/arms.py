@@ -1,18 +1,18 @@
-"""The legs of a run: the student's stages, then the same student from scratch as its baseline."""
+"""The arms of a run: the student's stages, then the same student from scratch as its baseline."""
 
 from dataclasses import dataclass
 
-from kdcore.runtime.event_log import LegName
+from kdcore.runtime.event_log import ArmName
 from kdcore.spec.knobs.logits import HardTargetKnobs
 from kdcore.spec.recipe import Stage
 from kdcore.spec.run import DistillRun
 
 
 @dataclass(frozen=True)
-class Leg:
+class Arm:
     """One training of the student, through its stages."""
 
-    name: LegName
+    name: ArmName
     stages: tuple[Stage, ...]
 
     @property
@@ -25,16 +25,16 @@ class Leg:
         return sum(s.epochs for s in self.stages[:stage])
 
 
-def plan_legs(spec: DistillRun, labelled: bool) -> tuple[tuple[Leg, ...], str | None]:
-    """The legs of a run, and a line that says why there is no baseline, if one was asked for."""
-    student = Leg("student", spec.stages)
+def plan_arms(spec: DistillRun, labelled: bool) -> tuple[tuple[Arm, ...], str | None]:
+    """The arms of a run, and a line that says why there is no baseline, if one was asked for."""
+    student = Arm("student", spec.stages)
     if not spec.baseline:
         return (student,), None
     if not spec.needs_teacher():
         return (student,), "no baseline: without a teacher the student is trained from scratch"
     if not labelled:
         return (student,), "no baseline: training from scratch needs labels"
-    return (student, Leg("baseline", (_from_scratch(spec.stages),))), None
+    return (student, Arm("baseline", (_from_scratch(spec.stages),))), None
 
 
 def _from_scratch(stages: tuple[Stage, ...]) -> Stage:

@@ -23,7 +23,7 @@ from kdcore.data.batches import Batch
 from kdcore.data.micro_batches import part_of
 from kdcore.features.taps import Outputs
 from kdcore.objectives.base import Method
-from kdcore.objectives.objectives import Loss, Widen
+from kdcore.objectives.objectives import GatherFn, Loss
 from kdcore.runtime.distributed import World
 from kdcore.spec.knobs.base import Knobs
 from kdcore.training.checkpoint import Snapshot
@@ -124,7 +124,7 @@ class SharedNorms(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-class Sharing:
+class DataParallel:
     """What a stage needs to train with the other processes of its run."""
 
     def __init__(self, world: World) -> None:
@@ -134,7 +134,7 @@ class Sharing:
         """This process's share of a global batch."""
         return part_of(batch, self._world.rank, self._world.size)
 
-    def widen(self, whole: Batch) -> Widen:
+    def widen(self, whole: Batch) -> GatherFn:
         """What gathers, for a method, all that it reads of a global batch."""
 
         def gathered(

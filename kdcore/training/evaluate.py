@@ -17,12 +17,12 @@ from kdcore.data.batches import Batch, eval_batches
 from kdcore.data.images import Split
 from kdcore.data.pixels import Pixels
 from kdcore.objectives.numerics import ensemble_log_probs
-from kdcore.runtime.device import Device, Layout
+from kdcore.runtime.device import ChannelsLast, Device
 from kdcore.runtime.errors import RunError
 from kdcore.spec.events import Exit
 from kdcore.spec.recipe import Ensemble
 from kdcore.spec.result import Score
-from kdcore.teacher_cache.output_cache import KeptScores
+from kdcore.teacher_cache.output_cache import CachedScores
 from kdcore.training.teachers import Teacher
 
 LATENCY_RUNS, LATENCY_WARM_UP, LATENCY_LIMIT_S = 30, 5, 3.0
@@ -31,8 +31,8 @@ Scorer = Callable[[Tensor], Tensor]
 """Class scores (logits or log-probabilities) of images: images_BCHW to scores_BK."""
 
 
-class Exam:
-    """Images to score networks on; `reference_N`: the teachers' top class of each, once known.
+class EvalSet:
+    """Images to score networks on; `teacher_top_N`: the teachers' top class of each, once known.
 
     `content`: the split's fingerprint, where scores are to be kept.
     """
@@ -47,7 +47,7 @@ class Exam:
     ):
         self._source = (split, batch_size, device, indices)
         self.indices, self.content = indices, content
-        self.reference_N: Tensor | None = None
+        self.teacher_top_N: Tensor | None = None
         self.labelled = split.labels_N is not None
 
     def batches(self) -> Iterator[Batch]:
@@ -79,7 +79,7 @@ def ensemble_of(teachers: Sequence[Teacher], mean: Ensemble) -> Scorer:
 
 def score(
     scorer: Scorer,
-    exam: Exam,
+    eval_set: EvalSet,
     name: str,
     *,
     labelled: bool = True,
@@ -90,18 +90,18 @@ def score(
     Labels are used where there are some and `labelled` says that they are this network's classes.
     Raises RunError with `failure` (code and exit) if the network's scores are not finite.
     """
-    labelled = labelled and exam.labelled
+    labelled = labelled and eval_set.labelled
     tops: list[Tensor] = []
     sums = torch.zeros(3, dtype=torch.float64, device="cpu")
     with torch.inference_mode():
-        for batch in exam.batches():
+        for batch in eval_set.batches():
             scores_BK = scorer(batch.images_BCHW).float()
             tops.append(scores_BK.argmax(1))
             sums = sums.to(scores_BK.device) + _sums(scores_BK, batch.labels_B, labelled)
         top_N = torch.cat(tops)
         right, loss, bad = (float(v) for v in sums.tolist())
-        reference_N = exam.reference_N
-        agreed = None if reference_N is None else float((top_N == reference_N.to(top_N)).sum())
+        teacher_top_N = eval_set.teacher_top_N
+        agreed = None if teacher_top_N is None else float((top_N == teacher_top_N.to(top_N)).sum())
     if bad:
         code, exit = failure
         raise RunError(code, f"the class scores of {name} are not finite", exit=exit)
@@ -139,23 +139,27 @@ class TeacherScores:
         return self.each[0].accuracy if len(self.each) == 1 else None
 
 
-def recall_teachers(
-    teachers: Sequence[Teacher], mean: Ensemble, num_classes: int, exam: Exam, kept: KeptScores
+def restore_teacher_scores(
+    teachers: Sequence[Teacher],
+    mean: Ensemble,
+    num_classes: int,
+    eval_set: EvalSet,
+    kept: CachedScores,
 ) -> TeacherScores:
     """As `score_teachers`, from what is kept, or keeping it."""
     found = kept.load()
     if found is None:
-        scores = score_teachers(teachers, mean, num_classes, exam)
+        scores = score_teachers(teachers, mean, num_classes, eval_set)
         more = [] if scores.ensemble is None else [scores.ensemble]
-        kept.save([*scores.each, *more], exam.reference_N)
+        kept.save([*scores.each, *more], eval_set.teacher_top_N)
         return scores
-    scored, exam.reference_N = found
+    scored, eval_set.teacher_top_N = found
     each, more = scored[: len(teachers)], scored[len(teachers) :]
     return TeacherScores(tuple(each), more[0] if more else None)
 
 
 def score_teachers(
-    teachers: Sequence[Teacher], mean: Ensemble, num_classes: int, exam: Exam
+    teachers: Sequence[Teacher], mean: Ensemble, num_classes: int, eval_set: EvalSet
 ) -> TeacherScores:
     """Score every teacher, and set the exam's reference to what they say together.
 
@@ -166,22 +170,24 @@ def score_teachers(
     fitting = [t.spec.num_classes == num_classes for t in teachers]
     together, top_N = None, None
     if len(teachers) > 1 and all(fitting):
-        together, top_N = score(ensemble_of(teachers, mean), exam, "the teachers", failure=failure)
-        exam.reference_N = top_N
+        together, top_N = score(
+            ensemble_of(teachers, mean), eval_set, "the teachers", failure=failure
+        )
+        eval_set.teacher_top_N = top_N
     each: list[Score] = []
     for teacher, fits in zip(teachers, fitting, strict=True):
         scorer = scorer_of(teacher.network, teacher.adapter)
-        scored, top_N = score(scorer, exam, teacher.name, labelled=fits, failure=failure)
+        scored, top_N = score(scorer, eval_set, teacher.name, labelled=fits, failure=failure)
         each.append(scored)
     if len(teachers) == 1 and all(fitting):
-        exam.reference_N = top_N
+        eval_set.teacher_top_N = top_N
     return TeacherScores(tuple(each), together)
 
 
 def latency_ms(network: nn.Module, x_1CHW: Tensor, device: Device) -> float:
     """Median milliseconds of one image, batch 1, after a warm-up; bounded in time."""
     network.eval()
-    x_1CHW = Layout()(x_1CHW)
+    x_1CHW = ChannelsLast()(x_1CHW)
     times_s: list[float] = []
     begin_s = time.perf_counter()
     with torch.inference_mode():

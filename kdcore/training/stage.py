@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from kdcore.data.batches import Batch
 from kdcore.data.micro_batches import split
 from kdcore.features.taps import Outputs, Tapped
-from kdcore.objectives.base import Setting
-from kdcore.objectives.objectives import Loss, Objectives, Widen, mean_of
+from kdcore.objectives.base import MethodContext
+from kdcore.objectives.objectives import GatherFn, Loss, Objectives, mean_of
 from kdcore.runtime.device import Device
 from kdcore.spec.recipe import Stage
-from kdcore.teacher_cache.output_cache import Library
-from kdcore.training.data_parallel import SharedNorms, Sharing
+from kdcore.teacher_cache.output_cache import TeacherOutputCache
+from kdcore.training.data_parallel import DataParallel, SharedNorms
 from kdcore.training.ema import Average
 from kdcore.training.optim import (
     FiniteGuard,
@@ -25,7 +25,7 @@ from kdcore.training.optim import (
     restore_optimizer,
     set_learning_rate,
 )
-from kdcore.training.teachers import Lesson, Teacher
+from kdcore.training.teachers import Teacher, TeacherForward
 
 
 class StageRun:
@@ -43,14 +43,14 @@ class StageRun:
         student: nn.Module,
         adapter: nn.Module,
         teachers: Sequence[Teacher],
-        setting: Setting,
+        context: MethodContext,
         device: Device,
         steps_per_epoch: int,
         pointer: str = "",
         earlier: Sequence[Objectives] = (),
-        library: Library | None = None,
+        output_cache: TeacherOutputCache | None = None,
         accumulate: int = 1,
-        sharing: Sharing | None = None,
+        sharing: DataParallel | None = None,
     ) -> None:
         self.stage = stage
         self.steps = stage.epochs * steps_per_epoch
@@ -61,8 +61,8 @@ class StageRun:
         self._device = device
         self._adapter = adapter
         self._student = student
-        self.objectives = Objectives(stage, setting, pointer).to(device.torch)
-        self.objectives.inherit(earlier)
+        self.objectives = Objectives(stage, context, pointer).to(device.torch)
+        self.objectives.load_from_previous(earlier)
         if sharing is not None:
             sharing.same(student)
             sharing.same(self.objectives)
@@ -70,7 +70,9 @@ class StageRun:
         self._tapped = Tapped(
             student, self.objectives.student_taps, logits=self.reads_logits, name="the student"
         )
-        self._lesson = Lesson(teachers, self.objectives, library, setting.teachers, device.cast)
+        self._teacher_forward = TeacherForward(
+            teachers, self.objectives, output_cache, context.teachers, device.cast
+        )
         named = {"student": student, "method": self.objectives}
         self._parameters = {
             f"{owner}.{name}": parameter
@@ -86,7 +88,7 @@ class StageRun:
 
     def __exit__(self, *_: object) -> None:
         self._tapped.close()
-        self._lesson.close()
+        self._teacher_forward.close()
 
     def train_mode(self) -> None:
         """Student and methods in training mode."""
@@ -176,13 +178,13 @@ class StageRun:
         self._scaler.scale(share).backward()  # type: ignore[no-untyped-call]
         return Loss(loss.total.detach(), loss.terms)
 
-    def _loss(self, batch: Batch, progress: float, widen: Widen | None = None) -> Loss:
+    def _loss(self, batch: Batch, progress: float, widen: GatherFn | None = None) -> Loss:
         with self._device.autocast():
-            lesson = self._lesson(batch)
+            teacher_forward = self._teacher_forward(batch)
             student = Outputs(None)
             if self.objectives.student_read:
                 student = self._tapped(self._adapter(batch.images_BCHW))
-            loss: Loss = self.objectives(student, lesson, batch, progress, widen)
+            loss: Loss = self.objectives(student, teacher_forward, batch, progress, widen)
         return loss
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from kdcore.objectives.objectives import Objectives
-from kdcore.runtime.event_log import LegName
+from kdcore.runtime.event_log import ArmName
 from kdcore.runtime.seeds import random_state, restore_random_state
 from kdcore.spec.result import Machine
 from kdcore.training.checkpoint import Snapshot
@@ -18,13 +18,13 @@ Weights = dict[str, Tensor]
 
 
 @dataclass
-class Position:
+class TrainingPosition:
     """Where a run is: epochs done in the stage, steps done in the epoch.
 
     After an epoch's last step and before its evaluation, `step` is the epoch's number of steps.
     """
 
-    leg: LegName = "student"
+    arm: ArmName = "student"
     stage: int = 0
     epoch: int = 0
     step: int = 0
@@ -32,7 +32,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Best:
-    """The weights of a stage's best epoch; `epoch` counts from 1 over the whole leg."""
+    """The weights of a stage's best epoch; `epoch` counts from 1 over the whole arm."""
 
     weights: Weights
     score: float
@@ -41,7 +41,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished leg leaves: the last epoch's weights and its last stage's best."""
+    """What a finished arm leaves: the last epoch's weights and its last stage's best."""
 
     last: Weights
     best: Best | None
@@ -59,23 +59,23 @@ class History:
 
 
 @dataclass
-class State:
+class TrainingState:
     """The state of a run at a step boundary."""
 
     history: History
-    position: Position = field(default_factory=Position)
+    position: TrainingPosition = field(default_factory=TrainingPosition)
     best: Best | None = None
-    finished: dict[LegName, Outcome] = field(default_factory=dict)
+    finished: dict[ArmName, Outcome] = field(default_factory=dict)
     meter: Meter = field(default_factory=Meter)  # of losses that were not reported yet
 
     def snapshot(
         self,
         student: nn.Module | None,
         stage: StageRun | None,
-        taught: Sequence[Objectives] = (),
+        previous_methods: Sequence[Objectives] = (),
     ) -> Snapshot:
-        """All of it, with the student's and the stage's state where a leg is under way, and what
-        the methods of its earlier stages have `taught`."""
+        """All of it, with the student's and the stage's state where a arm is under way, and what
+        the methods of its earlier stages have `previous_methods`."""
         random_tensors, random_facts = random_state()
         tensors = _under("random", random_tensors)
         facts: dict[str, Any] = {
@@ -90,8 +90,8 @@ class State:
             facts["stage"] = stage.facts()
             tensors |= _under("meter", self.meter.tensors())
             facts["meter"] = self.meter.facts()
-            for index, objectives in enumerate(taught):
-                tensors |= _under(f"taught.{index}", objectives.lasting())
+            for index, objectives in enumerate(previous_methods):
+                tensors |= _under(f"taught.{index}", objectives.persistent_state())
         if self.best is not None:
             tensors |= _under("best", self.best.weights)
         for name, outcome in self.finished.items():
@@ -102,12 +102,12 @@ class State:
         return Snapshot(tensors, facts, about)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over position, best and finished legs, and note the resume in the history.
+        """Take over position, best and finished arms, and note the resume in the history.
 
         The student's, the stage's and the generators' state wait for `restore_stage`.
         """
         tensors, facts = snapshot.tensors, snapshot.facts
-        self.position = Position(**facts["position"])
+        self.position = TrainingPosition(**facts["position"])
         self.best = _best(facts["best"], within(tensors, "best/"))
         for name, described in facts["finished"].items():
             best = _best(described, within(tensors, f"{name}.best/"))
@@ -122,9 +122,9 @@ class State:
         self.history.seconds = before["seconds"]
 
 
-def recall_taught(snapshot: Snapshot, index: int, objectives: Objectives) -> None:
+def restore_previous_methods(snapshot: Snapshot, index: int, objectives: Objectives) -> None:
     """Give the methods of an earlier stage what they had learnt."""
-    objectives.recall(within(snapshot.tensors, f"taught.{index}/"))
+    objectives.restore(within(snapshot.tensors, f"taught.{index}/"))
 
 
 def restore_stage(snapshot: Snapshot, student: nn.Module, stage: StageRun) -> None:

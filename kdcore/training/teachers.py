@@ -19,8 +19,8 @@ from kdcore.features.taps import Outputs, Tapped
 from kdcore.objectives.objectives import Objectives
 from kdcore.spec.knobs.base import Tap
 from kdcore.spec.run import Network
-from kdcore.teacher_cache.output_cache import LOGITS, Library
-from kdcore.teacher_cache.output_file import Shelf
+from kdcore.teacher_cache.output_cache import LOGITS, TeacherOutputCache
+from kdcore.teacher_cache.output_file import OutputFile
 
 BatchNormMode = Literal["eval", "train"]
 Reading = Tap | None
@@ -63,11 +63,11 @@ def batch_norm_mode(network: nn.Module, mode: BatchNormMode) -> Iterator[None]:
             norm.training, norm.track_running_stats = False, tracked
 
 
-class Lesson:
-    """What a stage reads of its teachers: `lesson(batch)` runs each as far as needed.
+class TeacherForward:
+    """What a stage reads of its teachers: `teacher_forward(batch)` runs each as far as needed.
 
     Given the teachers' `probes`, in the same order, each runs in its inference form, and with a
-    `library` too, a teacher of whom all that is read may be kept runs only for samples that are not
+    `output_cache` too, a teacher whose outputs can all be kept runs only for samples that are not
     there yet. `dtype`: as `inference_form` has it.
     """
 
@@ -75,14 +75,14 @@ class Lesson:
         self,
         teachers: Sequence[Teacher],
         objectives: Objectives,
-        library: Library | None = None,
+        output_cache: TeacherOutputCache | None = None,
         probes: Sequence[Probe] = (),
         dtype: torch.dtype | None = None,
     ) -> None:
         self._teachers = teachers
         self._modes = [objectives.batch_norm(t.batch_norm) for t in teachers]
         self._read = objectives.teacher_logits
-        self._library = library
+        self._output_cache = output_cache
         self._networks = [t.network.eval() for t in teachers]
         for index, probe in enumerate(probes):
             fold = self._modes[index] == "eval"
@@ -95,8 +95,10 @@ class Lesson:
                 teachers, self._networks, objectives.teacher_taps, strict=True
             )
         ]
-        self._shelves: list[dict[Reading, Shelf]] = [
-            {} if library is None else self._open_shelves(index, library, probes[index])
+        self._output_files: list[dict[Reading, OutputFile]] = [
+            {}
+            if output_cache is None
+            else self._open_output_files(index, output_cache, probes[index])
             for index in range(len(teachers))
         ]
 
@@ -113,7 +115,7 @@ class Lesson:
     def _answer(self, index: int, batch: Batch) -> Outputs:
         if not self._read and not self._tapped[index].taps:
             return Outputs(None)
-        if not self._shelves[index] or batch.view is None:
+        if not self._output_files[index] or batch.view is None:
             return self._run(index, batch.images_BCHW)
         return self._recall(index, batch, batch.view)
 
@@ -123,40 +125,52 @@ class Lesson:
 
     def _recall(self, index: int, batch: Batch, view: int) -> Outputs:
         """From the shelves, after the samples that are missing there have been put there."""
-        shelves, where_B = self._shelves[index], batch.host_index_B
-        assert where_B is not None and self._library is not None, "a batch with a view has them"
-        missing_B = ~torch.stack([s.has(view, where_B) for s in shelves.values()]).all(0)
+        output_files, where_B = self._output_files[index], batch.host_index_B
+        assert where_B is not None and self._output_cache is not None, (
+            "a batch with a view has them"
+        )
+        missing_B = ~torch.stack([s.has(view, where_B) for s in output_files.values()]).all(0)
         count = int(missing_B.sum())
-        self._library.computed += count
-        self._library.read += len(where_B) - count
+        self._output_cache.computed += count
+        self._output_cache.read += len(where_B) - count
         if count:
             images_BCHW = batch.images_BCHW
             if count < len(where_B):
                 images_BCHW = images_BCHW[missing_B.to(images_BCHW.device)]
             outputs = self._run(index, images_BCHW)
-            for reading, shelf in shelves.items():
+            for reading, output_file in output_files.items():
                 values_BF = outputs.logits_BK if reading is None else outputs.features[reading]
                 assert values_BF is not None
-                shelf.put(view, where_B[missing_B], values_BF)
+                output_file.put(view, where_B[missing_B], values_BF)
         device = batch.images_BCHW.device
-        found = {reading: s.get(view, where_B).to(device) for reading, s in shelves.items()}
+        found = {reading: s.get(view, where_B).to(device) for reading, s in output_files.items()}
         return Outputs(
             found.get(None), {tap: value for tap, value in found.items() if tap is not None}
         )
 
-    def _open_shelves(self, index: int, library: Library, probe: Probe) -> "dict[Reading, Shelf]":
+    def _open_output_files(
+        self, index: int, output_cache: TeacherOutputCache, probe: Probe
+    ) -> "dict[Reading, OutputFile]":
         """A shelf for everything read of a teacher; none at all where something cannot be kept."""
         teacher, taps = self._teachers[index], self._tapped[index].taps
-        if self._modes[index] == "train" or library.views is None:
+        if self._modes[index] == "train" or output_cache.views is None:
             return {}  # what a batch's other samples decide
-        shelves: dict[Reading, Shelf | None] = {}
+        output_files: dict[Reading, OutputFile | None] = {}
         if self._read:
             features = teacher.spec.num_classes
-            shelves[None] = library.shelf(teacher.facts(), LOGITS, features)
+            output_files[None] = output_cache.output_file(teacher.facts(), LOGITS, features)
         for tap in taps:
             shape = probe.shape(tap)
             name = f"{tap.module} {tap.position} {tap.call}"
-            kept = library.shelf(teacher.facts(), name, shape[0]) if len(shape) == 1 else None
-            shelves[tap] = kept
-        found = {reading: shelf for reading, shelf in shelves.items() if shelf is not None}
-        return found if len(found) == len(shelves) else {}
+            kept = (
+                output_cache.output_file(teacher.facts(), name, shape[0])
+                if len(shape) == 1
+                else None
+            )
+            output_files[tap] = kept
+        found = {
+            reading: output_file
+            for reading, output_file in output_files.items()
+            if output_file is not None
+        }
+        return found if len(found) == len(output_files) else {}

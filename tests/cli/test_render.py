@@ -13,7 +13,7 @@ from distillery.cli.render import (
     size,
     verdict,
 )
-from kdcore.spec.result import Artifact, DistillResult, Machine, NetworkReport, Score
+from kdcore.spec.result import DistillResult, Machine, NetworkReport, RunArtifact, Score
 from kdcore.spec.run import Network
 
 
@@ -38,7 +38,7 @@ RESULT = DistillResult(
     gap_closed=0.6,
     network=Network(architecture="resnet8", num_classes=10),
     artifacts=(
-        Artifact(
+        RunArtifact(
             kind="onnx",
             path="student.onnx",
             media_type="application/octet-stream",

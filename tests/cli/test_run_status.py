@@ -10,7 +10,7 @@ from distillery.cli.display import Display
 from distillery.cli.run_status import Board
 
 PROGRESS: dict[str, Any] = {
-    "leg": "student",
+    "arm": "student",
     "stage": 0,
     "stages": 1,
     "epoch": 2,
@@ -30,7 +30,7 @@ def board() -> Board:
     board.take("progress", PROGRESS)
     board.take("metrics", {"step": 0, "values": {"teacher/accuracy": 0.98}})
     board.take("metrics", {"step": 50, "values": {"student/accuracy": 0.91, "student/loss": 0.4}})
-    board.take("checkpoint", {"leg": "student", "step": 50, "path": "x"})
+    board.take("checkpoint", {"arm": "student", "step": 50, "path": "x"})
     board.take("something-newer", {})
     return board
 

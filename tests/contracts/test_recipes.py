@@ -11,7 +11,7 @@ import torch
 from distillery.wire.jobspec import JobSpec
 from kdcore.features.probe import Probe
 from kdcore.networks.zoo import build_network
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.objectives.objectives import Objectives
 from kdcore.spec.recipe import Multistep, Sgd
 from kdcore.spec.run import Network
@@ -51,7 +51,7 @@ def _architectures(path: Path) -> tuple[str, str | None]:
     return str(raw["student"]["architecture"]), teacher
 
 
-def _setting(path: Path) -> str:
+def _context(path: Path) -> str:
     student, teacher = (name and name.rpartition("/")[2] for name in _architectures(path))
     return path.stem.removesuffix(f"_{student}").removesuffix(f"_{teacher}")
 
@@ -70,13 +70,13 @@ def test_there_are_recipes_of_both_datasets() -> None:
 @every_recipe
 def test_its_name_says_setting_teacher_and_student(path: Path) -> None:
     student, teacher = (name and name.rpartition("/")[2] for name in _architectures(path))
-    setting, methods = _setting(path), set(_spec(path).methods())
+    context, methods = _context(path), set(_spec(path).methods())
     if teacher is None:
         assert path.stem == f"teacher_{student}" and methods == {"hard_target"}
         return
-    assert path.stem == f"{setting}_{teacher}_{student}"
-    assert setting.removesuffix("_two_stage").removesuffix("_joint") in methods
-    assert setting.endswith("_two_stage") is (len(_spec(path).stages) == 2)
+    assert path.stem == f"{context}_{teacher}_{student}"
+    assert context.removesuffix("_two_stage").removesuffix("_joint") in methods
+    assert context.endswith("_two_stage") is (len(_spec(path).stages) == 2)
 
 
 @every_recipe
@@ -111,7 +111,7 @@ def test_it_has_the_optimizer_and_the_data_of_the_literature(path: Path) -> None
 def test_its_methods_fit_its_networks(path: Path) -> None:
     spec, data = _spec(path), path.parent.name
     student, teacher = _architectures(path)
-    setting = Setting(
+    context = MethodContext(
         student=_probe(student, data),
         teachers=(_probe(teacher, data),) if teacher else (),
         weights=(1.0,) if teacher else (),
@@ -120,9 +120,9 @@ def test_its_methods_fit_its_networks(path: Path) -> None:
         labels_N=torch.arange(256) % 10,
     )
     for index, stage in enumerate(spec.stages):
-        assert len(Objectives(stage, setting, f"/stages/{index}").methods) == len(stage.objectives)
+        assert len(Objectives(stage, context, f"/stages/{index}").methods) == len(stage.objectives)
 
 
 def test_every_setting_is_in_the_readme() -> None:
     page = (RECIPES / "README.md").read_text(encoding="utf-8")
-    assert sorted({_setting(path) for path in FILES if f"`{_setting(path)}`" not in page}) == []
+    assert sorted({_context(path) for path in FILES if f"`{_context(path)}`" not in page}) == []

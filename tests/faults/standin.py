@@ -84,7 +84,7 @@ class StandIn:
         writing.rename(folder / f"{step:08d}")
         for old in sorted(p for p in folder.iterdir() if p.name.isdigit())[:-2]:
             shutil.rmtree(old)
-        self.say("checkpoint", leg="student", step=step, path=f"checkpoints/{step:08d}")
+        self.say("checkpoint", arm="student", step=step, path=f"checkpoints/{step:08d}")
 
     def distilled(self, state: str, resumes: int) -> dict[str, Any]:
         """result.json of a distillation, its weights written."""

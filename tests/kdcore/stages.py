@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kdcore.data.batches import Batch
 from kdcore.features.probe import Probe
 from kdcore.networks.zoo import build_network
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.runtime.device import Device
 from kdcore.spec.recipe import Stage
 from kdcore.spec.run import Input, Network
@@ -63,7 +63,7 @@ def stage_run(
     """A stage of these objectives between a student and one teacher, `t`; close it."""
     torch.manual_seed(1)
     image_1CHW = torch.zeros(1, 1, side, side)
-    setting = Setting(
+    context = MethodContext(
         Probe("the student", student, CLASSES, image_1CHW),
         (Probe("t", teacher, CLASSES, image_1CHW),),
         (1.0,),
@@ -77,7 +77,7 @@ def stage_run(
         student,
         nn.Identity(),
         [Teacher("t", spec, teacher.requires_grad_(False), nn.Identity(), batch_norm=batch_norm)],
-        setting,
+        context,
         Device(torch.device("cpu"), "fp32"),
         steps_per_epoch=4,
     )

@@ -22,11 +22,11 @@ from kdcore.runtime.device import open_device
 from kdcore.runtime.event_log import EventLog
 from kdcore.runtime.signals import Stop
 from kdcore.spec.recipe import Data, Precision
-from kdcore.teacher_cache.output_cache import Library
+from kdcore.teacher_cache.output_cache import TeacherOutputCache
 from kdcore.training.checkpoint import Checkpoints, Snapshot
-from kdcore.training.state import History, Outcome, State
-from kdcore.training.trainer import Course, Trainer
-from tests.kdcore.courses import Stages, hash_of, make_course
+from kdcore.training.state import History, Outcome, TrainingState
+from kdcore.training.trainer import Trainer, TrainingSetup
+from tests.kdcore.setups import Stages, hash_of, make_setup
 
 OUTPUTS = "teacher_outputs"
 Said = list[tuple[int, dict[str, float]]]
@@ -141,9 +141,9 @@ def _differences(one: Snapshot, other: Snapshot) -> Iterator[str]:
 
 
 def _trainer(folder: Path, case: Case, tape: Tape) -> Trainer:
-    course = make_course_of(folder, case)
-    state = State(History(machine=course.device.profile()))
-    return Trainer(course, state, EventLog(folder / "events.jsonl"), tape, 0, Stop())
+    setup = make_course_of(folder, case)
+    state = TrainingState(History(machine=setup.device.profile()))
+    return Trainer(setup, state, EventLog(folder / "events.jsonl"), tape, 0, Stop())
 
 
 def _resumed(folder: Path, case: Case, frame: Frame, tape: Tape) -> Trainer:
@@ -154,21 +154,23 @@ def _resumed(folder: Path, case: Case, frame: Frame, tape: Tape) -> Trainer:
     return trainer
 
 
-def make_course_of(folder: Path, case: Case) -> Course:
+def make_course_of(folder: Path, case: Case) -> TrainingSetup:
     """A case's course; everything in it is made anew, as in a new process."""
-    course = make_course(case.stages, case.accumulate, case.teacher_channels)
+    setup = make_setup(case.stages, case.accumulate, case.teacher_channels)
     data = Data.model_validate({"batch_size": 8, "augment": list(case.augment)})
     indices = torch.arange(case.samples)
     device = open_device("cpu", case.precision, None)
-    library = None
+    output_cache = None
     if case.views is not None:
-        library = Library(folder / OUTPUTS, {"of": "a test"}, 30, case.views, 1 << 20)
+        output_cache = TeacherOutputCache(
+            folder / OUTPUTS, {"of": "a test"}, 30, case.views, 1 << 20
+        )
     return replace(
-        course,
-        legs=course.legs if case.baseline else course.legs[:1],
-        loader=Loader(course.loader._pixels, indices, data, 3, device.torch, case.views),
+        setup,
+        arms=setup.arms if case.baseline else setup.arms[:1],
+        loader=Loader(setup.loader._pixels, indices, data, 3, device.torch, case.views),
         device=device,
-        library=library,
+        output_cache=output_cache,
     )
 
 

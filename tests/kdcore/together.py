@@ -16,14 +16,14 @@ from torch import Tensor, distributed, nn
 from kdcore.__main__ import main
 from kdcore.runtime.device import open_device
 from kdcore.runtime.distributed import World, join
-from kdcore.runtime.event_log import EventLog, LegName
+from kdcore.runtime.event_log import ArmName, EventLog
 from kdcore.runtime.signals import Interrupted, Stop
 from kdcore.spec.methods import KNOBS
 from kdcore.training.checkpoint import Checkpoints
 from kdcore.training.data_parallel import share_snapshot
-from kdcore.training.state import History, State
+from kdcore.training.state import History, TrainingState
 from kdcore.training.trainer import Trainer
-from tests.kdcore.courses import Interrupter, Stages, make_course, make_student
+from tests.kdcore.setups import Interrupter, Stages, make_setup, make_student
 from tests.kdcore.tiny import FITNET, HARD, KD, events_of, stage
 
 SLOW = {"name": "sgd", "learning_rate": 0.01}
@@ -80,19 +80,22 @@ def train_all(out: Path) -> None:
 def train(folder: Path, shared: Shared, world: World, after: int = 0) -> dict[str, Tensor]:
     """The last and best weights of the student and its reported losses; from a checkpoint where
     the folder has one. With `after`, this process is asked to stop after so many steps."""
-    course, stop = make_course(shared.stages, shared.accumulate), Stop()
-    for module in course.teachers[0].network.modules():
+    setup, stop = make_setup(shared.stages, shared.accumulate), Stop()
+    for module in setup.teachers[0].network.modules():
         if isinstance(module, nn.BatchNorm2d) and not shared.affine:
             module.weight = module.bias = None  # type: ignore[assignment]
     stop.alone = world.size == 1
     device = open_device("cpu", "fp32", None, world)
-    course = replace(course, legs=course.legs[:1], student=_student, world=world, device=device)
+    setup = replace(setup, arms=setup.arms[:1], student=_student, world=world, device=device)
     if after:
-        course = replace(course, loader=Interrupter(course.loader, stop, after))  # type: ignore[arg-type]
+        setup = replace(setup, loader=Interrupter(setup.loader, stop, after))  # type: ignore[arg-type]
     folder.mkdir(exist_ok=True)
     checkpoints = Checkpoints(folder / "checkpoints") if world.primary else None
-    events, state = EventLog(folder / "events.jsonl"), State(History(machine=device.profile()))
-    trainer = Trainer(course, state, events, checkpoints, 3600, stop)
+    events, state = (
+        EventLog(folder / "events.jsonl"),
+        TrainingState(History(machine=device.profile())),
+    )
+    trainer = Trainer(setup, state, events, checkpoints, 3600, stop)
     snapshot, _ = share_snapshot(world, lambda: checkpoints.load() if checkpoints else (None, []))
     if snapshot is not None:
         trainer.resume(snapshot)
@@ -126,9 +129,9 @@ def save(tensors: dict[str, Tensor], path: Path) -> None:
     safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, path)
 
 
-def _student(leg: LegName) -> nn.Module:
+def _student(arm: ArmName) -> nn.Module:
     """Without dropout, whose draws are every process's own."""
-    student = make_student(leg)
+    student = make_student(arm)
     for module in student.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -160,7 +160,7 @@ def progress_event(seq: int, step: int) -> ProgressEvent:
     return ProgressEvent(
         seq=seq,
         at=1.5,
-        leg="student",
+        arm="student",
         stage=0,
         stages=1,
         epoch=0,

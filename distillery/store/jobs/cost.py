@@ -37,8 +37,8 @@ def _work(spec: JobSpec, train: int) -> tuple[int, int]:
     images = min(train, data.train_limit or train)
     held_out = max(1, round(images * data.validation)) if data.validation and images > 1 else 0
     batch, parts = data.per_step(images - held_out)
-    legs = 2 if spec.baseline and spec.needs_teacher() else 1
-    epochs = legs * sum(stage.epochs for stage in spec.stages)
+    arms = 2 if spec.baseline and spec.needs_teacher() else 1
+    epochs = arms * sum(stage.epochs for stage in spec.stages)
     steps = epochs * ((images - held_out) // (batch * parts))
     return steps, steps * batch * parts
 

@@ -61,8 +61,8 @@ def kept_events(
 
 
 def _without_old_progress(events: Sequence[RunEvent]) -> Iterable[RunEvent]:
-    last = {e.leg: e.seq for e in events if isinstance(e, ProgressEvent)}
-    return (e for e in events if not isinstance(e, ProgressEvent) or e.seq == last[e.leg])
+    last = {e.arm: e.seq for e in events if isinstance(e, ProgressEvent)}
+    return (e for e in events if not isinstance(e, ProgressEvent) or e.seq == last[e.arm])
 
 
 def _warning(event: RunEvent, bounds: Bounds) -> LogEvent:

@@ -41,7 +41,7 @@ def append(
     """Keep one batch: event rows, metric points, and the job's phase, progress, latest values.
 
     Events whose `seq` this attempt has already given are skipped, so a batch whose commit went
-    unanswered is simply given again. Of a leg's progress events only the last becomes a row, and
+    unanswered is simply given again. Of a arm's progress events only the last becomes a row, and
     rows and points thin out as they become many. `said_in`: the earlier attempt that said it and
     did not live to see it kept. Returns the job's highest event id. Raises LeaseLost.
     """

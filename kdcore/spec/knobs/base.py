@@ -4,16 +4,16 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from kdcore.spec.base import Part
+from kdcore.spec.base import SpecModel
 
-Position = Literal["before_relu", "before", "after"]
+TapPosition = Literal["before_relu", "before", "after"]
 
 
-class Tap(Part):
+class Tap(SpecModel):
     """A named place in a network whose activation a method reads."""
 
     module: str = Field(min_length=1, description="Dotted module path, as in named_modules().")
-    position: Position = Field(
+    position: TapPosition = Field(
         "after",
         description="`after`: the module's output. `before_relu`: what enters this module, "
         "which must be an activation, taken before it acts (in place or not). `before`: what "
@@ -24,7 +24,7 @@ class Tap(Part):
     )
 
 
-class Knobs(Part):
+class Knobs(SpecModel):
     """What every objective has: a method and a weight, constant or along the stage."""
 
     method: str

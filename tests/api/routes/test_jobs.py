@@ -46,7 +46,7 @@ def test_a_dry_run_makes_nothing(either: House) -> None:
     said = ok(answer)
     assert answer.status_code == 200
     assert (said["ok"], said["estimated_s"]) == (True, None)
-    assert said["steps"] == 2 * 2 * (90 // 64)  # legs, epochs, whole batches of what is trained on
+    assert said["steps"] == 2 * 2 * (90 // 64)  # arms, epochs, whole batches of what is trained on
     assert said["spec"]["seed"] == 0
     assert ok(either.http.get("/v1/jobs"))["data"] == []
 

@@ -27,17 +27,17 @@ def series_are_whole(evidence: Evidence) -> Violations:
                 yield Violation(job.id, f"{series} has {times} values at step {step}")
         if job.state is not State.SUCCEEDED:
             continue
-        legs: dict[str, dict[int, int]] = defaultdict(dict)
+        arms: dict[str, dict[int, int]] = defaultdict(dict)
         for point in points.get(job.id, []):
-            own = legs[point.series.partition("/")[0]]
+            own = arms[point.series.partition("/")[0]]
             own[point.step] = max(point.attempt, own.get(point.step, 0))
-        for leg, attempts in legs.items():
-            for message in _holes(attempts, steps.get((job.id, leg))):
-                yield Violation(job.id, f"the {leg}'s points {message}")
+        for arm, attempts in arms.items():
+            for message in _holes(attempts, steps.get((job.id, arm))):
+                yield Violation(job.id, f"the {arm}'s points {message}")
 
 
 def _holes(attempts: dict[int, int], last: int | None) -> list[str]:
-    """What is wrong with the steps (and who made them) of one leg that was finished."""
+    """What is wrong with the steps (and who made them) of one arm that was finished."""
     steps = sorted(attempts)
     found = [
         f"have nothing between steps {before} and {after}"
@@ -53,10 +53,10 @@ def _holes(attempts: dict[int, int], last: int | None) -> list[str]:
 
 
 def _last_steps(evidence: Evidence) -> dict[tuple[str, str], int]:
-    """How many steps every leg of every job has, by its own account."""
+    """How many steps every arm of every job has, by its own account."""
     query = select(Event.job_id, Event.body).where(Event.kind == "progress")
     rows = evidence.session.execute(query)
-    return {(row.job_id, row.body["leg"]): int(row.body["steps"]) for row in rows}
+    return {(row.job_id, row.body["arm"]): int(row.body["steps"]) for row in rows}
 
 
 def _events_are_numbered(evidence: Evidence) -> Violations:

@@ -167,7 +167,7 @@ def test_a_damaged_pack_is_noticed_and_made_anew(
     load_dataset(npz, packs=packs)
     (entry,) = packs.iterdir()
     damage(entry)
-    assert same(load_dataset(npz, packs=packs, note=notes.append), plain)
+    assert same(load_dataset(npz, packs=packs, log=notes.append), plain)
     assert len(notes) == 1 and "made anew" in notes[0]
     assert same(packfile.open_pack(entry, entry.name), plain)
     assert len(list(packs.iterdir())) == 1
@@ -284,7 +284,7 @@ def test_long_packing_says_how_far_it_is(
 ) -> None:
     monkeypatch.setattr("kdcore.data.sink.NOTE_S", 0.0)
     notes: list[str] = []
-    load_dataset(pictures, packs=packs, note=notes.append)
+    load_dataset(pictures, packs=packs, log=notes.append)
     for split in ("train", "test"):
         said = [f"packing the dataset: {n} of 6 images of {split}" for n in range(1, 7)]
         assert [line for line in notes if line.endswith(split)] == said

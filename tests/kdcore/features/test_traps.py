@@ -266,8 +266,8 @@ def test_trap_08_without_a_validation_part_nothing_is_best(tmp_path: Path) -> No
     """The test split, though at hand, does not stand in for it."""
     spec = make_spec(data={"batch_size": 8, "validation": 0})
     prepared = prepare(parse(spec), make_folder(tmp_path))
-    assert prepared.course.exam is None
-    assert prepared.exam is not None and prepared.split == "test"
+    assert prepared.setup.eval_set is None
+    assert prepared.eval_set is not None and prepared.split == "test"
 
 
 def test_trap_10_two_stages_at_work_in_one_process_share_nothing() -> None:

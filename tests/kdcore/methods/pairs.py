@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kdcore.data.batches import Batch
 from kdcore.features.taps import Outputs
-from kdcore.objectives.base import Method, Setting
+from kdcore.objectives.base import Method, MethodContext
 from kdcore.objectives.map_base import MapMethod
 from kdcore.runtime.errors import RunError
 from tests.kdcore.tiny import CLASSES, SIDE, Traps, probe
@@ -38,11 +38,11 @@ def between(
     student: nn.Module | None = None,
     weights: tuple[float, ...] | None = None,
     **more: Any,
-) -> Setting:
+) -> MethodContext:
     """A student (none: `Traps`) and its teachers (none: one more), which are called a, b, ..."""
     networks = teachers or (Traps(),)
     probes = tuple(probe(t, name) for t, name in zip(networks, "abc", strict=False))
-    return Setting(probe(student or Traps()), probes, weights or (1.0,) * len(probes), **more)
+    return MethodContext(probe(student or Traps()), probes, weights or (1.0,) * len(probes), **more)
 
 
 def passes(method: MapMethod[Any], seed: int = 0) -> tuple[Outputs, list[Outputs]]:
@@ -66,7 +66,7 @@ def each_loss(method: MapMethod[Any], student: Outputs, teachers: list[Outputs])
     return losses
 
 
-def assert_weighted(make: Callable[[Setting], MapMethod[Any]], wide: int = 6) -> None:
+def assert_weighted(make: Callable[[MethodContext], MapMethod[Any]], wide: int = 6) -> None:
     """Of two teachers, the second `wide` channels wide, the first counts three times as much."""
     method = make(between(Traps(), Traps(wide), weights=(3.0, 1.0))).eval()
     student, teachers = passes(method)
@@ -76,7 +76,7 @@ def assert_weighted(make: Callable[[Setting], MapMethod[Any]], wide: int = 6) ->
     torch.testing.assert_close(loss, 0.75 * first + 0.25 * second)
 
 
-def assert_mixed(make: Callable[[Setting], Method[Any]], loss: Callable[..., Tensor]) -> None:
+def assert_mixed(make: Callable[[MethodContext], Method[Any]], loss: Callable[..., Tensor]) -> None:
     """Two teachers' class probabilities are mixed 3 to 1 before `loss(student_BK, log_probs_BK)`.
 
     At temperature 2.

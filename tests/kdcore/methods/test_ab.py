@@ -96,7 +96,7 @@ def test_maps_of_other_sizes_meet_at_the_smaller() -> None:
 
 
 def test_several_teachers_count_by_weight() -> None:
-    assert_weighted(lambda setting: Ab(AbKnobs(), setting))
+    assert_weighted(lambda context: Ab(AbKnobs(), context))
 
 
 def test_a_vector_is_refused() -> None:

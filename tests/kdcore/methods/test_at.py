@@ -79,7 +79,7 @@ def test_levels_are_summed() -> None:
 
 
 def test_several_teachers_count_by_weight() -> None:
-    assert_weighted(lambda setting: At(AtKnobs(), setting))
+    assert_weighted(lambda context: At(AtKnobs(), context))
 
 
 def test_a_vector_is_refused() -> None:

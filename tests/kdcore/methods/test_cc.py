@@ -84,7 +84,7 @@ def test_the_students_projection_learns_and_the_teachers_does_not() -> None:
 
 
 def test_several_teachers_count_by_weight() -> None:
-    assert_weighted(lambda setting: Cc(CcKnobs(), setting))
+    assert_weighted(lambda context: Cc(CcKnobs(), context))
 
 
 def test_one_sample_correlates_with_nothing() -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.methods.crd import Contrast, Crd, contrast_loss
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.spec.knobs.relations import CrdKnobs
 from tests.kdcore.methods.pairs import (
     BATCH,
@@ -32,14 +32,14 @@ LABELS = torch.tensor([9, 0, 1, 9, 0, 9, 9, 2, 1])
 ALL: dict[str, Any] = {"training_N": torch.arange(6), "labels_N": torch.arange(6) % 3}
 
 
-def _setting(labels_N: Tensor | None = LABELS) -> Setting:
+def _context(labels_N: Tensor | None = LABELS) -> MethodContext:
     return between(training_N=TRAINING, labels_N=labels_N, labelled=labels_N is not None)
 
 
 def _contrast(labels_N: Tensor | None = LABELS, **knobs: float) -> Contrast:
     torch.manual_seed(0)
     given = CrdKnobs.model_validate({"embedding": 4, "temperature": 0.5, **knobs})
-    return Contrast(3, 5, given, _setting(labels_N))
+    return Contrast(3, 5, given, _context(labels_N))
 
 
 def _batch(*index: int, labels_N: Tensor | None = LABELS) -> Batch:
@@ -200,7 +200,7 @@ def test_the_memories_and_the_scale_are_state_and_the_rest_is_not() -> None:
     assert {"memory_student_NE", "memory_teacher_NE", "scale_2"} <= set(state)
     assert not {"row_S", "labels_N"} & set(state)
     torch.manual_seed(5)
-    twin = Contrast(3, 5, contrast.knobs, _setting())
+    twin = Contrast(3, 5, contrast.knobs, _context())
     twin.load_state_dict(state)
     arguments = random(2, 3, seed=2), random(2, 5, seed=3), _batch(2, 8)
     assert torch.equal(twin(*arguments), contrast(*arguments))
@@ -213,8 +213,8 @@ def test_the_deepest_level_is_contrasted_and_teachers_count_by_weight() -> None:
     (expected,) = each_loss(method, student, [teacher])
     torch.testing.assert_close(method(student, [teacher], BATCH), {"crd": expected})
 
-    def make(setting: Setting) -> Crd:
-        return Crd(CrdKnobs(), replace(setting, **ALL))
+    def make(context: MethodContext) -> Crd:
+        return Crd(CrdKnobs(), replace(context, **ALL))
 
     assert_weighted(make)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kdcore.methods.dist import Dist, dist_loss
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.spec.knobs.logits import DistKnobs
 from tests.kdcore.methods.pairs import (
     HALVES,
@@ -69,7 +69,7 @@ def test_half_precision_is_finite_float32(dtype: torch.dtype) -> None:
 
 def test_several_teachers_are_mixed_before_the_comparison() -> None:
     assert_mixed(
-        lambda setting: Dist(DistKnobs(temperature=2.0, beta=1.0, gamma=3.0), setting),
+        lambda context: Dist(DistKnobs(temperature=2.0, beta=1.0, gamma=3.0), context),
         lambda z_BK, target_BK: dist_loss(z_BK, target_BK, 2.0, 1.0, 3.0),
     )
 
@@ -80,5 +80,5 @@ def test_one_sample_has_no_relations_within_a_class() -> None:
 
 
 def test_a_teacher_of_other_classes_is_refused() -> None:
-    setting = Setting(probe(Traps()), (probe(Traps(classes=5), "wide", 5),), (1.0,))
-    assert refusal(lambda: Dist(DistKnobs(), setting)).code == "class_count_mismatch"
+    context = MethodContext(probe(Traps()), (probe(Traps(classes=5), "wide", 5),), (1.0,))
+    assert refusal(lambda: Dist(DistKnobs(), context)).code == "class_count_mismatch"

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kdcore.methods.dkd import Dkd, dkd_loss
 from kdcore.methods.kd import kd_loss
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.spec.knobs.logits import DkdKnobs
 from tests.kdcore.methods.pairs import (
     BATCH,
@@ -82,7 +82,7 @@ def test_several_teachers_are_mixed_before_the_comparison() -> None:
     labels_B = BATCH.labels_B
     assert labels_B is not None
     assert_mixed(
-        lambda setting: Dkd(DkdKnobs(temperature=2.0, alpha=0.5, beta=3.0), setting),
+        lambda context: Dkd(DkdKnobs(temperature=2.0, alpha=0.5, beta=3.0), context),
         lambda z_BK, target_BK: dkd_loss(z_BK, target_BK, labels_B, 2.0, 0.5, 3.0),
     )
 
@@ -94,10 +94,10 @@ def test_labels_are_needed() -> None:
 
 def test_two_classes_leave_no_others_to_compare() -> None:
     two = probe(Traps(classes=2), classes=2)
-    error = refusal(lambda: Dkd(DkdKnobs(), Setting(two, (two,), (1.0,))))
+    error = refusal(lambda: Dkd(DkdKnobs(), MethodContext(two, (two,), (1.0,))))
     assert error.code == "too_few_classes" and "2 classes" in error.message
 
 
 def test_a_teacher_of_other_classes_is_refused() -> None:
-    setting = Setting(probe(Traps()), (probe(Traps(classes=5), "wide", 5),), (1.0,))
-    assert refusal(lambda: Dkd(DkdKnobs(), setting)).code == "class_count_mismatch"
+    context = MethodContext(probe(Traps()), (probe(Traps(classes=5), "wide", 5),), (1.0,))
+    assert refusal(lambda: Dkd(DkdKnobs(), context)).code == "class_count_mismatch"

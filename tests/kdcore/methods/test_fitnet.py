@@ -7,7 +7,7 @@ from torch import nn
 from kdcore.data.batches import Batch
 from kdcore.features.taps import Outputs
 from kdcore.methods.fitnet import Fitnet, hint_loss, make_regressor
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.base import Tap
 from kdcore.spec.knobs.maps import FitnetKnobs
@@ -54,7 +54,7 @@ def test_regressor_brings_channels_and_size_to_the_hints(
 
 
 def test_by_default_the_middle_layers_and_the_hints_own_nonlinearity() -> None:
-    method = Fitnet(FitnetKnobs(), Setting(probe(Traps()), (probe(Traps(6), "t"),), (1.0,)))
+    method = Fitnet(FitnetKnobs(), MethodContext(probe(Traps()), (probe(Traps(6), "t"),), (1.0,)))
     assert method.student_taps == (Tap(module="relu"),)
     assert method.teacher_taps == ((Tap(module="relu"),),)
     regressor = method.regressors[0]
@@ -65,14 +65,14 @@ def test_by_default_the_middle_layers_and_the_hints_own_nonlinearity() -> None:
 
 def test_a_hint_before_its_relu_is_regressed_without_one() -> None:
     knobs = FitnetKnobs(hint=Tap(module="relu", position="before_relu"))
-    method = Fitnet(knobs, Setting(probe(Traps()), (probe(Traps(), "t"),), (1.0,)))
+    method = Fitnet(knobs, MethodContext(probe(Traps()), (probe(Traps(), "t"),), (1.0,)))
     regressor = method.regressors[0]
     assert isinstance(regressor, nn.Sequential) and isinstance(regressor[-1], nn.Identity)
 
 
 def test_the_joint_forms_regressor_has_a_batch_norm_where_asked() -> None:
     knobs = FitnetKnobs(regressor_batch_norm=True)
-    method = Fitnet(knobs, Setting(probe(Traps()), (probe(Traps(6), "t"),), (1.0,)))
+    method = Fitnet(knobs, MethodContext(probe(Traps()), (probe(Traps(6), "t"),), (1.0,)))
     regressor = method.regressors[0]
     assert isinstance(regressor, nn.Sequential) and isinstance(regressor[1], nn.BatchNorm2d)
     assert regressor[1].num_features == 6
@@ -80,7 +80,7 @@ def test_the_joint_forms_regressor_has_a_batch_norm_where_asked() -> None:
 
 def test_several_teachers_have_a_regressor_each_and_count_by_weight() -> None:
     teachers = (probe(Traps(), "a"), probe(Traps(6), "b"))
-    method = Fitnet(FitnetKnobs(), Setting(probe(Traps()), teachers, (3.0, 1.0)))
+    method = Fitnet(FitnetKnobs(), MethodContext(probe(Traps()), teachers, (3.0, 1.0)))
     (guided,), (hint_a,), (hint_b,) = method.student_taps, *method.teacher_taps
     student = Outputs(None, {guided: torch.rand(2, 4, 8, 8)})
     a, b = torch.rand(2, 4, 8, 8), torch.rand(2, 6, 8, 8)
@@ -95,7 +95,7 @@ def test_several_teachers_have_a_regressor_each_and_count_by_weight() -> None:
 def test_what_is_no_map_is_refused_with_both_taps_and_shapes() -> None:
     knobs = FitnetKnobs(guided=Tap(module="bn1"), hint=Tap(module="head"))
     with pytest.raises(RunError) as caught:
-        Fitnet(knobs, Setting(probe(Traps()), (probe(Traps(), "t"),), (1.0,)))
+        Fitnet(knobs, MethodContext(probe(Traps()), (probe(Traps(), "t"),), (1.0,)))
     assert (caught.value.code, caught.value.pointer) == ("feature_mismatch", "/hint")
     for named in ("'bn1' (4x8x8) of the student", "'head' (3x1x1) of t"):
         assert named in caught.value.message
@@ -105,5 +105,5 @@ def test_what_is_no_map_is_refused_with_both_taps_and_shapes() -> None:
 def test_a_wrong_tap_points_at_its_knob(side: str) -> None:
     knobs = FitnetKnobs.model_validate({side: {"module": "layer9"}})
     with pytest.raises(RunError) as caught:
-        Fitnet(knobs, Setting(probe(Traps()), (probe(Traps(), "t"),), (1.0,)))
+        Fitnet(knobs, MethodContext(probe(Traps()), (probe(Traps(), "t"),), (1.0,)))
     assert (caught.value.code, caught.value.pointer) == ("tap_not_found", f"/{side}")

@@ -63,7 +63,7 @@ def test_every_two_neighbouring_levels_are_a_pair() -> None:
 
 
 def test_several_teachers_count_by_weight() -> None:
-    assert_weighted(lambda setting: Fsp(FspKnobs(), setting), wide=4)
+    assert_weighted(lambda context: Fsp(FspKnobs(), context), wide=4)
 
 
 def test_channels_that_differ_are_refused_with_both_taps() -> None:

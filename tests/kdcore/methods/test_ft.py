@@ -36,8 +36,8 @@ def _grads(loss: Tensor, module: nn.Module) -> list[Tensor | None]:
 
 def _taught() -> tuple[Ft, Ft]:
     """A trained paraphraser's method, and a transfer that took it over."""
-    setting = between(Traps(6))
-    first, second = Ft(PARAPHRASER, setting), Ft(FtKnobs(), setting)
+    context = between(Traps(6))
+    first, second = Ft(PARAPHRASER, context), Ft(FtKnobs(), context)
     _, teachers = passes(first)
     first(Outputs(None), teachers, BATCH)  # moves its batch norms
     _inherit(second, first)
@@ -45,7 +45,7 @@ def _taught() -> tuple[Ft, Ft]:
 
 
 def _inherit(method: Ft, earlier: Ft) -> None:
-    method.inherit([cast(Method[Knobs], earlier)])
+    method.load_from_previous([cast(Method[Knobs], earlier)])
 
 
 def test_factors_of_length_one_are_compared_by_absolute_differences() -> None:
@@ -125,9 +125,9 @@ def test_what_was_taken_over_stays_in_evaluation_mode_and_as_it_is() -> None:
     "other", [{"rate": 0.25}, {"teacher_taps": ({"module": "bn2"},)}, {"part": "transfer"}]
 )
 def test_a_paraphraser_of_something_else_is_not_taken_over(other: dict[str, object]) -> None:
-    setting = between(Traps(6))
-    first = Ft(FtKnobs.model_validate({"part": "paraphraser", **other}), setting)
-    second = Ft(FtKnobs(), setting)
+    context = between(Traps(6))
+    first = Ft(FtKnobs.model_validate({"part": "paraphraser", **other}), context)
+    second = Ft(FtKnobs(), context)
     _inherit(second, first)
     student, teachers = passes(second)
     assert set(second(student, teachers, BATCH)) == {"ft", "ft_reconstruction"}
@@ -159,7 +159,7 @@ def test_rate_sets_the_factors_channels(rate: float, channels: int) -> None:
 
 
 def test_several_teachers_count_by_weight() -> None:
-    assert_weighted(lambda setting: Ft(FtKnobs(), setting))
+    assert_weighted(lambda context: Ft(FtKnobs(), context))
 
 
 def test_reconstructions_of_several_teachers_count_by_weight_too() -> None:

@@ -8,7 +8,7 @@ import torch
 from kdcore.data.batches import Batch, Mix
 from kdcore.features.taps import Outputs
 from kdcore.methods.hard_target import HardTarget, hard_target_loss, mixed_target_loss
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.logits import HardTargetKnobs
 from tests.kdcore.tiny import Traps, probe
@@ -36,7 +36,7 @@ def test_half_precision_is_finite_float32(dtype: torch.dtype) -> None:
 
 
 def test_term_has_the_methods_name() -> None:
-    method = HardTarget(HardTargetKnobs(label_smoothing=0.1), Setting(probe(Traps())))
+    method = HardTarget(HardTargetKnobs(label_smoothing=0.1), MethodContext(probe(Traps())))
     logits_BK, labels_B = torch.randn(2, 3), torch.tensor([0, 2])
     batch = Batch(torch.arange(2), torch.zeros(2, 1, 8, 8), labels_B)
     terms = method(Outputs(logits_BK), (), batch)
@@ -46,7 +46,7 @@ def test_term_has_the_methods_name() -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_a_mixed_image_costs_the_mean_of_both_labels_by_share(smoothing: float) -> None:
     """As cross-entropy against the mixed distribution (Zhang et al. 2018, section 2)."""
-    method = HardTarget(HardTargetKnobs(label_smoothing=smoothing), Setting(probe(Traps())))
+    method = HardTarget(HardTargetKnobs(label_smoothing=smoothing), MethodContext(probe(Traps())))
     logits_BK = torch.randn(3, 4, requires_grad=True)
     own_B, other_B = torch.tensor([0, 3, 1]), torch.tensor([2, 3, 0])
     share_B = torch.tensor([0.7, 0.2, 1.0])
@@ -71,5 +71,5 @@ def test_a_mixed_images_loss_is_float32_under_autocast() -> None:
 
 def test_a_dataset_without_labels_is_refused() -> None:
     with pytest.raises(RunError) as caught:
-        HardTarget(HardTargetKnobs(), Setting(probe(Traps()), labelled=False))
+        HardTarget(HardTargetKnobs(), MethodContext(probe(Traps()), labelled=False))
     assert caught.value.code == "dataset_without_labels"

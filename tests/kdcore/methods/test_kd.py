@@ -7,7 +7,7 @@ from torch import Tensor
 from kdcore.data.batches import Batch
 from kdcore.features.taps import Outputs
 from kdcore.methods.kd import Kd, kd_loss
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.logits import KdKnobs
 from tests.kdcore.tiny import Traps, golden, probe
@@ -63,13 +63,13 @@ def test_half_precision_is_finite_float32(dtype: torch.dtype) -> None:
 
 
 def test_several_teachers_are_mixed_by_their_weights_before_the_comparison() -> None:
-    setting = Setting(
+    context = MethodContext(
         probe(Traps()),
         (probe(Traps(), "a"), probe(Traps(), "b")),
         weights=(3.0, 1.0),
         ensemble="arithmetic",
     )
-    method = Kd(KdKnobs(temperature=2.0), setting)
+    method = Kd(KdKnobs(temperature=2.0), context)
     z_BK, a_BK, b_BK = _logits(0, 3), _logits(1, 3), _logits(2, 3)
     batch = Batch(torch.arange(6), torch.zeros(6, 1, 8, 8), None)
     loss = method(Outputs(z_BK), [Outputs(a_BK), Outputs(b_BK)], batch)["kd"]
@@ -78,7 +78,7 @@ def test_several_teachers_are_mixed_by_their_weights_before_the_comparison() -> 
 
 
 def test_a_teacher_of_other_classes_is_refused() -> None:
-    setting = Setting(probe(Traps()), (probe(Traps(classes=5), "wide", 5),), (1.0,))
+    context = MethodContext(probe(Traps()), (probe(Traps(classes=5), "wide", 5),), (1.0,))
     with pytest.raises(RunError, match="wide knows 5 classes and the student 3") as caught:
-        Kd(KdKnobs(), setting)
+        Kd(KdKnobs(), context)
     assert caught.value.code == "class_count_mismatch"

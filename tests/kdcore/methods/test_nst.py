@@ -67,7 +67,7 @@ def test_levels_are_summed() -> None:
 
 
 def test_several_teachers_count_by_weight() -> None:
-    assert_weighted(lambda setting: Nst(NstKnobs(), setting))
+    assert_weighted(lambda context: Nst(NstKnobs(), context))
 
 
 def test_a_vector_is_refused() -> None:

@@ -183,7 +183,7 @@ def test_reads_before_the_relu_and_the_teachers_norms_in_training_mode() -> None
 
 
 def test_several_teachers_count_by_weight() -> None:
-    assert_weighted(lambda setting: Overhaul(OverhaulKnobs(), setting))
+    assert_weighted(lambda context: Overhaul(OverhaulKnobs(), context))
 
 
 def test_a_place_before_no_activation_is_refused() -> None:

@@ -65,7 +65,7 @@ def test_it_reads_the_means_over_places_of_the_deepest_level() -> None:
 
 
 def test_several_teachers_count_by_weight() -> None:
-    assert_weighted(lambda setting: Pkt(PktKnobs(), setting))
+    assert_weighted(lambda context: Pkt(PktKnobs(), context))
 
 
 def test_one_sample_has_no_neighbours() -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from kdcore.features.probe import Probe
 from kdcore.methods.reviewkd import Fusion, Reviewkd, hierarchical_context_loss
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.objectives.map_base import embedding
 from kdcore.spec.knobs.maps import ReviewkdKnobs
 from tests.kdcore.methods.pairs import (
@@ -131,7 +131,7 @@ def test_shallow_levels_teach_the_deep_ones_too() -> None:
 def test_images_need_not_be_square() -> None:
     image_1CHW = torch.zeros(1, 1, 8, 16)
     seen = [Probe(name, Traps(), 3, image_1CHW) for name in ("the student", "t")]
-    method = Reviewkd(ReviewkdKnobs(), Setting(seen[0], (seen[1],), (1.0,)))
+    method = Reviewkd(ReviewkdKnobs(), MethodContext(seen[0], (seen[1],), (1.0,)))
     student, teachers = passes(method)
     assert [x.shape[2:] for x in student.features.values()] == [(8, 16), (4, 8)]
     assert torch.isfinite(method(student, teachers, BATCH)["reviewkd"])
@@ -143,7 +143,7 @@ def test_default_taps_read_before_the_relu() -> None:
 
 
 def test_several_teachers_count_by_weight() -> None:
-    assert_weighted(lambda setting: Reviewkd(ReviewkdKnobs(), setting))
+    assert_weighted(lambda context: Reviewkd(ReviewkdKnobs(), context))
 
 
 def test_one_sample_cannot_be_normalised_where_it_is_pooled() -> None:

@@ -74,7 +74,7 @@ def test_it_reads_the_means_over_places_of_the_deepest_level() -> None:
 
 
 def test_several_teachers_count_by_weight() -> None:
-    assert_weighted(lambda setting: Rkd(RkdKnobs(), setting))
+    assert_weighted(lambda context: Rkd(RkdKnobs(), context))
 
 
 def test_two_samples_have_no_angle() -> None:

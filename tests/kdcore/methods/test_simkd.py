@@ -11,7 +11,7 @@ from kdcore.features.taps import Tapped
 from kdcore.methods.simkd import Simkd, feature_loss
 from kdcore.networks.classifier import borrow, find_classifier
 from kdcore.networks.weights import load_network
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.runs.run import run
 from kdcore.runtime.errors import RunError
 from kdcore.runtime.signals import Stop
@@ -42,7 +42,7 @@ def test_half_precision_is_finite_float32(dtype: torch.dtype) -> None:
 
 def test_it_compares_what_enters_the_classifiers() -> None:
     student, teacher = _student(), Traps(6).eval()
-    method = Simkd(SimkdKnobs(), Setting(probe(student), (probe(teacher, "t"),), (1.0,)))
+    method = Simkd(SimkdKnobs(), MethodContext(probe(student), (probe(teacher, "t"),), (1.0,)))
     x_BCHW = torch.rand(2, 1, SIDE, SIDE)
     outputs = [
         Tapped(network, taps, logits=False)(x_BCHW)
@@ -66,9 +66,9 @@ def test_it_compares_what_enters_the_classifiers() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, object], code: str) -> None:
-    setting = {"student": probe(_student()), "teachers": (probe(Traps(6), "t"),), **change}
+    context = {"student": probe(_student()), "teachers": (probe(Traps(6), "t"),), **change}
     with pytest.raises(RunError) as caught:
-        Simkd(SimkdKnobs(), Setting(**setting))  # type: ignore[arg-type]
+        Simkd(SimkdKnobs(), MethodContext(**context))  # type: ignore[arg-type]
     assert caught.value.code == code
 
 

@@ -68,7 +68,7 @@ def test_the_deepest_level_by_default_and_more_when_asked() -> None:
 
 
 def test_several_teachers_count_by_weight() -> None:
-    assert_weighted(lambda setting: Sp(SpKnobs(), setting))
+    assert_weighted(lambda context: Sp(SpKnobs(), context))
 
 
 def test_one_sample_has_nothing_to_be_like() -> None:

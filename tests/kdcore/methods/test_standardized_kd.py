@@ -6,7 +6,7 @@ import torch
 from kdcore.features.taps import Outputs
 from kdcore.methods.kd import kd_loss
 from kdcore.methods.standardized_kd import StandardizedKd, standardized, standardized_kd_loss
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.spec.knobs.logits import StandardizedKdKnobs
 from tests.kdcore.methods.pairs import BATCH, HALVES, assert_finite, between, random, refusal
 from tests.kdcore.tiny import Traps, probe
@@ -67,6 +67,6 @@ def test_several_teachers_are_standardized_and_then_mixed() -> None:
 
 
 def test_a_teacher_of_other_classes_is_refused() -> None:
-    setting = Setting(probe(Traps()), (probe(Traps(classes=5), "wide", 5),), (1.0,))
-    error = refusal(lambda: StandardizedKd(StandardizedKdKnobs(), setting))
+    context = MethodContext(probe(Traps()), (probe(Traps(classes=5), "wide", 5),), (1.0,))
+    error = refusal(lambda: StandardizedKd(StandardizedKdKnobs(), context))
     assert error.code == "class_count_mismatch"

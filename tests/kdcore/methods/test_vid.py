@@ -94,7 +94,7 @@ def test_the_larger_map_is_pooled() -> None:
 
 
 def test_several_teachers_count_by_weight() -> None:
-    assert_weighted(lambda setting: Vid(VidKnobs(), setting))
+    assert_weighted(lambda context: Vid(VidKnobs(), context))
 
 
 def test_a_vector_is_refused() -> None:

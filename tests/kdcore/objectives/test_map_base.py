@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.features.probe import Probe
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.objectives.map_base import (
     MapMethod,
     Pair,
@@ -50,7 +50,7 @@ class _Three(nn.Module):
 class _Plain(MapMethod[MapKnobs]):
     """Says the first teacher level's mean; builds a part that knows the channels of its pairs."""
 
-    def build(self, pairs: Sequence[Pair], teacher: Probe, setting: Setting) -> nn.Module:
+    def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         sizes = [(own.grid.channels, theirs.grid.channels) for own, theirs in pairs]
         return nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in sizes)
 
@@ -64,8 +64,8 @@ class _Relating(RelationMethod[SpKnobs]):
     """A method that takes vectors too."""
 
 
-def _method(setting: Setting, **knobs: Any) -> _Plain:
-    return _Plain(MapKnobs.model_validate({"method": "plain", **knobs}), setting)
+def _method(context: MethodContext, **knobs: Any) -> _Plain:
+    return _Plain(MapKnobs.model_validate({"method": "plain", **knobs}), context)
 
 
 def _taps(*modules: str) -> list[dict[str, str]]:

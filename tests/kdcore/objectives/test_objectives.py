@@ -8,7 +8,7 @@ import torch
 
 from kdcore.data.batches import Batch
 from kdcore.features.taps import Outputs
-from kdcore.objectives.base import METHODS, Setting
+from kdcore.objectives.base import METHODS, MethodContext
 from kdcore.objectives.objectives import Objectives, weight_at
 from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.base import Knobs
@@ -20,8 +20,8 @@ BATCH = Batch(torch.arange(2), torch.zeros(2, 1, 8, 8), torch.tensor([0, 2]))
 
 
 def _objectives(*objectives: Mapping[str, Any]) -> Objectives:
-    setting = Setting(probe(Traps()), (probe(Traps(), "t"),), (1.0,))
-    return Objectives(parse(make_spec(stages=[stage(*objectives)])).stages[0], setting, "/stages/0")
+    context = MethodContext(probe(Traps()), (probe(Traps(), "t"),), (1.0,))
+    return Objectives(parse(make_spec(stages=[stage(*objectives)])).stages[0], context, "/stages/0")
 
 
 def test_every_knob_class_has_its_method() -> None:

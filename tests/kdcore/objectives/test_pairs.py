@@ -15,7 +15,7 @@ from kdcore.data.batches import Adapter, Batch
 from kdcore.features.probe import Probe
 from kdcore.networks.classifier import borrow, find_classifier
 from kdcore.networks.zoo import build_network
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.runtime.device import Device
 from kdcore.runtime.errors import RunError
 from kdcore.spec.methods import KNOBS
@@ -88,7 +88,7 @@ def _network(side: Side, channels: int, height: int, width: int) -> tuple[Networ
 
 
 @cache
-def _pair(name: str) -> tuple[nn.Module, Teacher, Setting, Batch]:
+def _pair(name: str) -> tuple[nn.Module, Teacher, MethodContext, Batch]:
     teacher_side, student_side, (channels, height, width), size = PAIRS[name]
     torch.manual_seed(0)
     spec, network = _network(teacher_side, channels, *(size or (height, width)))
@@ -99,7 +99,7 @@ def _pair(name: str) -> tuple[nn.Module, Teacher, Setting, Batch]:
     batch = Batch(torch.arange(SAMPLES), images_BCHW, labels_B)
     adapter = Adapter(spec.input, channels)
     teacher = Teacher("the teacher", spec, network, adapter)
-    setting = Setting(
+    context = MethodContext(
         Probe("the student", student, CLASSES, images_BCHW[:1]),
         (Probe("the teacher", network, CLASSES, adapter(images_BCHW[:1])),),
         (1.0,),
@@ -107,18 +107,18 @@ def _pair(name: str) -> tuple[nn.Module, Teacher, Setting, Batch]:
         training_N=torch.arange(SAMPLES),
         labels_N=labels_B,
     )
-    return student, teacher, setting, batch
+    return student, teacher, context, batch
 
 
 @contextmanager
 def _stage(pair: str, method: str) -> Iterator[tuple[StageRun, nn.Module, Teacher, Batch]]:
-    student, teacher, setting, batch = _pair(pair)
+    student, teacher, context, batch = _pair(pair)
     student = deepcopy(student)
     if method == "simkd":  # its student ends with the teacher's classifier
         _, classifier = find_classifier(teacher.network, CLASSES)
         borrow(student, CLASSES, classifier.in_features)
     probe = Probe("the student", student, CLASSES, batch.images_BCHW[:1])
-    setting = Setting(**{**vars(setting), "student": probe})
+    context = MethodContext(**{**vars(context), "student": probe})
     stage = Stage.model_validate(
         {
             "epochs": 1,
@@ -128,7 +128,7 @@ def _stage(pair: str, method: str) -> Iterator[tuple[StageRun, nn.Module, Teache
     )
     device = Device(torch.device("cpu"), "fp32")
     torch.manual_seed(1)
-    with StageRun(stage, student, nn.Identity(), [teacher], setting, device, 2) as run:
+    with StageRun(stage, student, nn.Identity(), [teacher], context, device, 2) as run:
         run.train_mode()
         yield run, student, teacher, batch
 

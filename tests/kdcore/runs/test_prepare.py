@@ -73,7 +73,7 @@ def test_labels_are_needed_for_hard_target_alone(tmp_path: Path) -> None:
     assert caught.value.code == "dataset_without_labels"
     assert caught.value.pointer == "/stages/0/objectives/0"
     prepared = prepare(parse(make_spec(stages=[stage(KD)])), tmp_path)
-    assert len(prepared.course.legs) == 1 and prepared.warnings
+    assert len(prepared.setup.arms) == 1 and prepared.warnings
     assert prepared.network.num_classes == TEACHER.num_classes
 
 
@@ -102,14 +102,14 @@ def test_the_student_follows_the_data_and_starts_the_same_every_time(tmp_path: P
     assert (input.channels, input.height, input.width) == (1, SIDE, SIDE)
     assert 0.2 < input.mean[0] < 0.5 and 0.1 < input.std[0] < 0.4
     first, torch_draw, second = (
-        prepared.course.student("student"),
+        prepared.setup.student("student"),
         torch.rand(1),
-        prepared.course.student("student"),
+        prepared.setup.student("student"),
     )
     assert torch_draw is not None
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
-    other = prepare(spec.model_copy(update={"seed": 1}), tmp_path).course.student("student")
+    other = prepare(spec.model_copy(update={"seed": 1}), tmp_path).setup.student("student")
     assert not torch.equal(next(first.parameters()), next(other.parameters()))
 
 
@@ -128,12 +128,12 @@ def test_the_result_is_measured_on_the_best_split_there_is(
     spec = make_spec(data={"batch_size": 8, "validation": validation})
     prepared = prepare(parse(spec), tmp_path)
     assert prepared.split == split
-    assert (prepared.course.exam is None) == (validation == 0)
-    assert (prepared.exam is None) == (split == "none")
+    assert (prepared.setup.eval_set is None) == (validation == 0)
+    assert (prepared.eval_set is None) == (split == "none")
 
 
 def test_teachers_are_frozen_and_in_evaluation_mode(tmp_path: Path) -> None:
-    (teacher,) = prepare(parse(make_spec()), make_folder(tmp_path)).course.teachers
+    (teacher,) = prepare(parse(make_spec()), make_folder(tmp_path)).setup.teachers
     assert not any(p.requires_grad for p in teacher.network.parameters())
     assert not teacher.network.training and teacher.size_bytes > 1000
 
@@ -151,7 +151,7 @@ def test_a_dataset_is_decoded_once_for_all_runs_of_a_directory(
     monkeypatch.setattr("kdcore.data.source._read", never)
     second = prepare(parse(make_spec()), folder)
     assert second.network == first.network
-    pairs = zip(first.course.loader.batches(0, 0), second.course.loader.batches(0, 0), strict=True)
+    pairs = zip(first.setup.loader.batches(0, 0), second.setup.loader.batches(0, 0), strict=True)
     assert all(torch.equal(a.images_BCHW, b.images_BCHW) for a, b in pairs)
 
 
@@ -169,6 +169,6 @@ def test_networks_are_built_for_what_is_read_of_a_larger_image(tmp_path: Path) -
     prepared = prepare(parse(make_spec(data={**data, "resize_to": 14})), make_folder(tmp_path))
     image = prepared.network.input
     assert (image.height, image.width) == (12, 12)
-    assert prepared.exam is not None
-    for batch in (*prepared.exam.batches(), *prepared.course.loader.batches(0, 0)):
+    assert prepared.eval_set is not None
+    for batch in (*prepared.eval_set.batches(), *prepared.setup.loader.batches(0, 0)):
         assert batch.images_BCHW.shape[2:] == (12, 12)

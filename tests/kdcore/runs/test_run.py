@@ -73,7 +73,7 @@ def test_killed_and_stopped_processes_go_on_to_the_same_bits(tmp_path: Path) -> 
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait(10) == -signal.SIGKILL
     stopped = _start(folder)
-    _wait_for(folder, lambda saved: any(e["leg"] == "baseline" for e in saved))
+    _wait_for(folder, lambda saved: any(e["arm"] == "baseline" for e in saved))
     stopped.send_signal(signal.SIGTERM)
     assert stopped.wait(30) == Exit.INTERRUPTED
     assert events_of(folder)[-1]["exit"] == "INTERRUPTED"

@@ -5,7 +5,7 @@ import ctypes
 import pytest
 import torch
 
-from kdcore.runtime.device import Layout, open_device
+from kdcore.runtime.device import ChannelsLast, open_device
 from kdcore.runtime.errors import RunError
 
 CAPABILITIES = "torch.cpu.get_capabilities"
@@ -60,5 +60,5 @@ def test_profile_says_what_fixes_the_bits() -> None:
 def test_layout_keeps_the_values_and_settles_the_format_even_of_one_channel() -> None:
     image_BHWC = torch.rand(2, 4, 5, 1)
     for given_BCHW in (image_BHWC.permute(0, 3, 1, 2), image_BHWC.reshape(2, 1, 4, 5)):
-        out_BCHW = Layout()(given_BCHW)
+        out_BCHW = ChannelsLast()(given_BCHW)
         assert torch.equal(out_BCHW, given_BCHW) and out_BCHW.stride() == (20, 1, 5, 1)

@@ -162,7 +162,7 @@ def test_batches_that_cannot_be_shared_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"3 processes.* of 8 .*; 6 would do") as got:
         prepare(spec, folder, world=World(0, 3))
     assert (got.value.code, got.value.pointer) == ("batch_not_divisible", "/data/batch_size")
-    assert prepare(spec, folder, world=World(0, 4)).course.world.size == 4
+    assert prepare(spec, folder, world=World(0, 4)).setup.world.size == 4
 
 
 def test_alone_there_is_nobody_to_ask() -> None:

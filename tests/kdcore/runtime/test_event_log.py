@@ -12,7 +12,7 @@ from kdcore.spec.events import RUN_EVENT, EndEvent, Exit, MetricsEvent, Progress
 
 def _progress(events: EventLog) -> None:
     events.progress(
-        leg="student",
+        arm="student",
         stage=(0, 2),
         epoch=(1, 4),
         step=(5, 20),

@@ -13,7 +13,7 @@ from kdcore.networks.zoo import build_network
 from kdcore.spec.events import Exit
 from kdcore.spec.result import Score
 from kdcore.spec.run import TEACHER_OUTPUTS_DIR
-from kdcore.teacher_cache.output_cache import KeptScores
+from kdcore.teacher_cache.output_cache import CachedScores
 from kdcore.training.checkpoint import Checkpoints
 from kdcore.training.trainer import Trainer
 from tests.kdcore.tiny import (
@@ -163,13 +163,13 @@ def test_simkd_reads_features_from_disk(tmp_path: Path) -> None:
 
 def test_kept_scores_come_back_and_damaged_ones_do_not(tmp_path: Path) -> None:
     scores = [Score(accuracy=0.5, loss=1.25, samples=2)]
-    kept = KeptScores(tmp_path, {"exam": "x"})
+    kept = CachedScores(tmp_path, {"exam": "x"})
     assert kept.load() is None
     kept.save(scores, torch.tensor([1, 0]))
-    found = KeptScores(tmp_path, {"exam": "x"}).load()
+    found = CachedScores(tmp_path, {"exam": "x"}).load()
     assert found is not None and found[0] == scores
     assert found[1] is not None and found[1].tolist() == [1, 0]
-    assert KeptScores(tmp_path, {"exam": "y"}).load() is None
+    assert CachedScores(tmp_path, {"exam": "y"}).load() is None
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes().replace(b"1.25", b"1.26"))
     assert kept.load() is None

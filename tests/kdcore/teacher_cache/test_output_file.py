@@ -6,33 +6,33 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdcore.teacher_cache.output_file import Shelf, key_of, to_half
+from kdcore.teacher_cache.output_file import OutputFile, key_of, to_half
 
 FACTS = {"teachers": ["a"], "views": 2}
 INDEX = torch.tensor([3, 0])
 VALUES = torch.tensor([[1.0, 0.1], [-2.0, 1e9]])
 
 
-def _open(folder: Path) -> Shelf:
-    return Shelf(folder, FACTS, views=2, samples=5, features=2)
+def _open(folder: Path) -> OutputFile:
+    return OutputFile(folder, FACTS, views=2, samples=5, features=2)
 
 
 def _filled(folder: Path) -> Path:
     """A finished file with two samples of the second view."""
-    shelf = _open(folder)
-    shelf.put(1, INDEX, VALUES)
-    shelf.finish()
-    return folder / f"{shelf.key}.safetensors"
+    output_file = _open(folder)
+    output_file.put(1, INDEX, VALUES)
+    output_file.finish()
+    return folder / f"{output_file.key}.safetensors"
 
 
 def test_what_is_put_comes_back_in_half_precision_within_its_range(tmp_path: Path) -> None:
-    shelf = _open(tmp_path)
-    assert not shelf.has(1, INDEX).any()
-    shelf.put(1, INDEX, VALUES)
+    output_file = _open(tmp_path)
+    assert not output_file.has(1, INDEX).any()
+    output_file.put(1, INDEX, VALUES)
     expected = torch.tensor([[1.0, 0.1], [-2.0, 65504.0]]).half().float()
-    assert torch.equal(shelf.get(1, INDEX), expected)
-    assert shelf.has(1, torch.tensor([0, 1, 3])).tolist() == [True, False, True]
-    assert not shelf.has(0, INDEX).any(), "another view of them"
+    assert torch.equal(output_file.get(1, INDEX), expected)
+    assert output_file.has(1, torch.tensor([0, 1, 3])).tolist() == [True, False, True]
+    assert not output_file.has(0, INDEX).any(), "another view of them"
 
 
 def test_bfloat16_loses_nothing() -> None:
@@ -52,22 +52,22 @@ def test_a_finished_file_is_a_safetensors_file_that_says_what_it_holds(tmp_path:
 def test_a_finished_file_never_changes_but_grows_under_another_name(tmp_path: Path) -> None:
     path = _filled(tmp_path)
     before = path.read_bytes()
-    shelf = _open(tmp_path)
-    shelf.put(0, torch.tensor([4]), torch.ones(1, 2))
-    shelf.flush()
+    output_file = _open(tmp_path)
+    output_file.put(0, torch.tensor([4]), torch.ones(1, 2))
+    output_file.flush()
     assert path.read_bytes() == before
-    shelf.finish()
+    output_file.finish()
     again = _open(tmp_path)
     assert again.has(0, torch.tensor([4])) and again.has(1, INDEX).all()
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_after_a_kill_what_was_flushed_is_there_and_nothing_else(tmp_path: Path) -> None:
-    shelf = _open(tmp_path)
-    shelf.put(0, torch.tensor([1]), torch.ones(1, 2))
-    shelf.flush()
-    shelf.put(0, torch.tensor([2]), torch.ones(1, 2))
-    del shelf
+    output_file = _open(tmp_path)
+    output_file.put(0, torch.tensor([1]), torch.ones(1, 2))
+    output_file.flush()
+    output_file.put(0, torch.tensor([2]), torch.ones(1, 2))
+    del output_file
     again = _open(tmp_path)
     assert again.has(0, torch.tensor([1, 2])).tolist() == [True, False]
     again.finish()
@@ -92,11 +92,11 @@ def _lie(path: Path) -> None:
 def test_a_damaged_file_is_noticed_and_made_anew(damage: object, tmp_path: Path) -> None:
     path = _filled(tmp_path)
     damage(path)  # type: ignore[operator]
-    shelf = _open(tmp_path)
-    assert shelf.complaint is not None and path.name in shelf.complaint
-    assert not shelf.has(1, INDEX).any() and not path.exists()
-    shelf.put(1, INDEX, VALUES)
-    shelf.finish()
+    output_file = _open(tmp_path)
+    assert output_file.complaint is not None and path.name in output_file.complaint
+    assert not output_file.has(1, INDEX).any() and not path.exists()
+    output_file.put(1, INDEX, VALUES)
+    output_file.finish()
     assert _open(tmp_path).complaint is None
 
 
@@ -106,7 +106,7 @@ def test_other_facts_are_another_file() -> None:
 
 
 def test_nothing_put_leaves_no_file(tmp_path: Path) -> None:
-    shelf = _open(tmp_path)
-    shelf.flush()
-    shelf.finish()
+    output_file = _open(tmp_path)
+    output_file.flush()
+    output_file.finish()
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from torch import nn
 
 from kdcore.__main__ import main
 from kdcore.data.batches import Batch
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.objectives.objectives import Loss, mean_of
 from kdcore.runtime.device import Device
 from kdcore.runtime.signals import Interrupted, Stop
@@ -20,7 +20,7 @@ from kdcore.spec.run import Network
 from kdcore.training.checkpoint import Checkpoints
 from kdcore.training.stage import StageRun
 from kdcore.training.teachers import Teacher
-from tests.kdcore.courses import Stages, go_on, hash_of, interrupt, make_course, make_trainer
+from tests.kdcore.setups import Stages, go_on, hash_of, interrupt, make_setup, make_trainer
 from tests.kdcore.tiny import CLASSES, HARD, KD, SIDE, Traps, events_of, make_folder, probe, stage
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -42,7 +42,7 @@ def _run(student: nn.Module, accumulate: int, **more: Any) -> StageRun:
         student,
         nn.Identity(),
         [Teacher("t", Network(architecture="t", num_classes=CLASSES), network, nn.Identity())],
-        Setting(probe(student), (probe(network, "t"),), (1.0,)),
+        MethodContext(probe(student), (probe(network, "t"),), (1.0,)),
         Device(torch.device("cpu"), "fp32"),
         steps_per_epoch=6,
         accumulate=accumulate,
@@ -102,9 +102,9 @@ STAGES: Stages = (stage(HARD, {"method": "crd", "negatives": 5}, {"method": "rkd
 
 def test_interrupted_between_its_steps_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     """Methods with memories see one batch at a time."""
-    control = hash_of(make_trainer(tmp_path / "control", make_course(STAGES, 2))[0].run())
+    control = hash_of(make_trainer(tmp_path / "control", make_setup(STAGES, 2))[0].run())
     snapshot = interrupt(tmp_path / "run", 4, STAGES, 2)
-    assert snapshot.facts["position"] == {"leg": "student", "stage": 0, "epoch": 1, "step": 1}
+    assert snapshot.facts["position"] == {"arm": "student", "stage": 0, "epoch": 1, "step": 1}
     assert go_on(tmp_path / "run", snapshot, STAGES, 2) == control
     assert go_on(tmp_path / "run", snapshot, STAGES, 1) != control
 
@@ -112,7 +112,7 @@ def test_interrupted_between_its_steps_it_ends_with_the_same_bits(tmp_path: Path
 def test_asked_to_stop_within_a_step_it_finishes_the_step_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    control = hash_of(make_trainer(tmp_path / "control", make_course(STAGES, 2))[0].run())
+    control = hash_of(make_trainer(tmp_path / "control", make_setup(STAGES, 2))[0].run())
     stop, learn, parts = Stop(), StageRun._learn, list[int]()
 
     def ask(self: StageRun, batch: Batch, progress: float) -> Loss:
@@ -122,7 +122,7 @@ def test_asked_to_stop_within_a_step_it_finishes_the_step_first(
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(StageRun, "_learn", ask)
-        make_trainer(tmp_path / "run", make_course(STAGES, 2), stop)[0].run()
+        make_trainer(tmp_path / "run", make_setup(STAGES, 2), stop)[0].run()
     assert len(parts) == 8
     snapshot, _ = Checkpoints(tmp_path / "run" / "checkpoints").load()
     assert snapshot is not None and snapshot.facts["position"]["step"] == 1

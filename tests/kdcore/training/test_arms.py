@@ -1,6 +1,6 @@
 """The baseline has the student's budget and nothing of the teacher; or a reason why it is not."""
 
-from kdcore.training.arms import plan_legs
+from kdcore.training.arms import plan_arms
 from tests.kdcore.tiny import FITNET, HARD, KD, make_spec, parse, stage
 
 
@@ -13,8 +13,8 @@ def test_the_baseline_trains_all_epochs_on_labels_with_the_last_optimizer() -> N
         schedule={"name": "multistep"},
         ema={"decay": 0.5},
     )
-    legs, warning = plan_legs(parse(make_spec(stages=[stage(FITNET, epochs=3), last])), True)
-    student, baseline = legs
+    arms, warning = plan_arms(parse(make_spec(stages=[stage(FITNET, epochs=3), last])), True)
+    student, baseline = arms
     assert warning is None and (student.name, baseline.name) == ("student", "baseline")
     assert student.epochs == baseline.epochs == 7 and student.epochs_before(1) == 3
     (only,) = baseline.stages
@@ -29,12 +29,12 @@ def test_the_baseline_trains_all_epochs_on_labels_with_the_last_optimizer() -> N
 
 
 def test_without_labels_or_teacher_there_is_no_baseline_and_a_reason() -> None:
-    legs, warning = plan_legs(parse(make_spec(stages=[stage(KD)])), labelled=False)
-    assert [leg.name for leg in legs] == ["student"] and warning and "labels" in warning
-    legs, warning = plan_legs(parse(make_spec(teachers=[], stages=[stage(HARD)])), labelled=True)
-    assert len(legs) == 1 and warning and "teacher" in warning
+    arms, warning = plan_arms(parse(make_spec(stages=[stage(KD)])), labelled=False)
+    assert [arm.name for arm in arms] == ["student"] and warning and "labels" in warning
+    arms, warning = plan_arms(parse(make_spec(teachers=[], stages=[stage(HARD)])), labelled=True)
+    assert len(arms) == 1 and warning and "teacher" in warning
 
 
 def test_not_asked_for_is_no_reason_to_warn() -> None:
-    legs, warning = plan_legs(parse(make_spec(baseline=False)), labelled=True)
-    assert len(legs) == 1 and warning is None
+    arms, warning = plan_arms(parse(make_spec(baseline=False)), labelled=True)
+    assert len(arms) == 1 and warning is None

@@ -11,7 +11,7 @@ from torch import nn
 from kdcore.training.ema import Average, decay_at
 from kdcore.training.evaluate import score, scorer_of
 from kdcore.training.trainer import Trainer
-from tests.kdcore.courses import go_on, hash_of, interrupt, make_course, make_student, make_trainer
+from tests.kdcore.setups import go_on, hash_of, interrupt, make_setup, make_student, make_trainer
 from tests.kdcore.tiny import FITNET, HARD, KD, stage
 
 MADE, MASKED = torch.tensor(0.0), torch.tensor(1.0)
@@ -93,18 +93,18 @@ def test_it_is_shown_for_a_while_or_for_good() -> None:
 
 
 def test_a_loss_that_is_not_finite_leaves_the_average(tmp_path: Path) -> None:
-    course = make_course((stage({**HARD, "weight": 1e39}, ema=EMA),))
+    setup = make_setup((stage({**HARD, "weight": 1e39}, ema=EMA),))
     kept: list[dict[str, torch.Tensor]] = []
     run_epoch = Trainer._run_epoch
 
-    def watched(self: Trainer, leg: Any, student: Any, run: Any) -> None:
+    def watched(self: Trainer, arm: Any, student: Any, run: Any) -> None:
         kept.append({k: v for k, v in run.tensors().items() if k.startswith("average/")})
         kept.append({k: v.clone() for k, v in kept[0].items()})
-        run_epoch(self, leg, student, run)
+        run_epoch(self, arm, student, run)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Exception, match="not finite"):
         patch.setattr(Trainer, "_run_epoch", watched)
-        make_trainer(tmp_path, course)[0].run()
+        make_trainer(tmp_path, setup)[0].run()
     assert kept[0] and all(torch.equal(v, kept[1][k]) for k, v in kept[0].items())
 
 
@@ -112,7 +112,7 @@ def test_a_loss_that_is_not_finite_leaves_the_average(tmp_path: Path) -> None:
 def test_interrupted_a_run_with_averages_ends_with_the_same_bits(
     tmp_path: Path, after: int
 ) -> None:
-    control = hash_of(make_trainer(tmp_path / "control", make_course(STAGES))[0].run())
+    control = hash_of(make_trainer(tmp_path / "control", make_setup(STAGES))[0].run())
     snapshot = interrupt(tmp_path / "run", after, STAGES)
     assert any(k.startswith("stage/average/") for k in snapshot.tensors)
     assert go_on(tmp_path / "run", snapshot, STAGES) == control
@@ -125,16 +125,16 @@ def test_interrupted_a_run_with_averages_ends_with_the_same_bits(
 def test_the_average_is_judged_kept_and_handed_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    course = make_course((stage(HARD, epochs=2, ema=EMA), stage(HARD, ema=EMA)))
-    course = replace(course, legs=course.legs[:1])
+    setup = make_setup((stage(HARD, epochs=2, ema=EMA), stage(HARD, ema=EMA)))
+    setup = replace(setup, arms=setup.arms[:1])
     judged: list[tuple[str, float]] = []
     began: list[torch.Tensor] = []
     ended: list[tuple[torch.Tensor, torch.Tensor]] = []
     judge, run_epoch = Trainer._judge, Trainer._run_epoch
 
-    def watched(self: Trainer, leg: Any, student: Any, run: Any) -> None:
+    def watched(self: Trainer, arm: Any, student: Any, run: Any) -> None:
         began.append(student.head.weight.detach().clone())
-        run_epoch(self, leg, student, run)
+        run_epoch(self, arm, student, run)
         average = run.tensors()["average/head.weight"].clone()
         ended.append((student.head.weight.detach().clone(), average))
 
@@ -144,7 +144,7 @@ def test_the_average_is_judged_kept_and_handed_on(
         "_judge",
         lambda *a: judged.append(judge(*a)) or judged[-1],  # type: ignore[func-returns-value]
     )
-    outcome = make_trainer(tmp_path, course)[0].run()["student"]
+    outcome = make_trainer(tmp_path, setup)[0].run()["student"]
     assert all(not torch.equal(raw, average) for raw, average in ended)
     assert torch.equal(began[1], ended[0][0])  # within a stage the raw weights go on
     assert torch.equal(began[2], ended[1][1])  # the next starts from the average
@@ -153,6 +153,6 @@ def test_the_average_is_judged_kept_and_handed_on(
     assert torch.equal(outcome.best.weights["head.weight"], ended[2][1])
     student = make_student()
     student.load_state_dict(outcome.last)
-    assert course.exam is not None
-    result, _ = score(scorer_of(student, course.adapter), course.exam, "the student")
+    assert setup.eval_set is not None
+    result, _ = score(scorer_of(student, setup.adapter), setup.eval_set, "the student")
     assert judged[-1] == ("accuracy", result.accuracy)

@@ -13,7 +13,7 @@ from kdcore.runtime.errors import RunError
 from kdcore.spec.events import Exit
 from kdcore.spec.run import Network
 from kdcore.training.evaluate import (
-    Exam,
+    EvalSet,
     Scorer,
     ensemble_of,
     latency_ms,
@@ -30,8 +30,8 @@ IMAGES = torch.randint(0, 256, (10, 1, SIDE, SIDE), generator=GENERATOR, dtype=t
 LABELS = torch.arange(10) % CLASSES
 
 
-def _exam(labelled: bool = True) -> Exam:
-    return Exam(Split(IMAGES, LABELS if labelled else None), None, 4, CPU)
+def _exam(labelled: bool = True) -> EvalSet:
+    return EvalSet(Split(IMAGES, LABELS if labelled else None), None, 4, CPU)
 
 
 def _fixed(logits_NK: Tensor) -> Scorer:
@@ -54,9 +54,9 @@ def _teacher(seed: int, classes: int = CLASSES) -> Teacher:
 
 def test_score_is_exact_over_uneven_batches() -> None:
     logits_NK = torch.randn(10, CLASSES, generator=torch.Generator().manual_seed(1))
-    exam = _exam()
-    exam.reference_N = LABELS.roll(1)
-    result, top_N = score(_fixed(logits_NK), exam, "x")
+    eval_set = _exam()
+    eval_set.teacher_top_N = LABELS.roll(1)
+    result, top_N = score(_fixed(logits_NK), eval_set, "x")
     assert torch.equal(top_N, logits_NK.argmax(1))
     assert result.samples == 10
     assert result.accuracy == pytest.approx((top_N == LABELS).float().mean().item())
@@ -65,9 +65,9 @@ def test_score_is_exact_over_uneven_batches() -> None:
 
 
 def test_without_labels_there_is_agreement_only() -> None:
-    exam = _exam(labelled=False)
-    exam.reference_N = torch.zeros(10, dtype=torch.int64)
-    result, _ = score(_fixed(torch.eye(CLASSES)[torch.zeros(10, dtype=torch.int64)]), exam, "x")
+    eval_set = _exam(labelled=False)
+    eval_set.teacher_top_N = torch.zeros(10, dtype=torch.int64)
+    result, _ = score(_fixed(torch.eye(CLASSES)[torch.zeros(10, dtype=torch.int64)]), eval_set, "x")
     assert (result.accuracy, result.loss, result.agreement) == (None, None, 1.0)
 
 
@@ -81,22 +81,22 @@ def test_scores_that_are_not_finite_are_an_error(bad: float) -> None:
 
 
 def test_one_teacher_is_the_reference() -> None:
-    exam, teacher = _exam(), _teacher(0)
-    scores = score_teachers([teacher], "arithmetic", CLASSES, exam)
+    eval_set, teacher = _exam(), _teacher(0)
+    scores = score_teachers([teacher], "arithmetic", CLASSES, eval_set)
     with torch.no_grad():
         top_N = teacher.network(IMAGES / 255).argmax(1)
-    assert exam.reference_N is not None and torch.equal(exam.reference_N, top_N)
+    assert eval_set.teacher_top_N is not None and torch.equal(eval_set.teacher_top_N, top_N)
     assert scores.ensemble is None and scores.accuracy == scores.each[0].accuracy
     assert scores.each[0].agreement is None
 
 
 def test_several_teachers_are_scored_alone_and_together() -> None:
-    exam, teachers = _exam(), [_teacher(0), _teacher(1)]
-    scores = score_teachers(teachers, "geometric", CLASSES, exam)
+    eval_set, teachers = _exam(), [_teacher(0), _teacher(1)]
+    scores = score_teachers(teachers, "geometric", CLASSES, eval_set)
     with torch.no_grad():
         mixed_NK = sum(t.weight / 3 * t.network(IMAGES / 255) for t in teachers)
-    assert isinstance(mixed_NK, Tensor) and exam.reference_N is not None
-    assert torch.equal(exam.reference_N, mixed_NK.argmax(1))
+    assert isinstance(mixed_NK, Tensor) and eval_set.teacher_top_N is not None
+    assert torch.equal(eval_set.teacher_top_N, mixed_NK.argmax(1))
     assert scores.ensemble is not None and scores.accuracy == scores.ensemble.accuracy
     assert all(s.agreement is not None for s in scores.each)
     log_probs_BK = ensemble_of(teachers, "geometric")(IMAGES / 255)
@@ -104,9 +104,9 @@ def test_several_teachers_are_scored_alone_and_together() -> None:
 
 
 def test_a_teacher_of_other_classes_has_no_accuracy_and_is_no_reference() -> None:
-    exam = _exam()
-    scores = score_teachers([_teacher(0, classes=7)], "arithmetic", CLASSES, exam)
-    assert scores.accuracy is None and exam.reference_N is None
+    eval_set = _exam()
+    scores = score_teachers([_teacher(0, classes=7)], "arithmetic", CLASSES, eval_set)
+    assert scores.accuracy is None and eval_set.teacher_top_N is None
 
 
 def test_a_teacher_with_broken_weights_is_the_teachers_fault() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kdcore.data.batches import Batch
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.runtime.device import Device, Resolved
 from kdcore.spec.recipe import Stage
 from kdcore.spec.run import Network
@@ -32,7 +32,7 @@ def _run(
         student,
         nn.Identity(),
         [Teacher("t", spec, network, nn.Identity())],
-        Setting(probe(student), (probe(network, "t"),), (1.0,)),
+        MethodContext(probe(student), (probe(network, "t"),), (1.0,)),
         Device(torch.device("cpu"), precision),
         steps_per_epoch=5,
     )

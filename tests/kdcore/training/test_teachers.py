@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from kdcore.data.batches import Batch
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.objectives.objectives import Objectives
 from kdcore.spec.run import Network
-from kdcore.training.teachers import BatchNormMode, Lesson, Teacher, batch_norm_mode
+from kdcore.training.teachers import BatchNormMode, Teacher, TeacherForward, batch_norm_mode
 from tests.kdcore.tiny import (
     CLASSES,
     FITNET,
@@ -33,10 +33,10 @@ def _teacher(mode: BatchNormMode = "eval") -> Teacher:
     return Teacher("t", spec, network, nn.Identity(), batch_norm=mode)
 
 
-def _lesson(teacher: Teacher, *objectives: object) -> Lesson:
-    setting = Setting(probe(Traps()), (probe(teacher.network, "t"),), (1.0,))
+def _teacher_forward(teacher: Teacher, *objectives: object) -> TeacherForward:
+    context = MethodContext(probe(Traps()), (probe(teacher.network, "t"),), (1.0,))
     spec = parse(make_spec(stages=[stage(*objectives)]))  # type: ignore[arg-type]
-    return Lesson([teacher], Objectives(spec.stages[0], setting, ""))
+    return TeacherForward([teacher], Objectives(spec.stages[0], context, ""))
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
@@ -44,8 +44,8 @@ def test_no_buffer_changes_and_dropout_stays_off(mode: BatchNormMode) -> None:
     """Trap 4: a teacher left in training mode drifts."""
     teacher = _teacher(mode)
     before = {k: v.clone() for k, v in teacher.network.state_dict().items()}
-    lesson = _lesson(teacher, KD)
-    (first,), (second,) = lesson(BATCH), lesson(BATCH)
+    teacher_forward = _teacher_forward(teacher, KD)
+    (first,), (second,) = teacher_forward(BATCH), teacher_forward(BATCH)
     assert first.logits_BK is not None and second.logits_BK is not None
     assert torch.equal(first.logits_BK, second.logits_BK) and not first.logits_BK.requires_grad
     assert all(torch.equal(v, before[k]) for k, v in teacher.network.state_dict().items())
@@ -69,14 +69,14 @@ def test_train_mode_normalises_with_the_batch() -> None:
 
 def test_a_teacher_nobody_reads_is_not_run_and_hints_end_the_pass() -> None:
     teacher = _teacher()
-    assert _lesson(teacher, HARD)(BATCH)[0].logits_BK is None
+    assert _teacher_forward(teacher, HARD)(BATCH)[0].logits_BK is None
     ran: list[nn.Module] = []
     teacher.network.get_submodule("head").register_forward_hook(lambda m, _a, _o: ran.append(m))
-    lesson = _lesson(teacher, HARD, FITNET)
+    teacher_forward = _teacher_forward(teacher, HARD, FITNET)
     ran.clear()  # the probe's passes
-    (outputs,) = lesson(BATCH)
+    (outputs,) = teacher_forward(BATCH)
     assert outputs.logits_BK is None and len(outputs.features) == 1 and ran == []
-    lesson.close()
+    teacher_forward.close()
 
 
 def test_each_teacher_sees_images_through_its_own_adapter() -> None:
@@ -87,7 +87,7 @@ def test_each_teacher_sees_images_through_its_own_adapter() -> None:
     network = _teacher().network
     spec = Network(architecture="traps", num_classes=CLASSES)
     dark = Teacher("dark", spec, network, Dark())
-    (seen,) = _lesson(dark, KD)(BATCH)
+    (seen,) = _teacher_forward(dark, KD)(BATCH)
     with torch.no_grad():
         assert seen.logits_BK is not None
         torch.testing.assert_close(seen.logits_BK, network(IMAGES * 0))

@@ -187,7 +187,7 @@ class JobMachine(RuleBasedStateMachine):
         seq, step = mine.seq + fresh, mine.step + fresh
         if checkpoint:
             seq += 1
-            batch.append(CheckpointEvent(seq=seq, at=1.5, leg="student", step=step, path="x"))
+            batch.append(CheckpointEvent(seq=seq, at=1.5, arm="student", step=step, path="x"))
 
         def expect() -> int:
             job = self.model.held(mine)

@@ -29,7 +29,7 @@ def test_a_batch_is_kept_whole(database: Database) -> None:
         metrics_event(2, 1, loss=2.0, rate=0.1),
         metrics_event(3, 2, loss=1.5),
         LogEvent(seq=4, at=1, level="info", message="hello"),
-        CheckpointEvent(seq=5, at=1, leg="student", step=2, path="checkpoints/2"),
+        CheckpointEvent(seq=5, at=1, arm="student", step=2, path="checkpoints/2"),
         progress_event(6, 2),
         EndEvent(seq=7, at=1, exit="OK", code="ok", message="done"),
     ]
@@ -184,9 +184,9 @@ def test_transitions_are_the_history(database: Database) -> None:
 def test_the_last_progress_of_each_leg_is_kept(database: Database) -> None:
     """A batch may hold the student's end and the baseline's start: neither hides the other."""
     claim = claimed(database)
-    scratch = progress_event(3, 1).model_copy(update={"leg": "baseline"})
+    scratch = progress_event(3, 1).model_copy(update={"arm": "baseline"})
     with database.write() as s:
         events.append(s, claim, [progress_event(1, 9), progress_event(2, 10), scratch])
     with database.read() as s:
-        kept = [(row.body["leg"], row.body["step"]) for row in events.page(s, claim.job_id)]
+        kept = [(row.body["arm"], row.body["step"]) for row in events.page(s, claim.job_id)]
     assert kept == [("student", 10), ("baseline", 1)]

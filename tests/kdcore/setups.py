@@ -12,18 +12,18 @@ from torch import nn
 
 from kdcore.data.batches import Batch, Loader
 from kdcore.data.images import Split
-from kdcore.objectives.base import Setting
+from kdcore.objectives.base import MethodContext
 from kdcore.runtime.device import open_device
-from kdcore.runtime.event_log import EventLog, LegName
+from kdcore.runtime.event_log import ArmName, EventLog
 from kdcore.runtime.signals import Interrupted, Stop
 from kdcore.spec.recipe import Data, Stage
 from kdcore.spec.run import Input, Network
-from kdcore.training.arms import Leg
+from kdcore.training.arms import Arm
 from kdcore.training.checkpoint import Checkpoints, Snapshot
-from kdcore.training.evaluate import Exam
-from kdcore.training.state import History, Outcome, State
+from kdcore.training.evaluate import EvalSet
+from kdcore.training.state import History, Outcome, TrainingState
 from kdcore.training.teachers import Teacher
-from kdcore.training.trainer import Course, Trainer
+from kdcore.training.trainer import Trainer, TrainingSetup
 from tests.kdcore.tiny import CLASSES, FITNET, HARD, KD, SIDE, Traps, probe, stage
 
 Stages = tuple[dict[str, Any], ...]
@@ -66,14 +66,14 @@ class Interrupter:
             yield batch
 
 
-def make_student(leg: LegName = "student") -> nn.Module:
+def make_student(arm: ArmName = "student") -> nn.Module:
     torch.manual_seed(7)
     return Traps(chance=True)
 
 
-def make_course(
+def make_setup(
     student_stages: Stages = TWO_STAGES, accumulate: int = 1, teacher_channels: int = 6
-) -> Course:
+) -> TrainingSetup:
     """Of three steps an epoch, each of 8 images in so many batches."""
     generator = torch.Generator().manual_seed(0)
     images_NCHW = torch.randint(0, 256, (30, 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)
@@ -84,15 +84,15 @@ def make_course(
     teacher = Teacher("t", spec, network, nn.Identity())
     student = make_student()
     device = open_device("cpu", "fp32", None)
-    return Course(
-        legs=(
-            Leg("student", tuple(Stage.model_validate(s) for s in student_stages)),
-            Leg("baseline", tuple(Stage.model_validate(s) for s in SCRATCH)),
+    return TrainingSetup(
+        arms=(
+            Arm("student", tuple(Stage.model_validate(s) for s in student_stages)),
+            Arm("baseline", tuple(Stage.model_validate(s) for s in SCRATCH)),
         ),
         student=make_student,
         adapter=nn.Identity(),
         teachers=(teacher,),
-        setting=Setting(
+        context=MethodContext(
             probe(student),
             (probe(network, "t"),),
             (1.0,),
@@ -101,7 +101,7 @@ def make_course(
             labels_N=split.labels_N,
         ),
         loader=Loader(split, torch.arange(24), Data(batch_size=8), 3, device.torch),
-        exam=Exam(split, torch.arange(24, 30), 6, device.torch),
+        eval_set=EvalSet(split, torch.arange(24, 30), 6, device.torch),
         device=device,
         seed=3,
         accumulate=accumulate,
@@ -109,16 +109,16 @@ def make_course(
 
 
 def make_trainer(
-    folder: Path, course: Course, stop: Stop | None = None, every_s: float = 3600
+    folder: Path, setup: TrainingSetup, stop: Stop | None = None, every_s: float = 3600
 ) -> tuple[Trainer, Checkpoints]:
     folder.mkdir(exist_ok=True)
     events, checkpoints = EventLog(folder / "events.jsonl"), Checkpoints(folder / "checkpoints")
-    state = State(History(machine=course.device.profile()))
-    return Trainer(course, state, events, checkpoints, every_s, stop or Stop()), checkpoints
+    state = TrainingState(History(machine=setup.device.profile()))
+    return Trainer(setup, state, events, checkpoints, every_s, stop or Stop()), checkpoints
 
 
 def hash_of(outcomes: dict[Any, Outcome]) -> str:
-    """Of the last and best weights of all legs."""
+    """Of the last and best weights of all arms."""
     digest = hashlib.sha256()
     for name in sorted(outcomes):
         outcome = outcomes[name]
@@ -134,8 +134,8 @@ def interrupt(
     folder: Path, after: int, stages: Stages = TWO_STAGES, accumulate: int = 1
 ) -> Snapshot:
     """A run that is stopped after `after` steps; what its newest checkpoint holds."""
-    course, stop = make_course(stages, accumulate), Stop()
-    broken = replace(course, loader=Interrupter(course.loader, stop, after))  # type: ignore[arg-type]
+    setup, stop = make_setup(stages, accumulate), Stop()
+    broken = replace(setup, loader=Interrupter(setup.loader, stop, after))  # type: ignore[arg-type]
     trainer, _ = make_trainer(folder, broken, stop)
     with pytest.raises(Interrupted):
         trainer.run()
@@ -149,6 +149,6 @@ def go_on(
 ) -> str:
     """The hash of the run that goes on from a snapshot."""
     torch.manual_seed(99)  # whatever the generators hold in a new process
-    trainer, _ = make_trainer(folder, make_course(stages, accumulate))
+    trainer, _ = make_trainer(folder, make_setup(stages, accumulate))
     trainer.resume(snapshot)
     return hash_of(trainer.run())
