@@ -12,7 +12,7 @@ RUN useradd --create-home --uid 10001 distillery \
     && install --directory --owner distillery /data
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md ./
-COPY bell/ bell/
+COPY broker/ broker/
 COPY kdcore/ kdcore/
 COPY migrations/ migrations/
 COPY store/ store/

@@ -28,11 +28,15 @@ class StoreCollector(Collector):
         yield self._parts()
         yield from self._disk()
         if self._deps.readiness.said("broker") == OK:
-            waiting = self._deps.readiness.rings
-            yield _gauge("kd_rings_waiting", "Rings on the broker that no worker took.", waiting)
+            waiting = self._deps.readiness.notifications
+            yield _gauge(
+                "kd_notifications_waiting",
+                "Notifications that no worker took.",
+                waiting,
+            )
         try:
             with self._deps.database.read() as session:
-                families = [*_jobs(session), *_workers(session), *_sweep(session)]
+                families = [*_jobs(session), *_workers(session), *_reaper(session)]
         except Unavailable:
             return
         yield from families
@@ -74,15 +78,15 @@ def _workers(s: Session) -> Iterator[Family]:
     yield _gauge("kd_worker_slots", "Slots of all living workers.", slots)
 
 
-def _sweep(s: Session) -> Iterator[Family]:
+def _reaper(s: Session) -> Iterator[Family]:
     last = reaper_status.latest(s)
     if last is None:
         return
     age_s = (db_now(s) - last.at) / MS_PER_S
-    yield _gauge("kd_sweep_age_seconds", "Since the last sweep ended.", age_s)
+    yield _gauge("kd_reaper_age_seconds", "Since the last reaper ended.", age_s)
     took_s = last.took_ms / MS_PER_S
-    yield _gauge("kd_sweep_duration_seconds", "What the last sweep took.", took_s)
-    yield CounterMetricFamily("kd_sweeps", "Sweeps.", value=last.count)
+    yield _gauge("kd_reaper_duration_seconds", "What the last reaper took.", took_s)
+    yield CounterMetricFamily("kd_reaper_runs", "Reaper runs.", value=last.count)
     rescued = "Lapsed leases put back into the queue, or failed past their limit."
     yield CounterMetricFamily("kd_rescues", rescued, value=last.rescued)
     if last.blob_bytes is not None:

@@ -1,4 +1,4 @@
-"""What the API reads from the environment (prefix `KD_`); `store` and `bell` read their own."""
+"""What the API reads from the environment (prefix `KD_`); `store` and `broker` read their own."""
 
 from pathlib import Path
 from typing import Annotated

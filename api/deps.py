@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from distillery.api.config import ApiSettings
-from distillery.api.job_feed import Lookout
+from distillery.api.job_feed import JobFeed
 from distillery.api.readiness import Readiness
 from distillery.store.blobs.blobs import Blobs, make_blobs
 from distillery.store.blobs.upload_parts import Parts
@@ -19,24 +19,24 @@ from distillery.store.ops.retention import Collector
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of a running API. `ring` tells the workers of a job; it may fail harmlessly."""
+    """The parts of a running API. `notify` tells the workers of a job; it may fail harmlessly."""
 
     settings: ApiSettings
     database: Database
     blobs: Blobs
     parts: Parts
     collector: Collector
-    ring: Callable[[str], object]
+    notify: Callable[[str], object]
     streams: threading.BoundedSemaphore = field(compare=False)
-    lookout: Lookout = field(compare=False)
+    job_feed: JobFeed = field(compare=False)
     readiness: Readiness = field(compare=False)
 
 
 def connect(
     settings: ApiSettings,
     store: StoreSettings,
-    ring: Callable[[str], object],
-    rings_waiting: Callable[[], int],
+    notify: Callable[[str], object],
+    notifications_waiting: Callable[[], int],
 ) -> Services:
     """Open the store. Touches no table yet."""
     store.home.mkdir(parents=True, exist_ok=True)
@@ -49,10 +49,10 @@ def connect(
         blobs=blobs,
         parts=parts,
         collector=Collector(database, blobs, parts, store.runs, Retention()),
-        ring=ring,
+        notify=notify,
         streams=threading.BoundedSemaphore(settings.max_streams),
-        lookout=Lookout(database, settings.stream_poll_s),
-        readiness=Readiness(database, blobs, store.min_free_bytes, rings_waiting),
+        job_feed=JobFeed(database, settings.stream_poll_s),
+        readiness=Readiness(database, blobs, store.min_free_bytes, notifications_waiting),
     )
 
 

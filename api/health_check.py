@@ -10,7 +10,7 @@ OK = "ok"
 FRESH_S = 1.0  # an answer is handed on for so long: whoever asks often costs nothing
 
 
-class Probe:
+class HealthCheck:
     """Asks one part in a thread, never twice at once; the answer is shared by all who wait.
 
     `ask` returns `ok` or what is wrong; what it raises is wrong too.

@@ -35,11 +35,11 @@ class Made:
 
     view: BaseModel
     location: str
-    ring: str | None = None  # the job to tell the workers of, once all is committed
+    notify: str | None = None  # the job to tell the workers of, once all is committed
 
 
 @dataclass(frozen=True)
-class Creation:
+class IdempotentCreate:
     """One creating request."""
 
     request: Request
@@ -76,9 +76,9 @@ class Creation:
             failpoint("creation.committing")
         failpoint("creation.committed")
         answer = _answer(made.view.model_dump_json(), status, made.location)
-        if made.ring is not None:
+        if made.notify is not None:
             # Behind the answer: a broker that hangs keeps nobody waiting.
-            answer.background = BackgroundTask(self.deps.ring, made.ring)
+            answer.background = BackgroundTask(self.deps.notify, made.notify)
         return answer
 
     def _find(self, session: Session, caller: Caller, fingerprint: str) -> Response | None:
@@ -108,8 +108,8 @@ def _answer(body: str, status: int, location: str | None) -> Response:
 
 async def _creation(
     request: Request, deps: Deps, idempotency_key: _IdempotencyKey = None
-) -> Creation:
-    return Creation(request, deps, idempotency_key)
+) -> IdempotentCreate:
+    return IdempotentCreate(request, deps, idempotency_key)
 
 
-Creating = Annotated[Creation, Depends(_creation)]
+Creates = Annotated[IdempotentCreate, Depends(_creation)]

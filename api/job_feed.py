@@ -20,7 +20,7 @@ BATCH = 200
 
 
 @dataclass(frozen=True)
-class Sight:
+class JobSnapshot:
     """What a look at a job saw, in one row: a terminal state comes after every event."""
 
     state: State | None  # None: there is no such job
@@ -36,7 +36,7 @@ class Line:
     data: str
 
 
-class Lookout:
+class JobFeed:
     """Looks every `poll_s` at the jobs that somebody watches, in one query, and wakes those whose
     job has changed. Events that several need are read and written out once.
 
@@ -47,8 +47,8 @@ class Lookout:
         self._database = database
         self._poll_s = poll_s
         self._watched: Counter[str] = Counter()
-        self._woken: dict[str, set[asyncio.Future[Sight]]] = {}
-        self._sights: dict[str, Sight] = {}
+        self._woken: dict[str, set[asyncio.Future[JobSnapshot]]] = {}
+        self._snapshots: dict[str, JobSnapshot] = {}
         self._reads: dict[tuple[str, int, int], asyncio.Task[Sequence[Line]]] = {}
         self._looking: asyncio.Task[None] | None = None
 
@@ -65,21 +65,21 @@ class Lookout:
             self._watched[job_id] -= 1
             if not self._watched[job_id]:
                 del self._watched[job_id]
-                self._sights.pop(job_id, None)
+                self._snapshots.pop(job_id, None)
             if not self._watched:
                 if self._looking is not None:
                     self._looking.cancel()
                 self._looking = None
                 self._reads.clear()
 
-    async def first(self, job_id: str) -> Sight:
+    async def first(self, job_id: str) -> JobSnapshot:
         """How the job stands now."""
         seen = await run_in_threadpool(self._look, [job_id])
         return seen[job_id]
 
-    async def change(self, job_id: str, known: Sight, within_s: float) -> Sight:
+    async def change(self, job_id: str, known: JobSnapshot, within_s: float) -> JobSnapshot:
         """How the job stands once that is no longer as `known`, or after `within_s`."""
-        newest = self._sights.get(job_id, known)
+        newest = self._snapshots.get(job_id, known)
         if newest != known and newest.last_event >= known.last_event:
             return newest
         woken = asyncio.get_running_loop().create_future()
@@ -113,12 +113,12 @@ class Lookout:
             except Unavailable as error:
                 self._disappoint(error)
                 continue
-            for job_id, sight in seen.items():
-                if job_id in self._watched and self._sights.get(job_id) != sight:
-                    self._sights[job_id] = sight
+            for job_id, snapshot in seen.items():
+                if job_id in self._watched and self._snapshots.get(job_id) != snapshot:
+                    self._snapshots[job_id] = snapshot
                     for woken in self._woken.pop(job_id, ()):
                         if not woken.done():
-                            woken.set_result(sight)
+                            woken.set_result(snapshot)
 
     def _stopped(self, looking: asyncio.Task[None]) -> None:
         """A bug must not leave people waiting for a look that never comes."""
@@ -132,11 +132,13 @@ class Lookout:
                 if not woken.done():
                     woken.set_exception(error)
 
-    def _look(self, job_ids: list[str]) -> dict[str, Sight]:
+    def _look(self, job_ids: list[str]) -> dict[str, JobSnapshot]:
         query = select(Job.id, Job.state, Job.last_event).where(Job.id.in_(job_ids))
         with self._database.read() as session:
-            seen = {row.id: Sight(row.state, row.last_event) for row in session.execute(query)}
-        return dict.fromkeys(job_ids, Sight(None, 0)) | seen
+            seen = {
+                row.id: JobSnapshot(row.state, row.last_event) for row in session.execute(query)
+            }
+        return dict.fromkeys(job_ids, JobSnapshot(None, 0)) | seen
 
     def _read(self, job_id: str, after: int) -> Sequence[Line]:
         with self._database.read() as session:

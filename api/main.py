@@ -11,8 +11,8 @@ from distillery.api.collector import StoreCollector
 from distillery.api.config import ApiSettings
 from distillery.api.dashboard import dashboard
 from distillery.api.deps import connect
-from distillery.api.middleware.access_log import Observer
-from distillery.api.middleware.security import Guard
+from distillery.api.middleware.access_log import AccessLog
+from distillery.api.middleware.security import Security
 from distillery.api.routes import (
     artifacts,
     datasets,
@@ -25,8 +25,8 @@ from distillery.api.routes import (
     retention,
     uploads,
 )
-from distillery.broker.depth import rings_waiting
-from distillery.broker.notify import ring
+from distillery.broker.depth import notifications_waiting
+from distillery.broker.notify import notify
 from distillery.store.config import StoreSettings
 from distillery.telemetry import traces
 
@@ -37,15 +37,17 @@ def create_app(
     settings: ApiSettings | None = None,
     store: StoreSettings | None = None,
     *,
-    ring: Callable[[str], object] = ring,
-    rings_waiting: Callable[[], int] = rings_waiting,
+    notify: Callable[[str], object] = notify,
+    notifications_waiting: Callable[[], int] = notifications_waiting,
 ) -> FastAPI:
     """The app; it opens the store when it starts and lets it go when it stops."""
     settings = settings or ApiSettings()
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = connect(settings, store or StoreSettings(), ring, rings_waiting)
+        app.state.services = connect(
+            settings, store or StoreSettings(), notify, notifications_waiting
+        )
         counted.registry.register(StoreCollector(app.state.services))
         yield
         await run_in_threadpool(traces.flush)
@@ -60,9 +62,9 @@ def create_app(
         openapi_url="/openapi.json",
         redirect_slashes=False,
     )
-    counted = metrics.Metrics()
-    app.add_middleware(Guard, hosts=settings.hosts())
-    app.add_middleware(Observer, metrics=counted)
+    counted = metrics.HttpMetrics()
+    app.add_middleware(Security, hosts=settings.hosts())
+    app.add_middleware(AccessLog, metrics=counted)
     problems.install(app)
     v1 = APIRouter(prefix="/v1")
     for module in V1:

@@ -18,7 +18,7 @@ BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every counter
 
 
-class Metrics:
+class HttpMetrics:
     """The registry of one app. Labels are few: routes by their template, never ids or tenants."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Metrics:
         self._seconds.labels(known, route).observe(seconds)
 
 
-def install(app: FastAPI, metrics: Metrics) -> None:
+def install(app: FastAPI, metrics: HttpMetrics) -> None:
     """Serve them, to whoever may administer: an admin key, or the local user on loopback."""
 
     @app.get("/metrics", include_in_schema=False)

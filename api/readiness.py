@@ -5,7 +5,7 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
-from distillery.api.health_check import OK, Probe
+from distillery.api.health_check import OK, HealthCheck
 from distillery.store.blobs.blobs import Blobs
 from distillery.store.db.database import Database, db_now
 from distillery.store.db.schema import SchemaMismatch
@@ -28,21 +28,21 @@ class Readiness:
         database: Database,
         blobs: Blobs,
         min_free_bytes: int,
-        rings_waiting: Callable[[], int],
+        notifications_waiting: Callable[[], int],
     ):
         self._database = database
         self._blobs = blobs
         self._min_free_bytes = min_free_bytes
-        self._rings_waiting = rings_waiting
-        self.rings = 0  # that waited when the broker last answered
+        self._notifications_waiting = notifications_waiting
+        self.notifications = 0  # that waited when the broker last answered
         self._probes = {
-            "database": Probe(self._ask_database, DATABASE_S),
-            "schema": Probe(self._ask_schema, DATABASE_S),
-            "blobs": Probe(self._ask_blobs, BLOBS_S),
-            "disk": Probe(self._ask_disk, BLOBS_S),
-            "broker": Probe(self._ask_broker, BROKER_S),
-            "workers": Probe(lambda: self._ask(_workers), DATABASE_S),
-            "sweep": Probe(lambda: self._ask(_sweep), DATABASE_S),
+            "database": HealthCheck(self._ask_database, DATABASE_S),
+            "schema": HealthCheck(self._ask_schema, DATABASE_S),
+            "blobs": HealthCheck(self._ask_blobs, BLOBS_S),
+            "disk": HealthCheck(self._ask_disk, BLOBS_S),
+            "broker": HealthCheck(self._ask_broker, BROKER_S),
+            "workers": HealthCheck(lambda: self._ask(_workers), DATABASE_S),
+            "reaper": HealthCheck(lambda: self._ask(_reaper), DATABASE_S),
         }
 
     def parts(self) -> dict[str, str]:
@@ -79,7 +79,7 @@ class Readiness:
         return f"{free} bytes are free, uploads are refused below {self._min_free_bytes}"
 
     def _ask_broker(self) -> str:
-        self.rings = self._rings_waiting()
+        self.notifications = self._notifications_waiting()
         return OK
 
     def _ask(self, question: Callable[[Session], str]) -> str:
@@ -105,7 +105,7 @@ def _workers(s: Session) -> str:
     return OK
 
 
-def _sweep(s: Session) -> str:
+def _reaper(s: Session) -> str:
     if not reaper_status.is_late(s):
         return OK
     last = reaper_status.latest(s)

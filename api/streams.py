@@ -40,23 +40,23 @@ class _Stream(EventSourceResponse):
 
 async def _follow(deps: Services, job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
     """Everything that is there, then whatever comes, until the job has ended."""
-    lookout = deps.lookout
+    job_feed = deps.job_feed
     until_s = time.monotonic() + deps.settings.stream_limit_s
     try:
-        with lookout.watching(job_id):
-            sight = await lookout.first(job_id)
+        with job_feed.watching(job_id):
+            snapshot = await job_feed.first(job_id)
             while True:
-                while after < sight.last_event:
-                    lines = await lookout.lines(job_id, after, sight.last_event)
+                while after < snapshot.last_event:
+                    lines = await job_feed.lines(job_id, after, snapshot.last_event)
                     for line in lines:
                         yield ServerSentEvent(line.data, id=str(line.id), event=line.kind)
-                    after = lines[-1].id if lines else sight.last_event
-                if sight.state is None or sight.state in TERMINAL:
-                    yield ServerSentEvent(json.dumps({"state": sight.state}), event="end")
+                    after = lines[-1].id if lines else snapshot.last_event
+                if snapshot.state is None or snapshot.state in TERMINAL:
+                    yield ServerSentEvent(json.dumps({"state": snapshot.state}), event="end")
                     return
                 left_s = until_s - time.monotonic()
                 if left_s <= 0:
                     return
-                sight = await lookout.change(job_id, sight, left_s)
+                snapshot = await job_feed.change(job_id, snapshot, left_s)
     except Unavailable:
         return  # the client comes back with its Last-Event-ID

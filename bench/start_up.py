@@ -2,7 +2,7 @@
 
     python -m bench.start_up [--jobs 10] [--cold-jobs 5] [--home FOLDER]
 
-Starts API, worker and sweep on the embedded default, with its settings, and submits the demo's
+Starts API, worker and reaper on the embedded default, with its settings, and submits the demo's
 distillation (resnet20 teaches resnet8 on 500 digits), one epoch long, one job after the other.
 Warm: a run waits for each job; in a row: a job is submitted as soon as the one before has ended,
 and finds a run in the middle of its warm-up; cold: KD_WARM is off. Times are from just before the
@@ -35,7 +35,7 @@ DEFAULTS = {
     "KD_BEAT_S": "10",
     "KD_TICK_S": "1",
     "KD_POLL_S": "3",
-    "KD_SWEEP_S": "5",
+    "KD_REAPER_S": "5",
     "KD_STREAM_POLL_S": "0.5",
 }
 WARM_LINE = re.compile(r"a run is warm for .* after ([0-9.]+) s")
@@ -81,7 +81,7 @@ class StartUp(Measurement):
     idle_resident_mb: float
 
 
-class Shop:
+class WorkerHarness:
     """A service with the demo's dataset and a teacher in it."""
 
     def __init__(self, service: Service, folder: Path):
@@ -142,13 +142,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with Service(folder / "warm", **DEFAULTS) as service:
-            shop = Shop(service, folder)
+            shop = WorkerHarness(service, folder)
             warm = shop.measure(given.jobs, ready=True)
             in_a_row = shop.measure(given.cold_jobs, ready=False)
             unique_mb, resident_mb = shop.memory_mb()
             warm_ups_s = shop.warm_ups_s()
         with Service(folder / "cold", **DEFAULTS, KD_WARM="false") as service:
-            cold = Shop(service, folder).measure(given.cold_jobs, ready=False)
+            cold = WorkerHarness(service, folder).measure(given.cold_jobs, ready=False)
     made = StartUp(
         date=datetime.now(UTC).date(),
         hardware=hardware,

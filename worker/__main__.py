@@ -1,4 +1,4 @@
-"""`python -m distillery.worker jobs` runs jobs; `sweep` requeues those whose worker is gone."""
+"""`python -m distillery.worker jobs` runs jobs; `reaper` requeues those whose worker is gone."""
 
 import argparse
 import logging
@@ -7,8 +7,8 @@ import time
 from functools import partial
 
 from distillery.broker.app import make_app
-from distillery.broker.config import BellSettings
-from distillery.broker.notify import Bell
+from distillery.broker.config import BrokerSettings
+from distillery.broker.notify import Notifier
 from distillery.store.blobs.blobs import make_blobs
 from distillery.store.blobs.upload_parts import Parts
 from distillery.store.config import StoreSettings
@@ -19,12 +19,12 @@ from distillery.store.ops.retention import Collector
 from distillery.telemetry import logs, traces
 from distillery.telemetry.config import TelemetrySettings
 from distillery.worker import metrics, tasks
-from distillery.worker.clock_guard import SteadyClock
+from distillery.worker.clock_guard import ClockGuard
 from distillery.worker.config import WorkerSettings
-from distillery.worker.context import Bench
+from distillery.worker.context import WorkerContext
 from distillery.worker.device import find_gpus, make_slots
-from distillery.worker.dispatcher import Floor
-from distillery.worker.reaper import BYTES_EVERY_S, collecting, sweep
+from distillery.worker.dispatcher import Dispatcher
+from distillery.worker.reaper import BYTES_EVERY_S, collecting, reap
 from distillery.worker.runner import KDCORE, Command
 from kdcore.spec import failpoints
 
@@ -49,7 +49,7 @@ def open_database(url: str) -> Database:
 def run_jobs(
     settings: WorkerSettings,
     stored: StoreSettings,
-    bell: BellSettings,
+    notifier: BrokerSettings,
     command: Command = KDCORE,
 ) -> int:
     """The jobs program; returns its exit code. `command` runs a run directory."""
@@ -59,38 +59,38 @@ def run_jobs(
     database = open_database(stored.database)
     # A beat that gets no answer must be tried again well before half of the lease is over.
     beats = Database(stored.database, answer_s=max(2.0, settings.lease_s / 8))
-    bench = Bench(settings, database, beats, make_blobs(stored.blobs), command)
+    context = WorkerContext(settings, database, beats, make_blobs(stored.blobs), command)
     slots = make_slots(find_gpus(settings.gpus), settings.slots, settings.threads)
-    floor = Floor(bench, slots)
-    metrics.serve(settings, floor.slots)
-    logger.info("worker %s with slots %s", floor.name, slots)
-    return tasks.serve_jobs(make_app(bell), floor)
+    dispatcher = Dispatcher(context, slots)
+    metrics.serve(settings, dispatcher.slots)
+    logger.info("worker %s with slots %s", dispatcher.name, slots)
+    return tasks.serve_jobs(make_app(notifier), dispatcher)
 
 
-def run_sweep(settings: WorkerSettings, stored: StoreSettings, bell: BellSettings) -> int:
-    """The sweep program; returns its exit code."""
+def run_reaper(settings: WorkerSettings, stored: StoreSettings, notifier: BrokerSettings) -> int:
+    """The reaper program; returns its exit code."""
     failpoints.arm(stored.failpoint)
     database = open_database(stored.database)
-    app = make_app(bell)
+    app = make_app(notifier)
     parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)
-    clock, runs = SteadyClock(settings.lease_s), settings.runs
-    once = partial(sweep, database, parts, blobs, Bell(app), clock, runs, settings.sweep_s)
+    clock, runs = ClockGuard(settings.lease_s), settings.runs
+    once = partial(reap, database, parts, blobs, Notifier(app), clock, runs, settings.reaper_s)
     collector = Collector(database, blobs, parts, runs, settings, BYTES_EVERY_S)
     with collecting(collector):
-        return tasks.serve_sweep(app, once, settings.sweep_s)
+        return tasks.serve_reaper(app, once, settings.reaper_s)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; settings come from KD_* variables."""
     parser = argparse.ArgumentParser(prog="python -m distillery.worker", description=__doc__)
-    parser.add_argument("program", choices=["jobs", "sweep"])
+    parser.add_argument("program", choices=["jobs", "reaper"])
     chosen = parser.parse_args(arguments).program
-    program = {"jobs": run_jobs, "sweep": run_sweep}[chosen]
+    program = {"jobs": run_jobs, "reaper": run_reaper}[chosen]
     telemetry = TelemetrySettings()
     logs.set_up(telemetry)
-    traces.set_up({"jobs": "distillery-worker", "sweep": "distillery-sweep"}[chosen], telemetry)
+    traces.set_up({"jobs": "distillery-worker", "reaper": "distillery-reaper"}[chosen], telemetry)
     try:
-        return program(WorkerSettings(), StoreSettings(), BellSettings())
+        return program(WorkerSettings(), StoreSettings(), BrokerSettings())
     except SchemaMismatch as error:
         logger.error("%s", error)
         return 1

@@ -25,23 +25,23 @@ from distillery.store.jobs import Claim, events
 from distillery.telemetry import traces
 from distillery.wire.states import State
 from distillery.worker import metrics
-from distillery.worker.collect_artifacts import bring_home
+from distillery.worker.collect_artifacts import store_artifacts
 from distillery.worker.config import inherited_environment
-from distillery.worker.context import Bench
-from distillery.worker.device import Slot
+from distillery.worker.context import WorkerContext
+from distillery.worker.device import DeviceSlot
 from distillery.worker.lease import Lease
 from distillery.worker.logfile import LogFile, log_tail
 from distillery.worker.oom import oom_kills
-from distillery.worker.outcome import Asked, Ending, Failure, Release, Success, read_ending
-from distillery.worker.outputs import Outputs
-from distillery.worker.periodic import Ticker
+from distillery.worker.outcome import Failure, Outcome, Release, StopReason, Success, read_outcome
+from distillery.worker.outputs import TeacherOutputFiles
+from distillery.worker.periodic import Periodic
 from distillery.worker.plan import Plan, make_plan
 from distillery.worker.recorder import Recorder
-from distillery.worker.run_monitor import Watch
+from distillery.worker.run_monitor import RunMonitor
 from distillery.worker.rundir import BadRunDir, RunDir
 from distillery.worker.runner import Run
 from distillery.worker.tracing import Phases
-from distillery.worker.warm_pool import Room, Rooms
+from distillery.worker.warm_pool import WarmPool, WarmProcess
 from kdcore.spec.events import Exit, RunEvent
 from kdcore.spec.failpoints import failpoint
 from kdcore.spec.run import DistillRun
@@ -53,25 +53,25 @@ LOOK_S = 0.25  # between two looks at the run, which cost no database query
 class Stopped(Exception):
     """The attempt is to end before its run has started."""
 
-    def __init__(self, asked: Asked):
-        super().__init__(asked)
-        self.asked = asked
+    def __init__(self, stop_reason: StopReason):
+        super().__init__(stop_reason)
+        self.stop_reason = stop_reason
 
 
 class Attempt:
     """A claim being worked on, in the thread that calls `carry_out`."""
 
-    def __init__(self, bench: Bench, claim: Claim, slot: Slot, rooms: Rooms):
-        self._bench = bench
+    def __init__(self, context: WorkerContext, claim: Claim, slot: DeviceSlot, warm_pool: WarmPool):
+        self._context = context
         self._claim = claim
         self._slot = slot
-        self._rooms = rooms
-        self._dir = RunDir(bench.settings.runs, claim.job_id, claim.attempt)
-        self._outputs = Outputs(self._dir.path)
+        self._warm_pool = warm_pool
+        self._dir = RunDir(context.settings.runs, claim.job_id, claim.attempt)
+        self._outputs = TeacherOutputFiles(self._dir.path)
         self._recorder = Recorder(self._dir.path)
         self._recorded_s = 0.0
         self._oom_kills = oom_kills()
-        self._lease = Lease(bench.beats, claim, bench.settings)
+        self._lease = Lease(context.beats, claim, context.settings)
         self._phases = Phases()
         self._log = logging.getLogger(__name__)
 
@@ -86,32 +86,32 @@ class Attempt:
             self._log.warning("the lease is lost; the run is gone, and nothing more is written")
             metrics.FENCES.inc()
         except Unavailable as error:
-            self._log.error("given up, the sweep will put the job back: %s", error)
+            self._log.error("given up, the reaper will put the job back: %s", error)
             outcome = "given_up"
         else:
             self._log.info("the job is %s", job.state)
             outcome = job.state.value
-            if not self._bench.settings.keep_runs:
+            if not self._context.settings.keep_runs:
                 self._dir.tidy(forget=job.state in (State.SUCCEEDED, State.CANCELLED))
         metrics.ATTEMPTS.labels(self._claim.task, outcome).inc()
 
-    def _try(self) -> Ending:
+    def _try(self) -> Outcome:
         try:
             plan = self._insist(self._make_plan)
-            with self._rooms.taken(self._slot) as room:
-                where = None if room is None else room.path
+            with self._warm_pool.taken(self._slot) as process:
+                where = None if process is None else process.path
                 with traces.span("lay out"), failing_disk():
-                    self._dir.lay_out(plan, self._bench.blobs, self._check, where)
-                    self._outputs.lay_out(plan.outputs, self._bench.blobs, self._check)
+                    self._dir.lay_out(plan, self._context.blobs, self._check, where)
+                    self._outputs.lay_out(plan.outputs, self._context.blobs, self._check)
                 self._catch_up()
                 failpoint("rundir.made")
                 with traces.span("run", **{"kd.device": self._slot.device}):
                     self._phases.run_begins(self._dir.path)
-                    code, asked = self._look_after(self._begin(room))
+                    code, stop_reason = self._look_after(self._begin(process))
                     self._phases.run_ends()
-            return self._read(plan, code, asked)
+            return self._read(plan, code, stop_reason)
         except Stopped as stopped:
-            return read_ending(Exit.INTERRUPTED, None, stopped.asked, "")
+            return read_outcome(Exit.INTERRUPTED, None, stopped.stop_reason, "")
         except (BadRunDir, NotFound) as error:
             return Failure(error.code, error.message)
         except (NoSpace, StorageFailed) as error:
@@ -123,57 +123,59 @@ class Attempt:
             return Failure("worker_failed", f"the worker failed: {error}", retry=True)
 
     def _make_plan(self) -> Plan:
-        with self._bench.database.read() as session:
-            return make_plan(session, self._claim, self._slot, self._bench.settings.packs)
+        with self._context.database.read() as session:
+            return make_plan(session, self._claim, self._slot, self._context.settings.packs)
 
-    def _begin(self, room: Room | None) -> Run:
-        if room is not None:
+    def _begin(self, process: WarmProcess | None) -> Run:
+        if process is not None:
             try:
-                room.run.begin()
+                process.run.begin()
             except BrokenPipeError:
                 self._log.warning("the run that waited has died; another starts")
             else:
-                self._log.info("took up %s, which waited", room.run.pid)
-                return room.run
+                self._log.info("took up %s, which waited", process.run.pid)
+                return process.run
         environment = inherited_environment() | self._slot.environment()
-        return Run(self._dir.path, self._bench.command, environment)
+        return Run(self._dir.path, self._context.command, environment)
 
-    def _look_after(self, run: Run) -> tuple[int, Asked | None]:
+    def _look_after(self, run: Run) -> tuple[int, StopReason | None]:
         """See the run out: its exit code, and why it was asked to end, if it was."""
-        bench = self._bench
-        stopping, hurrying, limits = bench.stopping, bench.hurrying, self._claim.limits
-        watch = Watch(run, self._lease, bench.settings, limits, stopping, hurrying, self._log)
+        context = self._context
+        stopping, hurrying, limits = context.stopping, context.hurrying, self._claim.limits
+        monitor = RunMonitor(
+            run, self._lease, context.settings, limits, stopping, hurrying, self._log
+        )
         # Events are written in a thread of their own: this one must see in time that the lease runs
         # out, which is just when the database may keep a writer waiting.
         name = f"events-{self._claim.job_id}"
-        log = LogFile(self._dir.path, bench.settings.run_log_bytes)
-        with Ticker(name, LOOK_S, self._record) as recording:
+        log = LogFile(self._dir.path, context.settings.run_log_bytes)
+        with Periodic(name, LOOK_S, self._record) as recording:
             try:
                 while (code := run.wait(LOOK_S)) is None:
                     log.bound()
                     heard = self._recorder.has_grown()
-                    watch.look(heard, max(log.bytes_said, self._recorder.size))
+                    monitor.look(heard, max(log.bytes_said, self._recorder.size))
             finally:
                 run.kill()
         recording.last()
-        return code, watch.asked
+        return code, monitor.stop_reason
 
-    def _read(self, plan: Plan, code: int, asked: Asked | None) -> Ending:
+    def _read(self, plan: Plan, code: int, stop_reason: StopReason | None) -> Outcome:
         """What the exit code and the rest of the events say, once the job is known to be ours."""
         self._lease.check()
-        if asked == "flood":
+        if stop_reason == "flood":
             self._recorder.discard()
         while self._insist(lambda: self._recorder.drain(self._append)):
             pass
         self._phases.tell()
         if code == Exit.OK:
             with traces.span("bring home"):
-                return self._bring_home(plan)
+                return self._store_artifacts(plan)
         tail, ran_out = log_tail(self._dir.path), oom_kills() > self._oom_kills
-        return read_ending(code, self._recorder.end, asked, tail, ran_out)
+        return read_outcome(code, self._recorder.end, stop_reason, tail, ran_out)
 
     def _record(self) -> None:
-        if time.monotonic() - self._recorded_s < self._bench.settings.tick_s:
+        if time.monotonic() - self._recorded_s < self._context.settings.tick_s:
             return  # the first events are seen at once, later ones in batches
         try:
             self._recorder.drain(self._append)
@@ -194,47 +196,49 @@ class Attempt:
                 self._check()
 
     def _last_to_speak(self) -> int:
-        with self._bench.database.read() as session:
+        with self._context.database.read() as session:
             return events.last_to_speak(session, self._claim.job_id)
 
     def _append(self, batch: list[RunEvent], said_in: int | None = None) -> None:
         self._recorded_s = time.monotonic()
-        with self._bench.database.write() as session:
+        with self._context.database.write() as session:
             events.append(session, self._claim, batch, said_in=said_in)
             failpoint("events.committing")
         failpoint("events.committed")
         if said_in is None:
             self._phases.take(batch)
 
-    def _bring_home(self, plan: Plan) -> Success:
-        blobs, check, stopping = self._bench.blobs, self._lease.check, self._bench.stopping
+    def _store_artifacts(self, plan: Plan) -> Success:
+        blobs, check, stopping = self._context.blobs, self._lease.check, self._context.stopping
         result = self._dir.result(self._claim.task)
-        artifacts = tuple(bring_home(self._dir, result, blobs, check, stopping))
-        outputs = self._bring_outputs_home(plan)
+        artifacts = tuple(store_artifacts(self._dir, result, blobs, check, stopping))
+        outputs = self._store_outputs(plan)
         failpoint("artifacts.stored")
         return Success(result, artifacts, outputs)
 
-    def _bring_outputs_home(self, plan: Plan) -> tuple[NewOutput, ...]:
-        bench = self._bench
-        if not isinstance(plan.spec, DistillRun) or not bench.settings.teacher_cache_bytes:
+    def _store_outputs(self, plan: Plan) -> tuple[NewOutput, ...]:
+        context = self._context
+        if not isinstance(plan.spec, DistillRun) or not context.settings.teacher_cache_bytes:
             return ()
         teachers = {plan.inputs[teacher.weights] for teacher in plan.spec.teachers}
         dataset = plan.inputs[plan.spec.dataset.path]
         kept = []
         try:
-            for new in self._outputs.bring_home(teachers, dataset, bench.blobs, self._lease.check):
+            for new in self._outputs.store_artifacts(
+                teachers, dataset, context.blobs, self._lease.check
+            ):
                 kept.append(new)
         except (NoSpace, StorageFailed) as error:
             self._log.warning("what the teachers said is not kept for later jobs: %s", error)
         return tuple(kept)
 
-    def _conclude(self, ending: Ending) -> Job:
+    def _conclude(self, outcome: Outcome) -> Job:
         """Move the job, and give it back as moved."""
-        if not isinstance(ending, Success):
-            self._log.info("ends with %s", ending)
-            return self._insist(lambda: self._move(ending))
+        if not isinstance(outcome, Success):
+            self._log.info("ends with %s", outcome)
+            return self._insist(lambda: self._move(outcome))
         try:
-            return self._insist(lambda: self._move(ending))
+            return self._insist(lambda: self._move(outcome))
         except (LeaseLost, Unavailable):
             raise
         except NotFound as error:
@@ -245,20 +249,20 @@ class Attempt:
             refused = Failure("bad_result", f"the result was refused: {error}")
             return self._insist(lambda: self._move(refused))
 
-    def _move(self, ending: Ending) -> Job:
-        if isinstance(ending, Success):
+    def _move(self, outcome: Outcome) -> Job:
+        if isinstance(outcome, Success):
             # Waiting for the database may have taken long: nothing of it must count as left over.
-            brought = [artifact.sha256 for artifact in ending.artifacts]
-            for sha256 in brought + [output.sha256 for output in ending.outputs]:
-                self._bench.blobs.touch(sha256)
-        with self._bench.database.write() as session:
-            job = self._write_end(session, ending)
+            brought = [artifact.sha256 for artifact in outcome.artifacts]
+            for sha256 in brought + [output.sha256 for output in outcome.outputs]:
+                self._context.blobs.touch(sha256)
+        with self._context.database.write() as session:
+            job = self._write_end(session, outcome)
             failpoint("end.committing")
         failpoint("end.committed")
         return job
 
-    def _write_end(self, session: Session, ending: Ending) -> Job:
-        match ending:
+    def _write_end(self, session: Session, outcome: Outcome) -> Job:
+        match outcome:
             case Success(result, artifacts, outputs):
                 body = result.model_dump(mode="json")
                 job = jobs.succeed(session, self._claim, body, artifacts)
@@ -270,13 +274,13 @@ class Attempt:
                 return jobs.release(session, self._claim, target, message)
 
     def _keep_outputs(self, session: Session, outputs: Sequence[NewOutput]) -> None:
-        bound, used = self._bench.settings.teacher_cache_bytes, self._outputs.used
+        bound, used = self._context.settings.teacher_cache_bytes, self._outputs.used
         teacher_outputs.keep(session, self._claim.tenant, outputs, used, bound)
 
     def _check(self) -> None:
         """Called often while files are copied. Raises LeaseLost or Stopped."""
         self._lease.check()
-        if self._bench.stopping.is_set():
+        if self._context.stopping.is_set():
             raise Stopped("stop")
         if self._lease.request is not None:
             raise Stopped(self._lease.request)
@@ -288,6 +292,6 @@ class Attempt:
             try:
                 return action()
             except Unavailable as error:
-                if self._bench.stopping.wait(1.0):
+                if self._context.stopping.wait(1.0):
                     raise
                 self._log.warning("waiting for the store: %s", error)

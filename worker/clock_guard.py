@@ -8,7 +8,7 @@ from distillery.worker.lease import clock_s
 logger = logging.getLogger(__name__)
 
 
-class SteadyClock:
+class ClockGuard:
     """Watches database time. Where it has jumped ahead, every lease seems to have lapsed at once:
     none may be taken back then until all who live have had the time to renew theirs."""
 

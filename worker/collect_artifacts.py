@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 PAUSES_S = (0.5, 2.0, 8.0)  # before a file that storage refused is offered again
 
 
-def bring_home(
+def store_artifacts(
     run_dir: RunDir, result: RunResult, blobs: Blobs, check: Check, stopping: threading.Event
 ) -> Iterator[NewArtifact]:
     """Every file, once it is stored. Raises what `check` raises, StorageFailed, NoSpace or
@@ -37,9 +37,9 @@ def _store(
     """Its bytes in storage: a day's training hangs on it."""
     for pause_s in PAUSES_S:
         try:
-            return run_dir.bring_home(artifact, blobs, check)
+            return run_dir.store_artifacts(artifact, blobs, check)
         except StorageFailed as error:
             logger.warning("%s is stored again: %s", artifact.path, error)
             if stopping.wait(pause_s):
                 break
-    return run_dir.bring_home(artifact, blobs, check)
+    return run_dir.store_artifacts(artifact, blobs, check)

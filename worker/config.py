@@ -1,4 +1,4 @@
-"""Settings of the worker and the sweep, read from KD_* variables."""
+"""Settings of the worker and the reaper, read from KD_* variables."""
 
 import os
 from pathlib import Path
@@ -55,8 +55,10 @@ class WorkerSettings(Retention):
     lease_s: float = Field(60.0, gt=0, description="A job is taken away after so long in silence.")
     beat_s: float = Field(10.0, gt=0, description="Between two renewals of a lease.")
     tick_s: float = Field(1.0, gt=0, description="Between two looks at events and requests.")
-    poll_s: float = Field(3.0, gt=0, description="Between two looks for jobs whose ring was lost.")
-    sweep_s: float = Field(5.0, gt=0, description="Between two sweeps.")
+    poll_s: float = Field(
+        3.0, gt=0, description="Between two looks for jobs whose notification was lost."
+    )
+    reaper_s: float = Field(5.0, gt=0, description="Between two reaper runs.")
     grace_s: float = Field(20.0, ge=0, description="From SIGTERM to SIGKILL for a run.")
     stall_s: float = Field(1800.0, gt=0, description="A run that says nothing for so long is dead.")
     teacher_cache_bytes: int = Field(
@@ -96,7 +98,7 @@ class WorkerSettings(Retention):
         return (self.run_dir or self.home / "runs").absolute()
 
     @property
-    def rooms(self) -> Path:
+    def warm_pool(self) -> Path:
         """Where processes wait for a job: on the disk of the run directories that rooms become."""
         return self.runs / ".rooms"
 

@@ -10,7 +10,7 @@ from distillery.worker.runner import KDCORE, Command
 
 
 @dataclass(frozen=True)
-class Bench:
+class WorkerContext:
     """Settings, storage, and the word that the worker is to stop."""
 
     settings: WorkerSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Slot:
+class DeviceSlot:
     """A place where one run at a time may work: a GPU, or a share of the CPU."""
 
     gpu: str | None
@@ -25,23 +25,23 @@ class Slot:
         return {"CUDA_VISIBLE_DEVICES": self.gpu or ""}
 
 
-class Slots:
+class DeviceSlots:
     """The slots of one worker. Threads take and give them back."""
 
-    def __init__(self, slots: list[Slot]):
-        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+    def __init__(self, slots: list[DeviceSlot]):
+        self._free: queue.SimpleQueue[DeviceSlot] = queue.SimpleQueue()
         self.count = len(slots)
         for slot in slots:
             self._free.put(slot)
 
-    def take(self) -> Slot | None:
+    def take(self) -> DeviceSlot | None:
         """A free slot, or none; never waits."""
         try:
             return self._free.get_nowait()
         except queue.Empty:
             return None
 
-    def give(self, slot: Slot) -> None:
+    def give(self, slot: DeviceSlot) -> None:
         """Hand a slot back."""
         self._free.put(slot)
 
@@ -71,9 +71,9 @@ def find_gpus(told: str | None) -> list[str]:
     return sorted((node.name.removeprefix("nvidia") for node in nodes), key=int)
 
 
-def make_slots(gpus: list[str], count: int | None, threads: int | None) -> list[Slot]:
+def make_slots(gpus: list[str], count: int | None, threads: int | None) -> list[DeviceSlot]:
     """One slot per GPU, or one on the CPU; `count` asks for another number. More slots than GPUs
     share them in turn. `threads`: CPU threads of each; none: the CPUs divided by the slots."""
     number = count or max(1, len(gpus))
     share = threads or max(1, len(os.sched_getaffinity(0)) // number)
-    return [Slot(gpus[i % len(gpus)] if gpus else None, share) for i in range(number)]
+    return [DeviceSlot(gpus[i % len(gpus)] if gpus else None, share) for i in range(number)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Space:
+class DiskGuard:
     """Folders that runs and their results fill, by what they are for, and the low-water mark."""
 
     folders: dict[str, Path]

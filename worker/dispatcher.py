@@ -1,4 +1,4 @@
-"""The floor: a worker's slots, and the poll that finds jobs whose ring was lost."""
+"""The floor: a worker's slots, and the poll that finds jobs whose notification was lost."""
 
 import logging
 import os
@@ -16,25 +16,25 @@ from distillery.telemetry import traces
 from distillery.telemetry.logs import bound
 from distillery.worker import metrics
 from distillery.worker.attempt import Attempt
-from distillery.worker.context import Bench
-from distillery.worker.device import Slot, Slots
-from distillery.worker.disk_guard import Space
-from distillery.worker.warm_pool import Rooms, remove_abandoned
+from distillery.worker.context import WorkerContext
+from distillery.worker.device import DeviceSlot, DeviceSlots
+from distillery.worker.disk_guard import DiskGuard
+from distillery.worker.warm_pool import WarmPool, remove_abandoned
 from kdcore.spec.failpoints import failpoint
 
 logger = logging.getLogger(__name__)
 CLEAN_EVERY_S = 600.0
 
 
-class Floor:
+class Dispatcher:
     """Runs jobs, one per slot, for as long as the worker lives."""
 
-    def __init__(self, bench: Bench, slots: list[Slot]):
-        self.slots = Slots(slots)
+    def __init__(self, context: WorkerContext, slots: list[DeviceSlot]):
+        self.slots = DeviceSlots(slots)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self._bench = bench
-        self._rooms = Rooms(bench, slots)
-        self._space = Space(folders_of(bench), bench.settings.min_free_bytes)
+        self._context = context
+        self._warm_pool = WarmPool(context, slots)
+        self._disk_guard = DiskGuard(folders_of(context), context.settings.min_free_bytes)
         self._trouble: str | None = None
         self._wake = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -42,21 +42,21 @@ class Floor:
 
     def start(self) -> None:
         """Begin to poll, and to have runs wait for jobs."""
-        self._rooms.start()
+        self._warm_pool.start()
         self._poll.start()
 
     def stop(self) -> None:
         """Tell every run to checkpoint and end. Returns at once; safe in a signal handler."""
-        self._bench.stopping.set()
+        self._context.stopping.set()
         self._wake.set()
 
     def is_stopping(self) -> bool:
         """Whether it was told to."""
-        return self._bench.stopping.is_set()
+        return self._context.stopping.is_set()
 
     def hurry(self) -> None:
         """Told to stop again: runs are killed, their jobs released. As safe as `stop`."""
-        self._bench.hurrying.set()
+        self._context.hurrying.set()
         self.stop()
 
     def join(self) -> None:
@@ -64,24 +64,24 @@ class Floor:
         self._poll.join()
         for thread in self._threads:
             thread.join()
-        self._rooms.close()
+        self._warm_pool.close()
 
     def offer(self, job_id: str) -> bool:
         """Run the job in this thread if a slot is free and the job waits; whether it was run."""
-        if self._space.shortage() is not None:
+        if self._disk_guard.shortage() is not None:
             return False  # the poll says so, and looks again
         slot = self.slots.take()
         if slot is None:
             return False  # the poll of whoever has a free slot first will find it
         return self._serve(job_id, slot)
 
-    def _serve(self, job_id: str, slot: Slot) -> bool:
+    def _serve(self, job_id: str, slot: DeviceSlot) -> bool:
         claim = None
         began_ns = traces.now_ns()
         try:
-            if not self._bench.stopping.is_set():
-                with self._bench.database.write() as session:
-                    claim = jobs.claim(session, job_id, self.name, self._bench.settings.lease_s)
+            if not self._context.stopping.is_set():
+                with self._context.database.write() as session:
+                    claim = jobs.claim(session, job_id, self.name, self._context.settings.lease_s)
                     failpoint("claim.committing")
             if claim is not None:
                 failpoint("claim.committed")
@@ -89,7 +89,7 @@ class Floor:
                 self._work_on(claim, slot, began_ns)
         except Unavailable as error:
             logger.warning("%s: not claimed: %s", job_id, error)
-        except Exception as error:  # a thread's outermost seam; the sweep helps
+        except Exception as error:  # a thread's outermost seam; the reaper helps
             logger.error("%s: the attempt broke", job_id, exc_info=error)
         finally:
             self.slots.give(slot)
@@ -97,17 +97,17 @@ class Floor:
             self._wake.set()  # a slot is free: look for the next job at once
         return claim is not None
 
-    def _work_on(self, claim: Claim, slot: Slot, began_ns: int) -> None:
+    def _work_on(self, claim: Claim, slot: DeviceSlot, began_ns: int) -> None:
         ids = {"job": claim.job_id, "attempt": claim.attempt, "tenant": claim.tenant}
         named = {f"kd.{name}": value for name, value in ids.items()}
         with bound(**ids), traces.span("attempt", claim.traceparent, **named):
             traces.past("claim", began_ns, traces.now_ns())
-            Attempt(self._bench, claim, slot, self._rooms).carry_out()
+            Attempt(self._context, claim, slot, self._warm_pool).carry_out()
 
     def _poll_until_stopped(self) -> None:
-        settings = self._bench.settings
+        settings = self._context.settings
         beaten_s = cleaned_s = -CLEAN_EVERY_S
-        while not self._bench.stopping.is_set():
+        while not self._context.stopping.is_set():
             now_s = time.monotonic()
             try:
                 if self._is_news() or now_s - beaten_s >= settings.beat_s:
@@ -127,7 +127,7 @@ class Floor:
 
     def _is_news(self) -> bool:
         """Look whether the disks have room; whether that has changed, which is said once."""
-        before, self._trouble = self._trouble, self._space.shortage()
+        before, self._trouble = self._trouble, self._disk_guard.shortage()
         if (before is None) is (self._trouble is None):
             return False
         if self._trouble is None:
@@ -140,7 +140,7 @@ class Floor:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         if self.slots.free == 0 or self._trouble is not None:
             return
-        with self._bench.database.read() as session:
+        with self._context.database.read() as session:
             waiting = jobs.claimable(session, self.slots.free)
         for job_id in waiting:
             slot = self.slots.take()
@@ -151,31 +151,31 @@ class Floor:
             thread.start()
 
     def _beat(self) -> None:
-        with self._bench.database.write() as session:
+        with self._context.database.write() as session:
             workers.beat_worker(session, self.name, self.slots.count, self._trouble)
 
     def _retire(self) -> None:
         try:
-            with self._bench.database.write() as session:
+            with self._context.database.write() as session:
                 workers.retire_worker(session, self.name)
         except StoreError as error:
             logger.warning("the worker's row stays for a while: %s", error)
 
     def _clean(self) -> None:
         """Remove what nobody will want any more on the disk of the run directories."""
-        settings = self._bench.settings
-        remove_abandoned(settings.rooms)
-        gone = runs.collect(self._bench.database, settings.runs, settings, None)
+        settings = self._context.settings
+        remove_abandoned(settings.warm_pool)
+        gone = runs.collect(self._context.database, settings.runs, settings, None)
         if gone.count:
             logger.info("%s run directories removed, %s bytes", gone.count, gone.size)
 
 
-def folders_of(bench: Bench) -> dict[str, Path]:
+def folders_of(context: WorkerContext) -> dict[str, Path]:
     """What a run and its result fill, where it lies on a disk of this machine."""
-    settings = bench.settings
+    settings = context.settings
     folders = {"run directories": settings.runs, "decoded datasets": settings.packs}
-    if isinstance(bench.blobs, LocalBlobs):
-        folders["blobs"] = bench.blobs.root
-    if bench.database.engine.dialect.name == "sqlite":
-        folders["the database"] = Path(bench.database.engine.url.database or ".").parent
+    if isinstance(context.blobs, LocalBlobs):
+        folders["blobs"] = context.blobs.root
+    if context.database.engine.dialect.name == "sqlite":
+        folders["the database"] = Path(context.database.engine.url.database or ".").parent
     return folders

@@ -19,7 +19,7 @@ from distillery.store.jobs import Claim
 from distillery.wire.states import State
 from distillery.worker import metrics
 from distillery.worker.config import WorkerSettings
-from distillery.worker.periodic import Ticker
+from distillery.worker.periodic import Periodic
 from kdcore.spec.failpoints import failpoint
 
 Request = Literal["cancel", "pause"]
@@ -39,16 +39,16 @@ class Lease:
         self._claim = claim
         self._settings = settings
         self._renewed_s = clock_s()
-        self._ticker = Ticker(f"lease-{claim.job_id}", settings.tick_s, self._keep)
+        self._periodic = Periodic(f"lease-{claim.job_id}", settings.tick_s, self._keep)
         self.lost = False
         self.request: Request | None = None  # as the job's row says
 
     def __enter__(self) -> "Lease":
-        self._ticker.__enter__()
+        self._periodic.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ticker.__exit__()  # a beat that comes late is refused by the database
+        self._periodic.__exit__()  # a beat that comes late is refused by the database
 
     @property
     def silence_s(self) -> float:
@@ -82,8 +82,8 @@ class Lease:
         asked_s = clock_s()  # before the call: its answer may be slow, the renewal came earlier
         failpoint("lease.renewing")
         with self._database.write() as session:
-            asked = jobs.beat(session, self._claim, self._settings.lease_s)
-        self.request = _request(asked)
+            stop_reason = jobs.beat(session, self._claim, self._settings.lease_s)
+        self.request = _request(stop_reason)
         failpoint("lease.renewed")
         self._renewed_s = asked_s
         metrics.RENEWALS.inc()

@@ -13,7 +13,7 @@ from prometheus_client import (
 )
 
 from distillery.worker.config import WorkerSettings
-from distillery.worker.device import Slots
+from distillery.worker.device import DeviceSlots
 
 logger = logging.getLogger(__name__)
 WAIT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43_200)
@@ -47,7 +47,7 @@ SLOTS = Gauge("kd_slots", "Jobs that this worker runs at once.", registry=REGIST
 SLOTS_BUSY = Gauge("kd_slots_busy", "Slots in use.", registry=REGISTRY)
 
 
-def serve(settings: WorkerSettings, slots: Slots) -> None:
+def serve(settings: WorkerSettings, slots: DeviceSlots) -> None:
     """Serve them from a thread, if there is a port for it; a port that is taken ends nothing."""
     SLOTS.set_function(lambda: slots.count)
     SLOTS_BUSY.set_function(lambda: slots.count - slots.free)

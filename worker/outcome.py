@@ -12,7 +12,7 @@ from kdcore.spec.events import EndEvent, Exit
 from kdcore.spec.result import RunResult
 
 # Why the worker ended the run itself.
-Asked = Literal["cancel", "pause", "stop", "fence", "lost", "wall_clock", "stalled", "flood"]
+StopReason = Literal["cancel", "pause", "stop", "fence", "lost", "wall_clock", "stalled", "flood"]
 
 FINAL = frozenset({Exit.BAD_SPEC, Exit.BAD_INPUT, Exit.DIVERGED})  # as bad the next time
 # Last words where memory ran out too early or too suddenly for the run to say so itself.
@@ -23,7 +23,7 @@ UNSAID = {
     Exit.OUT_OF_MEMORY: ("out_of_memory", "the run had no more memory"),
 }
 Target = Literal[State.CANCELLED, State.PAUSED, State.QUEUED]
-TARGETS: dict[Asked | None, tuple[Target, str]] = {
+TARGETS: dict[StopReason | None, tuple[Target, str]] = {
     "cancel": (State.CANCELLED, "cancelled on request"),
     "pause": (State.PAUSED, "paused on request"),
     "stop": (State.QUEUED, "the worker was stopped; the run goes on from its checkpoint"),
@@ -58,24 +58,28 @@ class Release:
     message: str
 
 
-Ending = Success | Failure | Release
+Outcome = Success | Failure | Release
 
 
-def read_ending(
-    code: int, end: EndEvent | None, asked: Asked | None, tail: str, memory_ran_out: bool = False
+def read_outcome(
+    code: int,
+    end: EndEvent | None,
+    stop_reason: StopReason | None,
+    tail: str,
+    memory_ran_out: bool = False,
 ) -> Failure | Release:
     """The ending of a run that exited with another `code` than OK (negative: a signal that killed
     it). `tail`: of its log; `memory_ran_out`: the kernel killed something while it ran."""
     if code in FINAL:
         return _told(code, end, retry=False)
-    if asked in TARGETS:
-        return Release(*TARGETS[asked])
-    if asked == "wall_clock":
+    if stop_reason in TARGETS:
+        return Release(*TARGETS[stop_reason])
+    if stop_reason == "wall_clock":
         return Failure("wall_clock", "the run took longer than limits.wall_clock_s")
-    if asked == "flood":
+    if stop_reason == "flood":
         message = "the run was stopped, for it wrote far more than KD_RUN_OUTPUT_BYTES allows"
         return Failure("too_much_output", _with_log(message, tail))
-    if asked == "stalled":
+    if stop_reason == "stalled":
         return Failure("stalled", _with_log("the run said nothing for too long", tail), retry=True)
     if code == -signal.SIGKILL and memory_ran_out:
         message = "the kernel killed the run (SIGKILL) when the machine's memory had run out"

@@ -16,7 +16,7 @@ from kdcore.spec.run import TEACHER_OUTPUTS_DIR
 HEADER_BYTES = 1 << 20
 
 
-class Outputs:
+class TeacherOutputFiles:
     """The files of teacher outputs of one run directory."""
 
     def __init__(self, run_dir: Path):
@@ -47,7 +47,7 @@ class Outputs:
             else:
                 self._placed[name] = place.stat().st_ino
 
-    def bring_home(
+    def store_artifacts(
         self, teachers: Collection[str], dataset: str, blobs: Blobs, check: Check
     ) -> Iterator[NewOutput]:
         """Keep the bytes of files about these teachers that the run made or let grow."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 
 
-class Ticker:
+class Periodic:
     """Calls `action` every `every_s` seconds while the `with` block lasts.
 
     Never waited for at the end: an action may hang in a database that does not answer. `last`
@@ -24,7 +24,7 @@ class Ticker:
             daemon=True,
         )
 
-    def __enter__(self) -> "Ticker":
+    def __enter__(self) -> "Periodic":
         self._thread.start()
         return self
 

@@ -9,7 +9,7 @@ from distillery.store.catalog import catalog, teacher_outputs
 from distillery.store.db.tables import Dataset, Model
 from distillery.store.jobs import Claim
 from distillery.wire.jobspec import JobSpec
-from distillery.worker.device import Slot
+from distillery.worker.device import DeviceSlot
 from kdcore.spec.recipe import Recipe
 from kdcore.spec.run import (
     TEACHER_OUTPUTS_DIR,
@@ -38,7 +38,7 @@ class Plan:
     outputs: dict[str, str] = field(default_factory=dict)
 
 
-def make_plan(session: Session, claim: Claim, slot: Slot, packs: Path) -> Plan:
+def make_plan(session: Session, claim: Claim, slot: DeviceSlot, packs: Path) -> Plan:
     """The plan of a claim on a slot; decoded datasets are kept in `packs`.
 
     Raises NotFound when something it needs is gone.
@@ -63,7 +63,7 @@ def make_plan(session: Session, claim: Claim, slot: Slot, packs: Path) -> Plan:
 
 
 def _distill(
-    session: Session, claim: Claim, spec: JobSpec, slot: Slot, inputs: dict[str, str]
+    session: Session, claim: Claim, spec: JobSpec, slot: DeviceSlot, inputs: dict[str, str]
 ) -> DistillRun:
     teachers = []
     for number, teacher in enumerate(spec.teachers):

@@ -1,4 +1,4 @@
-"""One sweep: lapsed leases, a new ring where one was lost; beside it, what was kept long enough."""
+"""Requeues lapsed jobs, notifies workers of waiting ones, and deletes what has expired."""
 
 import logging
 import time
@@ -13,9 +13,9 @@ from distillery.store.errors import StoreError, Unavailable
 from distillery.store.ops import reaper_status
 from distillery.store.ops.retention import Collector
 from distillery.telemetry.logs import log_fields
-from distillery.worker.clock_guard import SteadyClock
+from distillery.worker.clock_guard import ClockGuard
 from distillery.worker.logfile import log_tail
-from distillery.worker.periodic import Ticker
+from distillery.worker.periodic import Periodic
 from kdcore.spec.failpoints import failpoint
 
 logger = logging.getLogger(__name__)
@@ -25,16 +25,16 @@ COLLECT_WITHIN_S = 20.0
 BYTES_EVERY_S = 3600.0
 
 
-def sweep(
+def reap(
     database: Database,
     parts: Parts,
     blobs: Blobs,
-    bell: notify.Bell,
-    clock: SteadyClock,
+    notifier: notify.Notifier,
+    clock: ClockGuard,
     runs: Path,
     every_s: float,
 ) -> None:
-    """Sweep once; an unreachable database is left to the next sweep, due after `every_s`. `runs`:
+    """Reaps once; an unreachable database is left to the next run, due after `every_s`. `runs`:
     the run directories, where a silent worker's can be read from here."""
     began_s = time.monotonic()
     try:
@@ -44,41 +44,41 @@ def sweep(
         took_s = time.monotonic() - began_s
         with database.write() as session:
             rescued = len(report.lapsed)
-            reaper_status.note(
+            reaper_status.record(
                 session, every_s=every_s, took_s=took_s, rescued=rescued, blob_bytes=weight
             )
     except Unavailable as error:
         logger.warning("waiting for the database: %s", error)
         return
     if report.lapsed:
-        failpoint("sweep.committed")
+        failpoint("reaper.committed")
     parts.remove_abandoned()
     blobs.remove_abandoned()
     for job_id in report.lapsed:
         message = "its worker fell silent; the lease was taken back"
         log_fields(logger, logging.WARNING, message, job=job_id)
-    if report.waiting and _nobody_rang(bell):
+    if report.waiting and _nobody_notified(notifier):
         for job_id in report.waiting:
-            bell.ring(job_id)
+            notifier.notify(job_id)
 
 
-def _judge(database: Database, clock: SteadyClock, runs: Path) -> jobs.SweepReport:
+def _judge(database: Database, clock: ClockGuard, runs: Path) -> jobs.ReaperReport:
     with database.write() as session:
         clock.look(db_now(session))
         jobs.rein_in_leases(session, LONGEST * clock.lease_s)
         if clock.was_set:
             jobs.rein_in_backoffs(session)
-        report = jobs.sweep(
+        report = jobs.reap(
             session, lambda job, number: log_tail(runs / job / str(number)), judge=not clock.rests
         )
         if report.lapsed:
-            failpoint("sweep.committing")
+            failpoint("reaper.committing")
     return report
 
 
-def collecting(collector: Collector) -> Ticker:
+def collecting(collector: Collector) -> Periodic:
     """A thread of its own that lets go of what was kept long enough: no lease may wait for it."""
-    return Ticker("retention", COLLECT_EVERY_S, lambda: collect(collector))
+    return Periodic("retention", COLLECT_EVERY_S, lambda: collect(collector))
 
 
 def collect(collector: Collector) -> None:
@@ -95,10 +95,10 @@ def collect(collector: Collector) -> None:
                 logger.info("let go of %s %s, %s bytes", found.count, found.kind, found.size)
 
 
-def _nobody_rang(bell: notify.Bell) -> bool:
-    """Rings that nobody takes must not pile up while no worker is there, hence the count."""
+def _nobody_notified(notifier: notify.Notifier) -> bool:
+    """Counted because notifications must not pile up while there is no worker."""
     try:
-        return bell.waiting() == 0
+        return notifier.waiting() == 0
     except Exception as error:  # noqa: BLE001 - kombu lets every driver's own errors through
         logger.warning("waiting for the broker: %r", error)
         return False

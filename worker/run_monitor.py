@@ -6,14 +6,14 @@ import time
 
 from distillery.worker.config import WorkerSettings
 from distillery.worker.lease import Lease
-from distillery.worker.outcome import Asked
+from distillery.worker.outcome import StopReason
 from distillery.worker.runner import Run
 from kdcore.spec.recipe import Limits
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
-class Watch:
+class RunMonitor:
     """Looks after one run. SIGTERM first, so that the run checkpoints; SIGKILL after the grace
     time, and at once when the job may be another's."""
 
@@ -36,7 +36,7 @@ class Watch:
         self._log = log
         self._heard_s = time.monotonic()
         self._kill_s = 0.0
-        self.asked: Asked | None = None
+        self.stop_reason: StopReason | None = None
 
     def look(self, heard: bool, said_bytes: int = 0) -> None:
         """Look once; `heard`: the run has said something since the last look; `said_bytes`: of the
@@ -47,16 +47,16 @@ class Watch:
         # A quarter of the lease is left for the run to die in.
         if self._lease.lost or self._lease.silence_s >= 0.75 * self._settings.lease_s:
             self._log.warning("killing the run: the lease is lost or nearly so")
-            self.asked = "lost" if self._lease.lost else "fence"
+            self.stop_reason = "lost" if self._lease.lost else "fence"
             self._run.kill()
         elif said_bytes > self._settings.run_output_bytes:
             self._log.warning("killing the run: it has written %s bytes", said_bytes)
-            self.asked = "flood"  # at once: it would go on writing while it is asked to end
+            self.stop_reason = "flood"  # at once: it would go on writing while it is asked to end
             self._run.kill()
-        elif self.asked is None:
-            self.asked = self._reason(now_s)
-            if self.asked is not None:
-                self._log.info("interrupting the run: %s", self.asked)
+        elif self.stop_reason is None:
+            self.stop_reason = self._reason(now_s)
+            if self.stop_reason is not None:
+                self._log.info("interrupting the run: %s", self.stop_reason)
                 self._run.interrupt()
                 self._kill_s = now_s + self._settings.grace_s
         elif self._hurrying.is_set():
@@ -65,10 +65,10 @@ class Watch:
         elif now_s >= self._kill_s:
             self._log.warning("killing the run, which did not end in %s s", self._settings.grace_s)
             self._run.kill()
-        if self.asked == "pause" and self._lease.request == "cancel":
-            self.asked = "cancel"
+        if self.stop_reason == "pause" and self._lease.request == "cancel":
+            self.stop_reason = "cancel"
 
-    def _reason(self, now_s: float) -> Asked | None:
+    def _reason(self, now_s: float) -> StopReason | None:
         if self._lease.is_doubtful:
             return "fence"
         if self._lease.request == "cancel":

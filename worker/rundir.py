@@ -45,15 +45,15 @@ class RunDir:
         self.path = self.job / str(attempt)
         self._has_links = False
 
-    def lay_out(self, plan: Plan, blobs: Blobs, check: Check, room: Path | None = None) -> None:
+    def lay_out(self, plan: Plan, blobs: Blobs, check: Check, process: Path | None = None) -> None:
         """Make the directory: inputs verified, earlier checkpoints linked, the spec last. `check`
-        is called often and stops it by raising. `room`: a directory on the same disk, in which the
+        is called often and stops it by raising. `process`: a directory on the same disk, where the
         run waits already, to be moved here."""
         # Left over when a worker died between claiming and this; nothing runs in it now.
         shutil.rmtree(self.path, ignore_errors=True)
-        if room is not None:
+        if process is not None:
             self.job.mkdir(mode=0o700, parents=True, exist_ok=True)
-            room.rename(self.path)
+            process.rename(self.path)
         for folder in (INPUTS, CHECKPOINT_DIR, OUT_DIR):
             (self.path / folder).mkdir(mode=0o700, parents=True)
         for number in range(self.attempt - 1, 0, -1):
@@ -76,7 +76,7 @@ class RunDir:
             raise BadRunDir("bad_result", f"result.json is not the result of a {task}")
         return result
 
-    def bring_home(self, artifact: RunArtifact, blobs: Blobs, check: Check) -> Stored:
+    def store_artifacts(self, artifact: RunArtifact, blobs: Blobs, check: Check) -> Stored:
         """Keep a file that the result names; its bytes are hashed again. Raises BadRunDir."""
         chunks = read_inside(self.path, f"{OUT_DIR}/{artifact.path}", check)
         try:

@@ -11,76 +11,83 @@ from celery.apps.worker import Worker
 from celery.beat import Scheduler, Service
 from celery.worker import state
 
-from distillery.broker.app import JOBS, RUN_JOB, RUN_SWEEP, SWEEP
-from distillery.worker.dispatcher import Floor
-from distillery.worker.periodic import Ticker
+from distillery.broker.app import JOBS, REAPER, RUN_JOB, RUN_REAPER
+from distillery.worker.dispatcher import Dispatcher
+from distillery.worker.periodic import Periodic
 
 logger = logging.getLogger(__name__)
-OVERDUE = 3  # sweeps that did not come
+OVERDUE = 3  # reaper runs that did not come
 
 
-def serve_jobs(app: Celery, floor: Floor) -> int:
+def serve_jobs(app: Celery, dispatcher: Dispatcher) -> int:
     """Run jobs until told to stop (SIGTERM, SIGINT, SIGHUP); returns the exit code."""
 
     def run_job(job_id: object) -> None:
         if isinstance(job_id, str):
-            floor.offer(job_id)
+            dispatcher.offer(job_id)
         else:
-            logger.error("dropped a ring for %.200r", job_id)
+            logger.error("dropped a notification for %.200r", job_id)
 
     app.task(run_job, name=RUN_JOB)
     # From the first claim on a signal must not kill us; Celery listens to signals only later.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: floor.stop())
+        signal.signal(number, lambda *_: dispatcher.stop())
     # The poll does not wait for the broker: jobs run while that is down.
-    floor.start()
+    dispatcher.start()
     try:
-        return _serve(app, JOBS, floor.slots.count, floor.stop, floor.hurry, floor.is_stopping)
+        return _serve(
+            app,
+            JOBS,
+            dispatcher.slots.count,
+            dispatcher.stop,
+            dispatcher.hurry,
+            dispatcher.is_stopping,
+        )
     finally:
-        floor.stop()
-        floor.join()
+        dispatcher.stop()
+        dispatcher.join()
 
 
-def serve_sweep(app: Celery, sweep: Callable[[], None], every_s: float) -> int:
-    """Sweep every `every_s` seconds until told to stop; returns the exit code.
+def serve_reaper(app: Celery, reap: Callable[[], None], every_s: float) -> int:
+    """Reaper every `every_s` seconds until told to stop; returns the exit code.
 
     The beat comes by way of the broker; while that is down this goes on without it.
     """
     swept_s = time.monotonic()
 
-    def run_sweep() -> None:
+    def run_reaper() -> None:
         nonlocal swept_s
         swept_s = time.monotonic()
-        sweep()
+        reap()
 
     def run_overdue() -> None:
         if time.monotonic() - swept_s < OVERDUE * every_s:
             return
         try:
-            run_sweep()
+            run_reaper()
         except Exception as error:  # a thread's outermost seam: the next one may go well
-            logger.error("the sweep failed", exc_info=error)
+            logger.error("the reaper failed", exc_info=error)
 
-    app.task(run_sweep, name=RUN_SWEEP)
+    app.task(run_reaper, name=RUN_REAPER)
     app.conf.beat_schedule = {
-        "sweep": {
-            "task": RUN_SWEEP,
+        "reaper": {
+            "task": RUN_REAPER,
             "schedule": every_s,
             # What waited for longer is superseded: nothing piles up.
-            "options": {"queue": SWEEP, "expires": every_s},
+            "options": {"queue": REAPER, "expires": every_s},
         }
     }
     stopping = threading.Event()
     threading.Thread(
         target=_keep_beating, args=(app, every_s, stopping), name="beat", daemon=True
     ).start()
-    with Ticker("overdue", every_s, run_overdue):
-        return _serve(app, SWEEP, 1, stopping.set, stopping.set, stopping.is_set)
+    with Periodic("overdue", every_s, run_overdue):
+        return _serve(app, REAPER, 1, stopping.set, stopping.set, stopping.is_set)
 
 
 def _keep_beating(app: Celery, every_s: float, stopping: threading.Event) -> None:
     # Celery's own embedded beat is a process, which would outlive a killed worker and go on
-    # ringing. Nothing needs to be remembered between starts, so no schedule file either.
+    # notifying. Nothing needs to be remembered between starts, so no schedule file either.
     while not stopping.is_set():
         try:
             Service(app, max_interval=every_s, scheduler_cls=Scheduler).start()

@@ -12,8 +12,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from distillery.worker.config import inherited_environment
-from distillery.worker.context import Bench
-from distillery.worker.device import Slot
+from distillery.worker.context import WorkerContext
+from distillery.worker.device import DeviceSlot
 from distillery.worker.logfile import log_tail
 from distillery.worker.runner import Command, WaitingRun
 
@@ -24,12 +24,12 @@ LOOK_S = 1.0  # between two looks at those who wait
 MOST_REST_S = 60.0  # before the next try, when those who wait die again and again
 
 
-class Room:
+class WarmProcess:
     """A run that waits, and the directory it waits in; a file beside it is locked while this
     process lives, so that another can tell whose rooms are abandoned. Raises OSError."""
 
-    def __init__(self, rooms: Path, command: Command, slot: Slot):
-        self.path = rooms / uuid4().hex
+    def __init__(self, warm_pool: Path, command: Command, slot: DeviceSlot):
+        self.path = warm_pool / uuid4().hex
         self.path.mkdir(mode=0o700, parents=True)
         # Not the directory itself: over a network a lock needs a file opened for writing.
         self._lock = self.path.with_suffix(LOCK).open("w")
@@ -48,17 +48,17 @@ class Room:
         self._lock.close()
 
 
-class Rooms:
+class WarmPool:
     """Keeps one run waiting for each slot that is free: a slot has never two processes.
 
     Whoever has `taken` a slot uses its run up, or starts one of its own where none waits. The next
     one is started once that run has ended, so it takes nothing from a run that works.
     """
 
-    def __init__(self, bench: Bench, slots: list[Slot]):
-        self._bench = bench
-        self._free = Counter(slots if bench.settings.warm else [])
-        self._rooms: defaultdict[Slot, list[Room]] = defaultdict(list)
+    def __init__(self, context: WorkerContext, slots: list[DeviceSlot]):
+        self._context = context
+        self._free = Counter(slots if context.settings.warm else [])
+        self._warm_pool: defaultdict[DeviceSlot, list[WarmProcess]] = defaultdict(list)
         self._lock = threading.Lock()  # of the three above
         self._changed = threading.Event()
         self._closing = False
@@ -80,33 +80,33 @@ class Rooms:
             self._keeper.join()
 
     @contextmanager
-    def taken(self, slot: Slot) -> Iterator[Room | None]:
+    def taken(self, slot: DeviceSlot) -> Iterator[WarmProcess | None]:
         """The room of this slot, or none: nobody waits there. At the end its run is killed."""
-        room = self._take(slot)
+        process = self._take(slot)
         try:
-            yield room
+            yield process
         finally:
-            if room is not None:
-                room.clear()
+            if process is not None:
+                process.clear()
             with self._lock:
-                self._free[slot] += self._bench.settings.warm
+                self._free[slot] += self._context.settings.warm
             self._changed.set()
 
-    def _take(self, slot: Slot) -> Room | None:
+    def _take(self, slot: DeviceSlot) -> WarmProcess | None:
         with self._lock:
-            self._free[slot] -= self._bench.settings.warm
-            room = self._rooms[slot].pop() if self._rooms[slot] else None
-        if room is not None and (room.run.poll() is not None or not room.path.is_dir()):
-            room.clear()
+            self._free[slot] -= self._context.settings.warm
+            process = self._warm_pool[slot].pop() if self._warm_pool[slot] else None
+        if process is not None and (process.run.poll() is not None or not process.path.is_dir()):
+            process.clear()
             return None
-        return room
+        return process
 
     def _keep(self) -> None:
         abandoned = True
         while not self._closing:
             try:
                 if abandoned:
-                    remove_abandoned(self._bench.settings.rooms)
+                    remove_abandoned(self._context.settings.warm_pool)
                     abandoned = False
                 self._look()
             except Exception as error:  # all runs end with this thread: it must go on
@@ -117,27 +117,31 @@ class Rooms:
         self._empty()
 
     def _look(self) -> None:
-        if self._bench.stopping.is_set():
+        if self._context.stopping.is_set():
             return self._empty()
         with self._lock:
-            for slot, rooms in self._rooms.items():
-                self._rooms[slot] = [room for room in rooms if self._is_well(room, slot)]
+            for slot, warm_pool in self._warm_pool.items():
+                self._warm_pool[slot] = [
+                    process for process in warm_pool if self._is_well(process, slot)
+                ]
             if time.monotonic() < self._rest_until_s:
                 return None
             for slot, free in self._free.items():
-                for _ in range(free - len(self._rooms[slot])):
-                    room = Room(self._bench.settings.rooms, self._bench.command, slot)
-                    self._rooms[slot].append(room)
+                for _ in range(free - len(self._warm_pool[slot])):
+                    process = WarmProcess(
+                        self._context.settings.warm_pool, self._context.command, slot
+                    )
+                    self._warm_pool[slot].append(process)
         return None
 
-    def _is_well(self, room: Room, slot: Slot) -> bool:
-        code = room.run.poll()
+    def _is_well(self, process: WarmProcess, slot: DeviceSlot) -> bool:
+        code = process.run.poll()
         if code is not None:
-            logger.warning("a waiting run died (%s): %s", code, log_tail(room.path))
-            room.clear()
+            logger.warning("a waiting run died (%s): %s", code, log_tail(process.path))
+            process.clear()
             self._rest()
-        elif room.run.listen():
-            spent_s = time.monotonic() - room.run.started_s
+        elif process.run.listen():
+            spent_s = time.monotonic() - process.run.started_s
             logger.info("a run is warm for %s after %.1f s", slot, spent_s)
             self._failures = 0
         return code is None
@@ -148,15 +152,15 @@ class Rooms:
 
     def _empty(self) -> None:
         with self._lock:
-            rooms = [room for each in self._rooms.values() for room in each]
-            self._rooms.clear()
-        for room in rooms:
-            room.clear()
+            warm_pool = [process for each in self._warm_pool.values() for process in each]
+            self._warm_pool.clear()
+        for process in warm_pool:
+            process.clear()
 
 
-def remove_abandoned(rooms: Path) -> None:
+def remove_abandoned(warm_pool: Path) -> None:
     """Remove rooms whose worker is gone: nobody holds their lock, or there is none for long."""
-    for path in rooms.glob(f"*{LOCK}"):
+    for path in warm_pool.glob(f"*{LOCK}"):
         try:
             with path.open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -164,7 +168,7 @@ def remove_abandoned(rooms: Path) -> None:
                 path.unlink(missing_ok=True)
         except (BlockingIOError, FileNotFoundError):
             continue  # in use, or just cleared
-    for path in rooms.glob("*"):
+    for path in warm_pool.glob("*"):
         if path.is_dir() and not path.with_suffix(LOCK).exists() and _age_s(path) > LOCKLESS_S:
             shutil.rmtree(path, ignore_errors=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from distillery.api.metrics import Metrics
+from distillery.api.metrics import HttpMetrics
 from distillery.telemetry import logs, traces
 
 log = logging.getLogger("api.access")
@@ -16,10 +16,10 @@ QUIET = frozenset({"/v1/health", "/v1/ready", "/metrics"})  # asked every few se
 IDS = {"job_id": "job", "model_id": "model", "dataset_id": "dataset", "upload_id": "upload"}
 
 
-class Observer:
+class AccessLog:
     """ASGI middleware around all others. Knows routes by their templates; never sees a key."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics):
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics):
         self.app = app
         self.metrics = metrics
 

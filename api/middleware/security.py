@@ -29,7 +29,7 @@ _HEADERS = {
 }
 
 
-class Guard:
+class Security:
     """ASGI middleware that refuses what a foreign web page could make a browser send.
 
     DNS rebinding meets the host check; cross-site request forgery meets the origin check.

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from distillery.api.auth import Reader, Writer
 from distillery.api.deps import Deps
-from distillery.api.idempotency import Creating, Made
+from distillery.api.idempotency import Creates, Made
 from distillery.api.mappers.catalog import blob_sizes, dataset_view
 from distillery.api.mappers.common import page_of
 from distillery.api.responses import After, Limit, answer
@@ -21,7 +21,7 @@ DatasetId = Annotated[str, Path(examples=["ds_01k2v6r8m3q4t5w6x7y8z9a0b1"])]
 
 
 @router.post("", operation_id="createDataset", status_code=202, response_model=Dataset)
-def create_dataset(body: DatasetCreate, caller: Writer, creating: Creating, deps: Deps) -> Response:
+def create_dataset(body: DatasetCreate, caller: Writer, creating: Creates, deps: Deps) -> Response:
     """Register an uploaded dataset; an inspection job opens it, then it is `ready`."""
 
     def work(s: Session) -> Made:
@@ -29,7 +29,7 @@ def create_dataset(body: DatasetCreate, caller: Writer, creating: Creating, deps
             s, deps.blobs, caller.tenant, name=body.name, upload=body.upload, format=body.format
         )
         view = dataset_view(row, blob_sizes(s, [row.blob])[row.blob])
-        return Made(view, f"/v1/datasets/{row.id}", ring=row.inspect_job)
+        return Made(view, f"/v1/datasets/{row.id}", notify=row.inspect_job)
 
     return creating.run(caller, body, work, status=202)
 

@@ -37,7 +37,7 @@ async def health() -> Health:
 def ready(deps: Deps) -> Response:
     """Whether the API can serve: 503 where database, schema or blobs are broken.
 
-    What is broken beside them (disk, broker, workers, sweep) is told with 200, as `degraded`.
+    What is broken beside them (disk, broker, workers, reaper) is told with 200, as `degraded`.
     """
     view = _health(deps)
     headers = {"Cache-Control": "no-store"} | ({} if view.ok else {"Retry-After": "5"})

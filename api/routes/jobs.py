@@ -9,7 +9,7 @@ from starlette.background import BackgroundTask
 
 from distillery.api.auth import Caller, Reader, Writer
 from distillery.api.deps import Deps, Services
-from distillery.api.idempotency import Creating, Made
+from distillery.api.idempotency import Creates, Made
 from distillery.api.mappers.common import page_of
 from distillery.api.mappers.jobs import artifact_view, job_view, summary_view
 from distillery.api.responses import After, Limit, answer
@@ -37,7 +37,7 @@ DryRun = Annotated[bool, Query(description="Check the spec and estimate its cost
     responses={200: {"model": Check, "description": "The dry run's answer."}},
 )
 def submit_job(
-    body: JobCreate, caller: Writer, creating: Creating, deps: Deps, dry_run: DryRun = False
+    body: JobCreate, caller: Writer, creating: Creates, deps: Deps, dry_run: DryRun = False
 ) -> Response:
     """Queue a distillation, checked against everything it names."""
     spec = JobSpec(**{name: getattr(body, name) for name in JobSpec.model_fields})
@@ -46,7 +46,7 @@ def submit_job(
 
     def work(s: Session) -> Made:
         row = jobs.submit(s, caller.tenant, spec, body.name)
-        return Made(job_view(row, None), f"/v1/jobs/{row.id}", ring=row.id)
+        return Made(job_view(row, None), f"/v1/jobs/{row.id}", notify=row.id)
 
     return creating.run(caller, body, work, status=202)
 
@@ -132,5 +132,5 @@ def _ask(
         view = job_view(row, jobs.waiting_for(s, row))
     answer = Response(view.model_dump_json(), 202, media_type="application/json")
     if view.state is State.QUEUED:
-        answer.background = BackgroundTask(deps.ring, view.id)
+        answer.background = BackgroundTask(deps.notify, view.id)
     return answer

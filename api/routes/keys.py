@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from distillery.api.auth import Admin
 from distillery.api.deps import Deps
-from distillery.api.idempotency import Creating, Made
+from distillery.api.idempotency import Creates, Made
 from distillery.api.mappers.common import page_of
 from distillery.api.mappers.keys import key_view
 from distillery.api.responses import After, Limit, answer
@@ -22,7 +22,7 @@ SHOWN_ONCE = "(shown once)"
 
 
 @router.post("", operation_id="createKey", status_code=201, response_model=NewKey)
-def create_key(body: KeyCreate, caller: Admin, creating: Creating) -> Response:
+def create_key(body: KeyCreate, caller: Admin, creating: Creates) -> Response:
     """Make a key. Its text is in this answer alone: a repeated answer leaves it out."""
 
     def work(s: Session) -> Made:

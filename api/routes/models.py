@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from distillery.api.auth import Reader, Writer
 from distillery.api.deps import Deps
 from distillery.api.downloads import DOWNLOAD_RESPONSES, download
-from distillery.api.idempotency import Creating, Made
+from distillery.api.idempotency import Creates, Made
 from distillery.api.mappers.catalog import blob_sizes, model_view
 from distillery.api.mappers.common import page_of
 from distillery.api.responses import After, Limit, answer
@@ -23,7 +23,7 @@ ModelId = Annotated[str, Path(examples=["mdl_01k2v6r8m3q4t5w6x7y8z9a0b1"])]
 
 
 @router.post("", operation_id="createModel", status_code=202, response_model=Model)
-def create_model(body: ModelCreate, caller: Writer, creating: Creating, deps: Deps) -> Response:
+def create_model(body: ModelCreate, caller: Writer, creating: Creates, deps: Deps) -> Response:
     """Register uploaded weights; an inspection job opens them, then the model is `ready`."""
 
     def work(s: Session) -> Made:
@@ -37,7 +37,7 @@ def create_model(body: ModelCreate, caller: Writer, creating: Creating, deps: De
             network=body.network(),
         )
         view = model_view(row, None, modules=False)
-        return Made(view, f"/v1/models/{row.id}", ring=row.inspect_job)
+        return Made(view, f"/v1/models/{row.id}", notify=row.inspect_job)
 
     return creating.run(caller, body, work, status=202)
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 from distillery.api.auth import LOCAL_TENANT, Admin
 from distillery.api.deps import Deps
 from distillery.api.strict_json import StrictRoute
-from distillery.store.ops.retention import Found
-from distillery.wire.retention import Collection, LetGo
+from distillery.store.ops.retention import Usage
+from distillery.wire.retention import CollectedItems, RetentionReport
 
 router = APIRouter(tags=["retention"], route_class=StrictRoute)
 WITHIN_S = 20.0
@@ -19,7 +19,7 @@ def collect_garbage(
     caller: Admin,
     deps: Deps,
     dry_run: Annotated[bool, Query(description="Only count what would go.")] = False,
-) -> Collection:
+) -> RetentionReport:
     """Let go of what the settings (`KD_KEEP_...`) say, as the service does by itself every minute.
 
     Of the caller's tenant alone; for the default tenant, which is the operator's, of all tenants,
@@ -32,6 +32,8 @@ def collect_garbage(
     return _view(gone, dry_run=False, complete=complete)
 
 
-def _view(found: list[Found], *, dry_run: bool, complete: bool) -> Collection:
-    kinds = [LetGo(kind=each.kind, count=each.count, size_bytes=each.size) for each in found]
-    return Collection(dry_run=dry_run, complete=complete, kinds=kinds)
+def _view(found: list[Usage], *, dry_run: bool, complete: bool) -> RetentionReport:
+    kinds = [
+        CollectedItems(kind=each.kind, count=each.count, size_bytes=each.size) for each in found
+    ]
+    return RetentionReport(dry_run=dry_run, complete=complete, kinds=kinds)

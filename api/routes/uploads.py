@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 
 from distillery.api.auth import Caller, Reader, Writer
 from distillery.api.deps import Deps, Services
-from distillery.api.idempotency import Creating, Made
+from distillery.api.idempotency import Creates, Made
 from distillery.api.mappers.uploads import part_view, upload_view
 from distillery.api.problems import Refusal
 from distillery.api.responses import answer
 from distillery.api.strict_json import StrictRoute
-from distillery.store.blobs.upload_parts import IncomingPart, Slot
+from distillery.store.blobs.upload_parts import IncomingPart, PartSlot
 from distillery.store.catalog import uploads
 from distillery.wire.uploads import Upload, UploadComplete, UploadCreate, UploadPart
 
@@ -26,7 +26,7 @@ PartNumber = Annotated[int, Path(ge=1, le=MAX_PART_NUMBER, description="From 1."
 
 
 @router.post("", operation_id="createUpload", status_code=201, response_model=Upload)
-def create_upload(body: UploadCreate, caller: Writer, creating: Creating, deps: Deps) -> Response:
+def create_upload(body: UploadCreate, caller: Writer, creating: Creates, deps: Deps) -> Response:
     """Announce a file; it is complete at once where its bytes are already known."""
 
     def work(s: Session) -> Made:
@@ -90,7 +90,7 @@ def abort_upload(upload_id: UploadId, caller: Writer, deps: Deps) -> None:
         uploads.abort(s, deps.parts, caller.tenant, upload_id)
 
 
-def _slot(deps: Services, caller: Caller, upload_id: str, number: int) -> Slot:
+def _slot(deps: Services, caller: Caller, upload_id: str, number: int) -> PartSlot:
     with deps.database.read() as s:
         return uploads.slot(s, caller.tenant, upload_id, number)
 
@@ -116,7 +116,7 @@ async def _receive(request: Request, part: IncomingPart, stall_s: float) -> None
             return
 
 
-def _wrong_size(slot: Slot, status: int) -> Refusal:
+def _wrong_size(slot: PartSlot, status: int) -> Refusal:
     return Refusal(status, "part_size", f"part {slot.number} has exactly {slot.size} bytes")
 
 

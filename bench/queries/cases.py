@@ -1,4 +1,4 @@
-"""The hot queries, each as the API, the worker or the sweep asks it: `CASES` by name."""
+"""The hot queries, each as the API, the worker or the reaper asks it: `CASES` by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def _lapse(s: Session, seeds: Seeds) -> object:
     few = [job_id(seeds.jobs - 1 - n) for n in range(RUNNING // 2)]
     s.execute(update(Job).where(Job.id.in_(few)).values(lease_until=1))
     s.flush()
-    return jobs.sweep(s)
+    return jobs.reap(s)
 
 
 def _delete_dataset(s: Session, seeds: Seeds) -> object:
@@ -132,6 +132,6 @@ CASES: dict[str, Case] = {
     "claim": Case(lambda s, x: jobs.claim(s, job_id(101), "w", 60.0)),
     "beat": Case(lambda s, x: jobs.beat(s, _claim_of(s, x), 60.0)),
     "append events": Case(_append),
-    "sweep": Case(_lapse),
+    "reaper": Case(_lapse),
     "delete dataset": Case(_delete_dataset),
 }

@@ -17,11 +17,11 @@ from bench.machine import result_file, this_machine, today
 from bench.seeds import Seeds
 from bench.servers import postgresql, valkey
 from bench.service import ours
-from bench.service.house import has_torch, house
 from bench.service.peers import celery as plain_celery
 from bench.service.peers import mlflow, ray
 from bench.service.peers.venv import versions
 from bench.service.report import Ours, Peer, Report, Requests, Size, lines
+from bench.service.service import has_torch, service
 
 POINTS = 4000
 CURVED = 25
@@ -36,7 +36,7 @@ def embedded() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def servers() -> Iterator[dict[str, str]]:
-    """PostgreSQL and Valkey, one of each for one house."""
+    """PostgreSQL and Valkey, one of each for one service."""
     with postgresql() as database, valkey() as broker:
         yield {"KD_DATABASE_URL": database, "KD_BROKER_URL": broker}
 
@@ -54,7 +54,7 @@ def measure_ours(place: str, sizes: tuple[int, ...], count: int, repeats: int) -
     for number, jobs in enumerate(sizes):
         say(f"ours on {database}, {jobs:,} jobs")
         seeds = Seeds(jobs, CURVED, POINTS)
-        with where() as given, house(seeds, given) as home:
+        with where() as given, service(seeds, given) as home:
             home.start("api")
             home.wait_until_ready()
             if number == 0:
@@ -82,13 +82,13 @@ def measure_ours(place: str, sizes: tuple[int, ...], count: int, repeats: int) -
 
 
 def _measure_start(given: Mapping[str, str], repeats: int) -> tuple[Requests, dict[str, float]]:
-    """Submit until running, with a worker that is there; memory of worker and sweep at rest."""
+    """Submit until running, with a worker that is there; memory of worker and reaper at rest."""
     say("submit until running")
-    with house(None, given) as home:
-        home.start("api", "worker", "sweep")
+    with service(None, given) as home:
+        home.start("api", "worker", "reaper")
         home.wait_until_ready()
         time.sleep(3)
-        memory = {f"{name} at rest": home.memory_mib(name) for name in ("worker", "sweep")}
+        memory = {f"{name} at rest": home.memory_mib(name) for name in ("worker", "reaper")}
         return ours.until_running(home, repeats), memory
 
 

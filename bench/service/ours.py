@@ -10,7 +10,7 @@ from typing import Any
 from bench.seeds import EVENTS as SEEN
 from bench.seeds import RUNNING, SERIES, TENANT, Seeds, job_id, spec_of
 from bench.service.crowd import PEOPLE, Crowd, followers, pollers
-from bench.service.house import House, wait_until
+from bench.service.service import Service, wait_until
 from bench.service.wire import Latency, Wire, clocked, latency
 from distillery.cli.digits import write_digits
 from distillery.sdk.client import Client
@@ -26,9 +26,9 @@ EVENTS = 20_000
 _numbers = itertools.count()
 
 
-def requests(house: House, seeds: Seeds, count: int) -> dict[str, Latency]:
+def requests(service: Service, seeds: Seeds, count: int) -> dict[str, Latency]:
     """Every kind of request that people and workers make, by name."""
-    wire = house.wire()
+    wire = service.wire()
     newest = f"/v1/jobs/{seeds.newest}"
     deep = cursors.encode(job_id(seeds.jobs // 10))
     best_deep = cursors.encode(0.05, job_id(seeds.jobs // 2))
@@ -47,7 +47,7 @@ def requests(house: House, seeds: Seeds, count: int) -> dict[str, Latency]:
         "metric history, four curves": f"{newest}/metrics",
         "events, 100": f"{newest}/events",
     }
-    api = house.process("api")
+    api = service.process("api")
     found = {name: clocked(partial(wire.get, path), count, api) for name, path in paths.items()}
     for name in ("show", "list 100"):
         headers = {"If-None-Match": wire.get(paths[name]).headers["etag"]}
@@ -65,10 +65,10 @@ def create(wire: Wire, spec: dict[str, Any] | None = None) -> Any:
     return wire.ask("POST", "/v1/jobs", spec or spec_of(), key)
 
 
-def ingest(house: House) -> dict[str, float]:
+def ingest(service: Service) -> dict[str, float]:
     """Events a second, and metric points a second, from a run's file into the database: lines
     parsed and checked, written in the worker's batches."""
-    with house.database.write() as session:
+    with service.database.write() as session:
         claim = jobs.claim(session, job_id(1), "bench", 3600)
     assert claim is not None
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +79,7 @@ def ingest(house: House) -> dict[str, float]:
                 file.write(event.model_dump_json() + "\n")
 
         def append(batch: list[Any]) -> None:
-            with house.database.write() as session:
+            with service.database.write() as session:
                 events.append(session, claim, batch)
 
         recorder = Recorder(Path(folder))
@@ -87,7 +87,7 @@ def ingest(house: House) -> dict[str, float]:
         while recorder.drain(append):
             pass
         took_s = time.perf_counter() - begun_s
-    with house.database.write() as session:
+    with service.database.write() as session:
         jobs.release(session, claim, State.CANCELLED, "measured")
     return {
         "events a second": round(EVENTS / took_s),
@@ -95,11 +95,11 @@ def ingest(house: House) -> dict[str, float]:
     }
 
 
-def until_running(house: House, repeats: int) -> dict[str, Latency]:
+def until_running(service: Service, repeats: int) -> dict[str, Latency]:
     """From sending the request until a look at the job says `running`, and until its first
     training step is seen; one worker that idles, jobs one after another."""
-    wire = house.wire()
-    with tempfile.TemporaryDirectory() as folder, Client(house.url, house.key) as client:
+    wire = service.wire()
+    with tempfile.TemporaryDirectory() as folder, Client(service.url, service.key) as client:
         file = write_digits(Path(folder) / "digits.npz")
         dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
     spec = {
@@ -130,14 +130,14 @@ def _see(wire: Wire, path: str, holds: Any) -> None:
     wait_until(lambda: holds(wire.get(path).json()), 60, f"{path} is as it should be", 0.004)
 
 
-def poll(house: House, seeds: Seeds) -> Crowd:
+def poll(service: Service, seeds: Seeds) -> Crowd:
     """People who look at jobs that run, and at some that have ended."""
     paths = [f"/v1/jobs/{job_id(seeds.jobs - 1 - n)}" for n in range(PEOPLE)]
     requests = [("GET", path, b"") for path in paths]
-    return pollers(house.wire(), house.process("api"), requests)
+    return pollers(service.wire(), service.process("api"), requests)
 
 
-def follow(house: House, seeds: Seeds) -> Crowd:
+def follow(service: Service, seeds: Seeds) -> Crowd:
     """People who follow the jobs that run, ten each."""
     numbers = range(seeds.jobs - RUNNING, seeds.jobs)
     ids = [job_id(number) for number in numbers]
@@ -147,10 +147,10 @@ def follow(house: House, seeds: Seeds) -> Crowd:
     def say() -> None:
         seq = next(seqs)
         for claim in claims:
-            with house.database.write() as session:
+            with service.database.write() as session:
                 now_s = time.time()
                 line = LogEvent(seq=seq, at=now_s, level="info", message=f"t={now_s}")
                 events.append(session, claim, [line])
 
     paths = [f"/v1/jobs/{i}/events?after={SEEN}" for i in ids]
-    return followers(house.wire(), house.process("api"), paths, say)
+    return followers(service.wire(), service.process("api"), paths, say)

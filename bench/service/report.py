@@ -23,7 +23,7 @@ class Size(BaseModel):
 
 class Ours(BaseModel):
     """Our service on one database and broker. Memory in MiB: the API's at rest and after all the
-    requests, the worker's and the sweep's at rest; `torch_in_api` must be false."""
+    requests, the worker's and the reaper's at rest; `torch_in_api` must be false."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

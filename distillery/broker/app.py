@@ -1,7 +1,7 @@
-"""The one Celery app: two queues and their tasks' names. Celery is a doorbell; rows are the truth.
+"""The one Celery app: two queues and their tasks' names. messages are hints, rows are the truth.
 
 A lost, late or doubled message must be harmless, so a message is acknowledged before its work, no
-result is kept and nothing is retried: the poll of every worker and the sweep find what was lost.
+result is kept and nothing is retried: the poll of every worker and the reaper find what was lost.
 """
 
 from typing import Any
@@ -10,12 +10,12 @@ from celery import Celery
 from kombu.entity import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
-from distillery.broker.config import SCHEME, BellSettings
+from distillery.broker.config import SCHEME, BrokerSettings
 
 JOBS = "jobs"
-SWEEP = "sweep"
+REAPER = "reaper"
 RUN_JOB = "worker.run_job"
-RUN_SWEEP = "distillery.worker.reaper"
+RUN_REAPER = "worker.run_reaper"
 
 # Without these a stalled Redis holds a caller for as long as TCP likes.
 REDIS_OPTIONS: dict[str, Any] = {
@@ -32,7 +32,7 @@ def register_transports() -> None:
         TRANSPORT_ALIASES[scheme] = "distillery.broker.redis:Transport"
 
 
-def make_app(settings: BellSettings) -> Celery:
+def make_app(settings: BrokerSettings) -> Celery:
     """Build the app for a broker. Connects to nothing."""
     register_transports()
     app = Celery("distillery", broker=settings.url, set_as_current=False)
@@ -46,10 +46,10 @@ def make_app(settings: BellSettings) -> Celery:
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=not settings.is_local,  # Celery knows it for Redis alone
-        task_queues=(Queue(JOBS), Queue(SWEEP)),  # type: ignore[no-untyped-call]
+        task_queues=(Queue(JOBS), Queue(REAPER)),  # type: ignore[no-untyped-call]
         task_default_queue=JOBS,
         task_create_missing_queues=False,
-        task_routes={RUN_JOB: {"queue": JOBS}, RUN_SWEEP: {"queue": SWEEP}},
+        task_routes={RUN_JOB: {"queue": JOBS}, RUN_REAPER: {"queue": REAPER}},
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_detect_quorum_queues=False,
@@ -65,4 +65,4 @@ def make_app(settings: BellSettings) -> Celery:
     return app
 
 
-app = make_app(BellSettings())
+app = make_app(BrokerSettings())

@@ -9,8 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 SCHEME = "kdfs"
 
 
-class BellSettings(BaseSettings):
-    """Settings of the bell, read from KD_* variables."""
+class BrokerSettings(BaseSettings):
+    """Settings of the broker, read from KD_* variables."""
 
     model_config = SettingsConfigDict(env_prefix="KD_", extra="ignore", frozen=True)
 

@@ -1,4 +1,4 @@
-"""The broker's pulse: whether it answers, and how many rings wait there."""
+"""Counts how many notifications wait there."""
 
 from celery import Celery
 
@@ -6,8 +6,8 @@ from distillery.broker.app import JOBS, app
 from distillery.broker.notify import SOCKET_S
 
 
-def rings_waiting(asked: Celery = app) -> int:
-    """How many rings nobody has taken yet, asked on a connection of its own, once.
+def notifications_waiting(asked: Celery = app) -> int:
+    """How many notifications nobody has taken yet, asked on a connection of its own, once.
 
     Raises what the broker's driver raises. A name look-up may take its time: ask in a thread.
     """

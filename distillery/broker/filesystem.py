@@ -3,7 +3,7 @@
 kombu's own `filesystem` transport loses messages and tears reads under load. Here a message appears
 whole (temporary file, then rename) and belongs to whoever's `unlink` succeeds: of several
 consumers exactly one. A consumer killed between the unlink and its work loses the message, which
-is what a doorbell may do; no file is ever left half-claimed.
+is acceptable, since messages are hints; no file is ever left half-claimed.
 """
 
 import json

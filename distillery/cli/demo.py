@@ -9,7 +9,7 @@ from distillery.cli.commands.common import download_bar, upload_bar
 from distillery.cli.digits import write_digits
 from distillery.cli.display import Display
 from distillery.cli.follow import follow
-from distillery.cli.run_status import Board
+from distillery.cli.run_status import RunStatus
 from distillery.cli.terminal import Terminal
 from distillery.sdk.client import Client
 from distillery.sdk.errors import ClientError
@@ -119,8 +119,8 @@ def _push_teacher(term: Terminal, service: Client, job: Job, folder: Path) -> Mo
 
 def _carry_out(term: Terminal, service: Client, spec: Spec) -> Job:
     job = service.jobs.submit(spec)
-    board = Board(job.name, job.state)
-    with Display(term.out, board, as_json=term.as_json) as display:
+    run_status = RunStatus(job.name, job.state)
+    with Display(term.out, run_status, as_json=term.as_json) as display:
         job = follow(service.jobs, job.id, display)
     if job.state != "succeeded":
         reason = f"{job.error.message} ({job.error.code})" if job.error else str(job.state)

@@ -8,21 +8,21 @@ from typing import Any, Self
 from rich.console import Console
 from rich.live import Live
 
-from distillery.cli.run_status import ARMS, Board
+from distillery.cli.run_status import ARMS, RunStatus
 from kdcore.spec.events import RunEvent
 
 
 class Display:
     """A context in which `update` is called after every change of the board."""
 
-    def __init__(self, console: Console, board: Board, *, as_json: bool = False):
-        self.board = board
+    def __init__(self, console: Console, run_status: RunStatus, *, as_json: bool = False):
+        self.run_status = run_status
         self._console = console
         self._as_json = as_json
         self._live: Live | None = None
         self._printed = ""
         if console.is_terminal and not as_json:
-            self._live = Live(board, console=console, refresh_per_second=8)
+            self._live = Live(run_status, console=console, refresh_per_second=8)
 
     def __enter__(self) -> Self:
         if self._live:
@@ -40,7 +40,7 @@ class Display:
 
     def event(self, kind: str, body: Mapping[str, Any], record: Mapping[str, Any]) -> None:
         """Take an event into the board and show it; `record` is its form in JSON lines."""
-        self.board.take(kind, body)
+        self.run_status.take(kind, body)
         if self._as_json:
             self._console.print(json.dumps({"event": record}), soft_wrap=True, markup=False)
         self.update()
@@ -54,16 +54,16 @@ class Display:
         if self._live or self._as_json:
             return
         arms = [
-            f"{word} epoch {self.board.arms[arm].epoch}/{self.board.arms[arm].epochs}"
+            f"{word} epoch {self.run_status.arms[arm].epoch}/{self.run_status.arms[arm].epochs}"
             for arm, word in ARMS
-            if arm in self.board.arms
+            if arm in self.run_status.arms
         ]
-        line = "  ".join([f"{self.board.title}: {self.board.headline()}", *arms])
-        if self.board.waiting:
-            line += f"  {self.board.waiting}"
+        line = "  ".join([f"{self.run_status.title}: {self.run_status.headline()}", *arms])
+        if self.run_status.waiting:
+            line += f"  {self.run_status.waiting}"
         if line != self._printed:
             self._printed = line
-            accuracies = self.board.accuracies()
+            accuracies = self.run_status.accuracies()
             self._console.print(
                 line + (f"  {accuracies}" if accuracies else ""),
                 soft_wrap=True,

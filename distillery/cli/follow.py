@@ -30,7 +30,7 @@ def follow(jobs: Jobs, job_id: str, display: Display) -> Job:
     while True:
         if ended or time.monotonic() - looked_s > LOOK_S:
             job = jobs.get(job_id)
-            display.board.look(job)
+            display.run_status.look(job)
             display.update()
             looked_s = time.monotonic()
             # The row is the truth: a stream may end a moment before the job's state says so.

@@ -34,7 +34,7 @@ WORDS = {
 }
 
 
-class Board:
+class RunStatus:
     """The state of one run or job; `take` events in order, and a `job` when it is looked up."""
 
     def __init__(self, title: str, state: str = "running"):

@@ -13,7 +13,7 @@ from pathlib import Path
 LOG_LIMIT = 10_000_000  # bytes of a log and, once more, of what was put aside
 
 
-class Child:
+class ChildProcess:
     """`python ARGS...`, started anew as often as `start` is called; output goes to `log`."""
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from distillery.local.process import Child
+from distillery.local.process import ChildProcess
 from distillery.sdk.config import child_environment
 from distillery.sdk.errors import ClientError, UsageMistake
 from kdcore.spec.events import RUN_EVENT, EndEvent, RunEvent
@@ -61,7 +61,7 @@ def carry_out(folder: Path, on_event: Callable[[RunEvent], object]) -> RunResult
     """
     events = folder / EVENTS_FILE
     events.unlink(missing_ok=True)
-    child = Child(
+    child = ChildProcess(
         "run",
         ["-m", "kdcore", "run", str(folder)],
         folder / LOG_FILE,
@@ -86,7 +86,9 @@ def carry_out(folder: Path, on_event: Callable[[RunEvent], object]) -> RunResult
     raise _ended(tail.end, child)
 
 
-def _follow_until_end(child: Child, tail: "_Tail", on_event: Callable[[RunEvent], object]) -> None:
+def _follow_until_end(
+    child: ChildProcess, tail: "_Tail", on_event: Callable[[RunEvent], object]
+) -> None:
     running = True
     while running:
         try:
@@ -121,7 +123,7 @@ class _Tail:
             yield event
 
 
-def _ended(end: EndEvent | None, child: Child) -> RunEnded:
+def _ended(end: EndEvent | None, child: ChildProcess) -> RunEnded:
     hint = f"Its log: {child.log}"
     if end is not None:
         where = f" at {end.pointer}" if end.pointer else ""

@@ -1,4 +1,4 @@
-"""The whole service on this machine, with nothing to install: API, worker and sweep as children."""
+"""Runs the whole service on this machine: API, worker and reaper as child processes."""
 
 import contextlib
 import socket
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from distillery.local.home_lock import HomeLock
-from distillery.local.process import Child
+from distillery.local.process import ChildProcess
 from distillery.sdk.client import Client
 from distillery.sdk.config import child_environment
 from distillery.sdk.errors import ClientError, Unreachable, UsageMistake
@@ -24,10 +24,10 @@ STRIKES = 5
 LONGEST_WAIT_S = 10.0
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # only there the user needs no key
 
-Say = Callable[[str], None]
+PrintFn = Callable[[str], None]
 
 
-class Embedded:
+class LocalService:
     """`start` it, use `url`, `stop` it; as a context manager it does both.
 
     A child that dies is started again after a growing pause. One that keeps dying at once ends
@@ -35,7 +35,7 @@ class Embedded:
     """
 
     def __init__(
-        self, home: Path, *, host: str, port: int, say: Say, on_failure: Callable[[], None]
+        self, home: Path, *, host: str, port: int, say: PrintFn, on_failure: Callable[[], None]
     ):
         self.home = home.absolute()
         self.failure: ClientError | None = None
@@ -43,7 +43,7 @@ class Embedded:
         self._port = port
         self._say = say
         self._on_failure = on_failure
-        self._children: list[Child] = []
+        self._children: list[ChildProcess] = []
         self._strikes: dict[str, int] = {}
         self._lock: HomeLock | None = None
         self._stopping = threading.Event()
@@ -77,7 +77,7 @@ class Embedded:
             for name, args in (
                 ("api", ("api",)),
                 ("worker", ("worker", "jobs")),
-                ("sweep", ("worker", "sweep")),
+                ("reaper", ("worker", "reaper")),
             ):
                 child = self._child(name, *args)
                 self._children.append(child)
@@ -95,7 +95,7 @@ class Embedded:
         if self._supervisor.is_alive():
             self._supervisor.join()
         try:
-            for group in (["worker", "sweep"], ["api"]):
+            for group in (["worker", "reaper"], ["api"]):
                 children = [child for child in self._children if child.name in group]
                 try:
                     _end(children, STOP_S)
@@ -110,7 +110,7 @@ class Embedded:
                 self._lock.release()
                 self._lock = None
 
-    def _child(self, name: str, *args: str) -> Child:
+    def _child(self, name: str, *args: str) -> ChildProcess:
         assert self._lock is not None
         environment = child_environment(
             KD_HOME=str(self.home),
@@ -118,7 +118,7 @@ class Embedded:
             KD_PORT=str(self._port),
             KD_LOCAL_USER="true" if self._host in LOOPBACK else "false",
         )
-        return Child(
+        return ChildProcess(
             name,
             ["-m", *args],
             self.logs / f"{name}.log",
@@ -168,7 +168,7 @@ class Embedded:
                     del restart_at_s[child.name]
                     child.start()
 
-    def _strike(self, child: Child) -> float:
+    def _strike(self, child: ChildProcess) -> float:
         """Count a death; returns the seconds to wait before the next start."""
         lived_s = time.monotonic() - child.started_s
         strikes = self._strikes.get(child.name, 0) + 1 if lived_s < SOON_S else 1
@@ -198,7 +198,7 @@ def _free_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _end(children: list[Child], within_s: float) -> None:
+def _end(children: list[ChildProcess], within_s: float) -> None:
     for child in children:
         child.terminate()
     deadline_s = time.monotonic() + within_s
@@ -208,7 +208,7 @@ def _end(children: list[Child], within_s: float) -> None:
                 child.wait(max(0.1, deadline_s - time.monotonic()))
 
 
-def _died(child: Child, message: str) -> ClientError:
+def _died(child: ChildProcess, message: str) -> ClientError:
     lines = "\n".join(f"  {line}" for line in child.last_lines(15))
     return ClientError(f"{message} Its last words:\n{lines}", hint=f"The whole log: {child.log}")
 

@@ -9,7 +9,7 @@ from distillery.sdk.jobs import Jobs
 from distillery.sdk.transport import Transport
 from distillery.sdk.uploads import Uploads
 from distillery.wire.keys import Health, Key, KeyCreate, NewKey, Status
-from distillery.wire.retention import Collection, LetGo
+from distillery.wire.retention import CollectedItems, RetentionReport
 
 
 class Client:
@@ -50,15 +50,15 @@ class Client:
         """Close all connections."""
         self._transport.close()
 
-    def collect_garbage(self, *, dry_run: bool = False) -> Collection:
+    def collect_garbage(self, *, dry_run: bool = False) -> RetentionReport:
         """Let go of what was kept long enough, or count it; all of it, however long that takes."""
         once = self._collect(dry_run)
         while not once.complete:
             once = _sum(once, self._collect(dry_run))
         return once
 
-    def _collect(self, dry_run: bool) -> Collection:
-        return self._transport.post("/gc", Collection, query={"dry_run": dry_run})
+    def _collect(self, dry_run: bool) -> RetentionReport:
+        return self._transport.post("/gc", RetentionReport, query={"dry_run": dry_run})
 
     def ready(self) -> Health:
         """What each part of the service says; raises ApiError (503) while one is not ready."""
@@ -73,12 +73,12 @@ class Client:
         return self._transport.get("/status", Status)
 
 
-def _sum(one: Collection, other: Collection) -> Collection:
+def _sum(one: RetentionReport, other: RetentionReport) -> RetentionReport:
     kinds = {each.kind: each for each in one.kinds}
     for each in other.kinds:
         before = kinds.get(each.kind)
         if before is not None:
-            each = LetGo(
+            each = CollectedItems(
                 kind=each.kind,
                 count=before.count + each.count,
                 size_bytes=before.size_bytes + each.size_bytes,

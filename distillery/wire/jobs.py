@@ -66,7 +66,7 @@ class Waiting(View):
     """Why a job does not go on."""
 
     reason: str = Field(
-        description="Stable: `backoff`, `no_worker`, `disk_low`, `capacity`, `sweep_late`; more "
+        description="Stable: `backoff`, `no_worker`, `disk_low`, `capacity`, `reaper_late`; more "
         "may come."
     )
     message: str

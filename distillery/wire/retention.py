@@ -7,7 +7,7 @@ from pydantic import Field
 from distillery.wire.common import View
 
 
-class LetGo(View):
+class CollectedItems(View):
     """So many things of a kind."""
 
     kind: Literal["jobs", "uploads", "teacher_outputs", "run_directories", "blobs"]
@@ -15,9 +15,9 @@ class LetGo(View):
     size_bytes: int
 
 
-class Collection(View):
+class RetentionReport(View):
     """One go over what was kept long enough."""
 
     dry_run: bool
     complete: bool = Field(description="False: time ran out; ask again for the rest.")
-    kinds: list[LetGo]
+    kinds: list[CollectedItems]

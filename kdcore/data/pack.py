@@ -43,7 +43,7 @@ def load_packed(
             log(f"the packed dataset is damaged and made anew: {error}")
             _remove(entry)
     cache.mkdir(parents=True, exist_ok=True)
-    _sweep(cache)
+    _reaper(cache)
     writing = cache / f"{WRITING}{uuid.uuid4().hex}"
     writing.mkdir()
     try:
@@ -112,7 +112,7 @@ def _remove(entry: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def _sweep(cache: Path) -> None:
+def _reaper(cache: Path) -> None:
     """Remove what runs that were killed have left unfinished, and what nobody uses any more."""
     for path in cache.iterdir():
         unfinished = path.name.startswith(WRITING)

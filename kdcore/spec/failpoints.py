@@ -23,8 +23,8 @@ PLACES = {
     "part.keeping": "a part of an upload is on disk and noted, in a transaction that is still open",
     "creation.committing": "a creating request's rows are written, in a transaction that is open",
     "creation.committed": "they are committed, the client was not told",
-    "ring.sending": "a job is committed, nobody was told of it",
-    "ring.sent": "the broker has taken the ring",
+    "notification.sending": "a job is committed, nobody was told of it",
+    "notification.sent": "the broker has taken the notification",
     # worker
     "claim.committing": "a job is claimed, in a transaction that is still open",
     "claim.committed": "a job is claimed and nothing else has happened",
@@ -39,9 +39,9 @@ PLACES = {
     "artifacts.stored": "all results are in storage, nothing points at them",
     "end.committing": "the job's end is written, in a transaction that is still open",
     "end.committed": "the job has ended; nothing is tidied up",
-    # sweep
-    "sweep.committing": "lapsed leases are taken back, in a transaction that is still open",
-    "sweep.committed": "they are taken back, nobody was told",
+    # reaper
+    "reaper.committing": "lapsed leases are taken back, in a transaction that is still open",
+    "reaper.committed": "they are taken back, nobody was told",
     # run
     "step.made": "an optimizer step was made, before its checkpoint if one is due",
     "checkpoint.writing": "one of a checkpoint's three files is written whole, one in part",

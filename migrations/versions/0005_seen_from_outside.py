@@ -10,12 +10,12 @@ down_revision: str | None = "0004"
 branch_labels: str | None = None
 depends_on: str | None = None
 
-TABLE = "sweeps"
+TABLE = "reaper_status"
 PAUSED = "state = 'paused'"
 
 
 def upgrade() -> None:
-    """One row of sweeps, an index of paused jobs, a column for the trace a job belongs to."""
+    """One row of reaper runs, an index of paused jobs, a column for the trace a job belongs to."""
     op.create_table(
         TABLE,
         c.string("name"),

@@ -34,7 +34,7 @@ class Answer(Protocol):
     def json(self) -> Any: ...
 
 
-class House:
+class ApiHarness:
     """An app with its client. `rung` lists the jobs that workers were told of."""
 
     def __init__(self, database_url: str, home: Path, **settings: Any):
@@ -43,10 +43,12 @@ class House:
         usual: JsonObject = {"local_user": True, "web_dir": home / "web", "stream_poll_s": 0.02}
         self.settings = ApiSettings.model_validate(usual | settings)
         store = StoreSettings(home=home, database_url=database_url, min_free_bytes=0)
-        self.app = create_app(self.settings, store, ring=self.rung.append, rings_waiting=lambda: 0)
+        self.app = create_app(
+            self.settings, store, notify=self.rung.append, notifications_waiting=lambda: 0
+        )
         self.http = TestClient(self.app, LOCAL, raise_server_exceptions=False)
 
-    def __enter__(self) -> "House":
+    def __enter__(self) -> "ApiHarness":
         self.http.__enter__()
         return self
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from distillery.api.main import V1
-from tests.api.makers import DISTILLED, House, ok, refused
+from tests.api.makers import DISTILLED, ApiHarness, ok, refused
 
 READ, WRITE, ADMIN, OPEN = "read", "write", "admin", "open"
 ROUTES = {
@@ -70,7 +70,7 @@ def test_every_route_has_a_row() -> None:
     assert sorted(walk()) == sorted(ROUTES)
 
 
-def test_the_app_has_no_routes_besides(shared: House) -> None:
+def test_the_app_has_no_routes_besides(shared: ApiHarness) -> None:
     """What is mounted is /v1, the OpenAPI document and its page; the dashboard is behind them."""
     paths = [getattr(route, "path", None) for route in shared.app.routes]
     assert paths == ["/openapi.json", None, "/docs", "/metrics"]
@@ -79,17 +79,17 @@ def test_the_app_has_no_routes_besides(shared: House) -> None:
     assert {(m.upper(), p) for p, item in listed.items() for m in item} == visible
 
 
-def test_scopes(house: House) -> None:
+def test_scopes(harness: ApiHarness) -> None:
     holders = {
         "nobody": ({"Authorization": "Bearer kd_no"}, set[str]()),
-        "reader": (house.key("read"), {READ}),
-        "writer": (house.key("write"), {WRITE}),
-        "admin": (house.key("admin"), {READ, WRITE, ADMIN}),
+        "reader": (harness.key("read"), {READ}),
+        "writer": (harness.key("write"), {WRITE}),
+        "admin": (harness.key("admin"), {READ, WRITE, ADMIN}),
         "local": ({}, {READ, WRITE, ADMIN}),
     }
     for (method, path), needed in ROUTES.items():
         for who, (headers, scopes) in holders.items():
-            answer = house.http.request(method, fill(path), headers=headers)
+            answer = harness.http.request(method, fill(path), headers=headers)
             allowed = needed == OPEN or needed in scopes
             expected = "" if allowed else "unauthorized" if who == "nobody" else "missing_scope"
             told = answer.headers["content-type"] if method == "HEAD" else answer.text
@@ -98,7 +98,7 @@ def test_scopes(house: House) -> None:
             assert method == "HEAD" or expected in told, (who, method, path, told)
 
 
-def test_another_tenants_things_are_missing_things(either: House) -> None:
+def test_another_tenants_things_are_missing_things(either: ApiHarness) -> None:
     """For every route with an id: a foreign id is answered exactly as one that is nobody's."""
     teacher, job = either.teacher(), either.submit()["id"]
     either.finish(job, DISTILLED, {"weights": b"w"})
@@ -125,7 +125,7 @@ def test_another_tenants_things_are_missing_things(either: House) -> None:
     ok(either.http.get(f"/v1/models/{teacher}"))  # and nothing was deleted
 
 
-def test_a_wrong_key_is_not_the_local_user(shared: House) -> None:
+def test_a_wrong_key_is_not_the_local_user(shared: ApiHarness) -> None:
     good = shared.key("read")["Authorization"]
     for value in ("Bearer x", "Basic eDp5", good[:-1], good[:40] + "0" + good[41:], "Bearer"):
         answer = shared.http.get("/v1/jobs", headers={"Authorization": value})
@@ -134,18 +134,20 @@ def test_a_wrong_key_is_not_the_local_user(shared: House) -> None:
 
 
 @pytest.mark.parametrize("header", ["forwarded", "x-forwarded-for", "x-real-ip", "via"])
-def test_whoever_comes_through_a_proxy_is_not_the_local_user(shared: House, header: str) -> None:
+def test_whoever_comes_through_a_proxy_is_not_the_local_user(
+    shared: ApiHarness, header: str
+) -> None:
     refused(shared.http.get("/v1/jobs", headers={header: "1.2.3.4"}), 401, "unauthorized")
     ok(shared.http.get("/v1/jobs", headers={header: "1.2.3.4"} | shared.key("read")))
 
 
 def test_without_local_mode_loopback_needs_a_key(sqlite_template: Path, tmp_path: Path) -> None:
-    with House(f"sqlite:///{sqlite_template}", tmp_path, local_user=False) as house:
-        refused(house.http.get("/v1/jobs"), 401, "unauthorized")
-        assert house.http.get("/v1/health").status_code == 200
+    with ApiHarness(f"sqlite:///{sqlite_template}", tmp_path, local_user=False) as harness:
+        refused(harness.http.get("/v1/jobs"), 401, "unauthorized")
+        assert harness.http.get("/v1/health").status_code == 200
 
 
-def test_revoked_and_expired_keys_end_at_once(either: House) -> None:
+def test_revoked_and_expired_keys_end_at_once(either: ApiHarness) -> None:
     made = ok(either.http.post("/v1/keys", json={"name": "k", "scopes": ["read"]}))
     headers = {"Authorization": f"Bearer {made['key']}"}
     ok(either.http.get("/v1/jobs", headers=headers))

@@ -5,36 +5,36 @@ from pathlib import Path
 import pytest
 
 from distillery.api.dashboard import find
-from tests.api.makers import House, refused
+from tests.api.makers import ApiHarness, refused
 
 
 @pytest.fixture
-def built(house: House) -> House:
+def built(harness: ApiHarness) -> ApiHarness:
     """A house with a built dashboard, and a secret beside it."""
-    web = house.home / "web"
+    web = harness.home / "web"
     (web / "assets").mkdir(parents=True)
     (web / "index.html").write_text("<html>page</html>")
     (web / "assets" / "app-1a2b.js").write_text("code")
-    (web / "link").symlink_to(house.home / "secret")
-    (house.home / "secret").write_text("secret")
-    return house
+    (web / "link").symlink_to(harness.home / "secret")
+    (harness.home / "secret").write_text("secret")
+    return harness
 
 
-def test_not_built_says_how(house: House) -> None:
-    answer = house.http.get("/")
+def test_not_built_says_how(harness: ApiHarness) -> None:
+    answer = harness.http.get("/")
     assert answer.status_code == 200
     assert "make web" in answer.text
 
 
 @pytest.mark.parametrize("path", ["/", "/jobs/job_1", "/index.html", "/link", "/%2e%2e/secret"])
-def test_every_other_address_is_the_page(built: House, path: str) -> None:
+def test_every_other_address_is_the_page(built: ApiHarness, path: str) -> None:
     answer = built.http.get(path)
     assert answer.text == "<html>page</html>"
     assert answer.headers["cache-control"] == "no-cache"
     assert answer.headers["content-type"].startswith("text/html")
 
 
-def test_assets_are_cached_for_good(built: House) -> None:
+def test_assets_are_cached_for_good(built: ApiHarness) -> None:
     answer = built.http.get("/assets/app-1a2b.js")
     assert answer.text == "code"
     assert "immutable" in answer.headers["cache-control"]

@@ -4,13 +4,13 @@ import pytest
 
 from distillery.api.downloads import byte_range, disposition
 from distillery.api.problems import Refusal
-from tests.api.makers import DISTILLED, House, ok, refused, sha256
+from tests.api.makers import DISTILLED, ApiHarness, ok, refused, sha256
 
 CONTENT = bytes(range(256)) * 20
 
 
 @pytest.fixture(scope="module")
-def url(shared: House) -> str:
+def url(shared: ApiHarness) -> str:
     """Where a job's weights are."""
     job = shared.submit()["id"]
     shared.finish(job, DISTILLED, {"weights": CONTENT})
@@ -19,7 +19,7 @@ def url(shared: House) -> str:
     return str(artifact["href"])
 
 
-def test_the_whole_file(shared: House, url: str) -> None:
+def test_the_whole_file(shared: ApiHarness, url: str) -> None:
     answer = shared.http.get(url)
     assert (answer.status_code, answer.content) == (200, CONTENT)
     assert answer.headers["etag"] == f'"{sha256(CONTENT)}"'
@@ -41,7 +41,7 @@ def test_the_whole_file(shared: House, url: str) -> None:
         ("bytes=-999999", 0, 5120),
     ],
 )
-def test_one_range(shared: House, url: str, header: str, start: int, end: int) -> None:
+def test_one_range(shared: ApiHarness, url: str, header: str, start: int, end: int) -> None:
     answer = shared.http.get(url, headers={"range": header})
     assert (answer.status_code, answer.content) == (206, CONTENT[start:end])
     assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/5120"
@@ -49,7 +49,7 @@ def test_one_range(shared: House, url: str, header: str, start: int, end: int) -
 
 
 @pytest.mark.parametrize("header", ["bytes=5120-", "bytes=-0", "bytes=99999-100000"])
-def test_a_range_outside(shared: House, url: str, header: str) -> None:
+def test_a_range_outside(shared: ApiHarness, url: str, header: str) -> None:
     answer = shared.http.get(url, headers={"range": header})
     refused(answer, 416, "range_not_satisfiable")
     assert answer.headers["content-range"] == "bytes */5120"
@@ -60,7 +60,7 @@ def test_what_we_do_not_serve_by_range_is_served_whole(header: str) -> None:
     assert byte_range(header, 10) is None
 
 
-def test_a_resumed_download_is_of_the_same_file(shared: House, url: str) -> None:
+def test_a_resumed_download_is_of_the_same_file(shared: ApiHarness, url: str) -> None:
     same = shared.http.get(url, headers={"range": "bytes=9-", "if-range": f'"{sha256(CONTENT)}"'})
     assert same.status_code == 206
     other = shared.http.get(url, headers={"range": "bytes=9-", "if-range": '"other"'})

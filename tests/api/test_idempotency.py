@@ -6,12 +6,12 @@ import pytest
 
 from distillery.api.routes.keys import SHOWN_ONCE
 from distillery.store.db.tables import IdempotencyKey
-from tests.api.makers import House, archive, ok, refused, safetensors, spec
+from tests.api.makers import ApiHarness, archive, ok, refused, safetensors, spec
 
 KEY = {"Idempotency-Key": "key-1"}
 
 
-def test_a_repeated_job_is_the_first_one(either: House) -> None:
+def test_a_repeated_job_is_the_first_one(either: ApiHarness) -> None:
     body = spec(either.dataset(), either.teacher())
     either.rung.clear()
     first = either.http.post("/v1/jobs", json=body, headers=KEY)
@@ -25,29 +25,29 @@ def test_a_repeated_job_is_the_first_one(either: House) -> None:
     assert either.rung == [first.json()["id"]]
 
 
-def test_the_same_key_with_another_request_is_refused(house: House) -> None:
-    ok(house.http.post("/v1/uploads", json={"size": 1}, headers=KEY))
-    again = house.http.post("/v1/uploads", json={"size": 2}, headers=KEY)
+def test_the_same_key_with_another_request_is_refused(harness: ApiHarness) -> None:
+    ok(harness.http.post("/v1/uploads", json={"size": 1}, headers=KEY))
+    again = harness.http.post("/v1/uploads", json={"size": 2}, headers=KEY)
     refused(again, 422, "idempotency_key_reused")
-    elsewhere = house.http.post("/v1/keys", json={"name": "k"}, headers=KEY)
+    elsewhere = harness.http.post("/v1/keys", json={"name": "k"}, headers=KEY)
     refused(elsewhere, 422, "idempotency_key_reused")
 
 
-def test_keys_of_tenants_do_not_meet(house: House) -> None:
-    stranger = KEY | house.key("write", tenant="other")
-    mine = ok(house.http.post("/v1/uploads", json={"size": 1}, headers=KEY))
-    theirs = ok(house.http.post("/v1/uploads", json={"size": 1}, headers=stranger))
+def test_keys_of_tenants_do_not_meet(harness: ApiHarness) -> None:
+    stranger = KEY | harness.key("write", tenant="other")
+    mine = ok(harness.http.post("/v1/uploads", json={"size": 1}, headers=KEY))
+    theirs = ok(harness.http.post("/v1/uploads", json={"size": 1}, headers=stranger))
     assert mine["id"] != theirs["id"]
 
 
-def test_a_refused_request_may_be_mended_under_its_key(house: House) -> None:
-    dataset = house.dataset()
+def test_a_refused_request_may_be_mended_under_its_key(harness: ApiHarness) -> None:
+    dataset = harness.dataset()
     wrong = spec(dataset, student={"architecture": "resnet9"})
-    refused(house.http.post("/v1/jobs", json=wrong, headers=KEY), 422, "unknown_architecture")
-    ok(house.http.post("/v1/jobs", json=spec(dataset), headers=KEY))
+    refused(harness.http.post("/v1/jobs", json=wrong, headers=KEY), 422, "unknown_architecture")
+    ok(harness.http.post("/v1/jobs", json=spec(dataset), headers=KEY))
 
 
-def test_one_of_many_at_once_does_the_work(either: House) -> None:
+def test_one_of_many_at_once_does_the_work(either: ApiHarness) -> None:
     def post(_: int) -> str:
         return str(ok(either.http.post("/v1/uploads", json={"size": 1}, headers=KEY))["id"])
 
@@ -55,13 +55,13 @@ def test_one_of_many_at_once_does_the_work(either: House) -> None:
         assert len(set(pool.map(post, range(8)))) == 1
 
 
-def test_every_creating_post_takes_a_key(house: House) -> None:
+def test_every_creating_post_takes_a_key(harness: ApiHarness) -> None:
     bodies = {
         "/v1/uploads": {"size": 1},
-        "/v1/datasets": {"name": "d", "format": "npz", "upload": house.upload(archive())},
+        "/v1/datasets": {"name": "d", "format": "npz", "upload": harness.upload(archive())},
         "/v1/models": {
             "name": "m",
-            "upload": house.upload(safetensors({"w": [1]})),
+            "upload": harness.upload(safetensors({"w": [1]})),
             "architecture": "resnet8",
             "num_classes": 10,
         },
@@ -69,35 +69,35 @@ def test_every_creating_post_takes_a_key(house: House) -> None:
     }
     for number, (path, body) in enumerate(bodies.items()):
         headers = {"Idempotency-Key": f"k{number}"}
-        first = house.http.post(path, json=body, headers=headers)
-        again = house.http.post(path, json=body, headers=headers)
+        first = harness.http.post(path, json=body, headers=headers)
+        again = harness.http.post(path, json=body, headers=headers)
         assert ok(first)["id"] == ok(again)["id"]
         assert first.headers["location"] == f"{path}/{first.json()['id']}"
         assert again.headers["idempotency-replayed"] == "true"
 
 
-def test_an_api_keys_text_is_never_kept(house: House) -> None:
-    first = ok(house.http.post("/v1/keys", json={"name": "k"}, headers=KEY))
-    again = ok(house.http.post("/v1/keys", json={"name": "k"}, headers=KEY))
+def test_an_api_keys_text_is_never_kept(harness: ApiHarness) -> None:
+    first = ok(harness.http.post("/v1/keys", json={"name": "k"}, headers=KEY))
+    again = ok(harness.http.post("/v1/keys", json={"name": "k"}, headers=KEY))
     assert again == first | {"key": SHOWN_ONCE}
-    with house.database.read() as s:
+    with harness.database.read() as s:
         kept = s.get(IdempotencyKey, ("default", "key-1"))
         assert first["key"] not in str(vars(kept))
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "a b", "é"])
-def test_keys_that_cannot_be(shared: House, key: str) -> None:
+def test_keys_that_cannot_be(shared: ApiHarness, key: str) -> None:
     headers = {b"Idempotency-Key": key.encode()}
     answer = shared.http.post("/v1/uploads", json={"size": 1}, headers=headers)
     refused(answer, 422, "bad_parameter")
 
 
-def test_a_bell_that_is_broken_harms_nobody(house: House) -> None:
+def test_a_notifier_that_is_broken_harms_nobody(harness: ApiHarness) -> None:
     def broken(job_id: str) -> bool:
-        assert len(ok(house.http.get("/v1/jobs"))["data"]) == 1  # rung after the commit
+        assert len(ok(harness.http.get("/v1/jobs"))["data"]) == 1  # rung after the commit
         return False
 
-    body = spec(house.dataset())
-    services = house.app.state.services
-    object.__setattr__(services, "ring", broken)
-    assert house.http.post("/v1/jobs", json=body).status_code == 202
+    body = spec(harness.dataset())
+    services = harness.app.state.services
+    object.__setattr__(services, "notify", broken)
+    assert harness.http.post("/v1/jobs", json=body).status_code == 202

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import event
 
-from distillery.api.job_feed import Lookout, Sight
+from distillery.api.job_feed import JobFeed, JobSnapshot
 from distillery.store import jobs
 from distillery.store.db.database import Database
 from distillery.store.errors import Unavailable
@@ -41,23 +41,23 @@ def counted(database: Database, word: str) -> Iterator[list[str]]:
     event.remove(database.engine, "before_cursor_execute", note)
 
 
-async def see_change(lookout: Lookout, job_id: str) -> tuple[Sight, list[int]]:
+async def see_change(job_feed: JobFeed, job_id: str) -> tuple[JobSnapshot, list[int]]:
     """Follow a job until it has more than no events; what was seen, and the events' ids."""
-    with lookout.watching(job_id):
-        known = await lookout.first(job_id)
+    with job_feed.watching(job_id):
+        known = await job_feed.first(job_id)
         while not known.last_event:
-            known = await lookout.change(job_id, known, LONG_S)
-        lines = await lookout.lines(job_id, 0, known.last_event)
+            known = await job_feed.change(job_id, known, LONG_S)
+        lines = await job_feed.lines(job_id, 0, known.last_event)
         return known, [line.id for line in lines]
 
 
 def test_many_who_follow_cost_as_much_as_one(database: Database) -> None:
     claims = [claimed(database) for _ in range(3)]
 
-    async def crowd() -> list[tuple[Sight, list[int]]]:
-        lookout = Lookout(database, 0.05)
+    async def crowd() -> list[tuple[JobSnapshot, list[int]]]:
+        job_feed = JobFeed(database, 0.05)
         following = [
-            asyncio.create_task(see_change(lookout, claims[n % 3].job_id)) for n in range(PEOPLE)
+            asyncio.create_task(see_change(job_feed, claims[n % 3].job_id)) for n in range(PEOPLE)
         ]
         await asyncio.sleep(0.2)
         for claim in claims:
@@ -66,21 +66,21 @@ def test_many_who_follow_cost_as_much_as_one(database: Database) -> None:
 
     with counted(database, "FROM events") as reads:
         seen = asyncio.run(crowd())
-    assert {(sight.state, *ids) for sight, ids in seen} == {(State.RUNNING, 1, 2)}
+    assert {(snapshot.state, *ids) for snapshot, ids in seen} == {(State.RUNNING, 1, 2)}
     assert len(reads) <= 6  # one of each job, or two where the look fell between two looks
 
 
 def test_looks_at_all_jobs_at_once_and_stops_with_the_last_watcher(database: Database) -> None:
     ids = [claimed(database).job_id for _ in range(4)]
 
-    async def stay(lookout: Lookout, job_id: str, over: asyncio.Event) -> None:
-        with lookout.watching(job_id):
+    async def stay(job_feed: JobFeed, job_id: str, over: asyncio.Event) -> None:
+        with job_feed.watching(job_id):
             await over.wait()
 
     async def watch() -> tuple[list[str], int]:
-        lookout, over = Lookout(database, 0.02), asyncio.Event()
+        job_feed, over = JobFeed(database, 0.02), asyncio.Event()
         with counted(database, "FROM jobs") as looks:
-            people = [asyncio.create_task(stay(lookout, job_id, over)) for job_id in ids * 5]
+            people = [asyncio.create_task(stay(job_feed, job_id, over)) for job_id in ids * 5]
             while len(looks) < 3:
                 await asyncio.sleep(0.01)
             over.set()
@@ -99,14 +99,14 @@ def test_looks_at_all_jobs_at_once_and_stops_with_the_last_watcher(database: Dat
 def test_a_change_of_state_is_seen_and_a_missing_job_has_none(database: Database) -> None:
     claim = claimed(database)
 
-    async def watch() -> tuple[Sight, Sight]:
-        lookout = Lookout(database, 0.02)
-        missing = await lookout.first("job_none")
-        with lookout.watching(claim.job_id):
-            known = await lookout.first(claim.job_id)
+    async def watch() -> tuple[JobSnapshot, JobSnapshot]:
+        job_feed = JobFeed(database, 0.02)
+        missing = await job_feed.first("job_none")
+        with job_feed.watching(claim.job_id):
+            known = await job_feed.first(claim.job_id)
             await asyncio.to_thread(fail)
             while known.state is State.RUNNING:
-                known = await lookout.change(claim.job_id, known, LONG_S)
+                known = await job_feed.change(claim.job_id, known, LONG_S)
             return missing, known
 
     def fail() -> None:
@@ -114,7 +114,7 @@ def test_a_change_of_state_is_seen_and_a_missing_job_has_none(database: Database
             jobs.fail(s, claim, "diverged", "no")
 
     missing, known = asyncio.run(watch())
-    assert missing == Sight(None, 0)
+    assert missing == JobSnapshot(None, 0)
     assert known.state is State.FAILED
     with database.read() as s:
         assert jobs.get(s, TENANT, claim.job_id).state is State.FAILED
@@ -130,12 +130,12 @@ def test_an_outage_or_a_bug_leaves_nobody_waiting(
         raise error
 
     async def watch() -> None:
-        lookout = Lookout(database, 0.05)
-        with lookout.watching(claim.job_id):
-            known = await lookout.first(claim.job_id)
+        job_feed = JobFeed(database, 0.05)
+        with job_feed.watching(claim.job_id):
+            known = await job_feed.first(claim.job_id)
             while True:
-                known = await lookout.change(claim.job_id, known, LONG_S)
-                monkeypatch.setattr(lookout, "_look", broken)
+                known = await job_feed.change(claim.job_id, known, LONG_S)
+                monkeypatch.setattr(job_feed, "_look", broken)
 
     with pytest.raises(type(error)):
         asyncio.run(watch())
@@ -144,11 +144,11 @@ def test_an_outage_or_a_bug_leaves_nobody_waiting(
 def test_a_long_wait_ends(database: Database) -> None:
     claim = claimed(database)
 
-    async def watch() -> tuple[Sight, Sight]:
-        lookout = Lookout(database, LONG_S)
-        with lookout.watching(claim.job_id):
-            known = await lookout.first(claim.job_id)
-            return known, await lookout.change(claim.job_id, known, 0.01)
+    async def watch() -> tuple[JobSnapshot, JobSnapshot]:
+        job_feed = JobFeed(database, LONG_S)
+        with job_feed.watching(claim.job_id):
+            known = await job_feed.first(claim.job_id)
+            return known, await job_feed.change(claim.job_id, known, 0.01)
 
     known, seen = asyncio.run(watch())
     assert seen == known

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from distillery.api.problems import field_errors
-from tests.api.makers import House, ok, refused, spec
+from tests.api.makers import ApiHarness, ok, refused, spec
 
 KD = {"method": "kd"}
 
@@ -70,20 +70,22 @@ SHAPES: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("parts", "code", "pointer"), SHAPES)
-def test_a_misshapen_spec(shared: House, parts: dict[str, Any], code: str, pointer: str) -> None:
+def test_a_misshapen_spec(
+    shared: ApiHarness, parts: dict[str, Any], code: str, pointer: str
+) -> None:
     body = spec("ds_1", "mdl_1") | parts
     problem = refused(shared.http.post("/v1/jobs", json=body), 422, code)
     assert [(e["code"], e["pointer"]) for e in problem["errors"]] == [(code, pointer)]
 
 
-def test_an_unknown_method_lists_the_known_ones(shared: House) -> None:
+def test_an_unknown_method_lists_the_known_ones(shared: ApiHarness) -> None:
     body = spec("ds_1", "mdl_1") | {"stages": stages({"method": "magic"})}
     problem = refused(shared.http.post("/v1/jobs", json=body), 422, "unknown_method")
     assert "magic" in problem["detail"]
     assert "hard_target, kd, fitnet" in problem["detail"]
 
 
-def test_several_faults_are_told_at_once(shared: House) -> None:
+def test_several_faults_are_told_at_once(shared: ApiHarness) -> None:
     body = spec("ds_1", "mdl_1") | {"seed": -1, "stages": stages({**KD, "temperature": -1})}
     problem = refused(shared.http.post("/v1/jobs", json=body), 422, "invalid_request")
     assert {e["pointer"] for e in problem["errors"]} == {
@@ -92,7 +94,7 @@ def test_several_faults_are_told_at_once(shared: House) -> None:
     }
 
 
-def test_a_spec_that_does_not_fit_what_it_names(either: House) -> None:
+def test_a_spec_that_does_not_fit_what_it_names(either: ApiHarness) -> None:
     dataset, teacher = either.dataset(), either.teacher()
     many, bare = either.teacher(num_classes=100), either.dataset(labelled=False)
     tap = {"method": "fitnet", "hint": {"module": "layer9"}}
@@ -119,11 +121,11 @@ def test_a_spec_that_does_not_fit_what_it_names(either: House) -> None:
     assert ok(either.http.get("/v1/jobs"))["data"] == []
 
 
-def test_what_is_still_inspected_is_not_ready(house: House) -> None:
-    teacher = house.teacher()
-    body = {"name": "digits", "format": "npz", "upload": house.upload(b"PK\5\6" + bytes(18))}
-    dataset = ok(house.http.post("/v1/datasets", json=body))["id"]
-    answer = house.http.post("/v1/jobs", json=spec(dataset, teacher))
+def test_what_is_still_inspected_is_not_ready(harness: ApiHarness) -> None:
+    teacher = harness.teacher()
+    body = {"name": "digits", "format": "npz", "upload": harness.upload(b"PK\5\6" + bytes(18))}
+    dataset = ok(harness.http.post("/v1/datasets", json=body))["id"]
+    answer = harness.http.post("/v1/jobs", json=spec(dataset, teacher))
     problem = refused(answer, 409, "not_ready")
     assert problem["errors"][0]["pointer"] == "/dataset"
     assert int(answer.headers["retry-after"]) >= 1
@@ -147,40 +149,40 @@ def test_what_is_still_inspected_is_not_ready(house: House) -> None:
     ],
 )
 def test_addresses_and_parameters(
-    shared: House, method: str, path: str, status: int, code: str
+    shared: ApiHarness, method: str, path: str, status: int, code: str
 ) -> None:
     refused(shared.http.request(method, path), status, code)
 
 
-def test_405_says_every_method_that_would_do(shared: House) -> None:
+def test_405_says_every_method_that_would_do(shared: ApiHarness) -> None:
     assert shared.http.request("PATCH", "/v1/jobs").headers["allow"] == "GET, POST"
 
 
 def test_our_own_mistakes_tell_nothing_but_a_request_id(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr("distillery.store.jobs.get", broken)
-    answer = house.http.get("/v1/jobs/job_1", headers={"x-request-id": "mine-1"})
+    answer = harness.http.get("/v1/jobs/job_1", headers={"x-request-id": "mine-1"})
     problem = refused(answer, 500, "internal_error")
     assert problem["request_id"] == "mine-1"
     assert "secret" not in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_database_that_is_down_is_503(house: House) -> None:
-    house.database.dispose()
-    path = house.home / "distillery.sqlite"
+def test_a_database_that_is_down_is_503(harness: ApiHarness) -> None:
+    harness.database.dispose()
+    path = harness.home / "distillery.sqlite"
     path.rename(path.with_suffix(".gone"))
     path.mkdir()  # nothing can be opened there
-    answer = house.http.get("/v1/jobs")
+    answer = harness.http.get("/v1/jobs")
     refused(answer, 503, "unavailable")
     assert answer.headers["retry-after"] == "5"
-    ready = house.http.get("/v1/ready")
+    ready = harness.http.get("/v1/ready")
     assert (ready.status_code, ready.json()["ok"]) == (503, False)
-    assert house.http.get("/v1/health").status_code == 200
+    assert harness.http.get("/v1/health").status_code == 200
 
 
 def test_union_members_are_left_out_of_pointers_only_where_they_are_names() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from distillery.api import strict_json
 from distillery.api.problems import Refusal
-from tests.api.makers import House, refused
+from tests.api.makers import ApiHarness, refused
 
 JSON = {"content-type": "application/json"}
 
@@ -27,7 +27,7 @@ JSON = {"content-type": "application/json"}
     ],
 )
 def test_values_nobody_can_keep(
-    shared: House, text: bytes, status: int, code: str, pointer: str | None
+    shared: ApiHarness, text: bytes, status: int, code: str, pointer: str | None
 ) -> None:
     problem = refused(shared.http.post("/v1/uploads", content=text, headers=JSON), status, code)
     assert [e["pointer"] for e in problem["errors"]] == ([] if pointer is None else [pointer])
@@ -44,18 +44,18 @@ def test_good_values_pass_unchanged() -> None:
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
-def test_only_json_is_read(shared: House, media_type: str) -> None:
+def test_only_json_is_read(shared: ApiHarness, media_type: str) -> None:
     headers = {"content-type": media_type} if media_type else {}
     answer = shared.http.post("/v1/uploads", content=b'{"size": 1}', headers=headers)
     refused(answer, 415, "unsupported_media_type")
 
 
-def test_a_body_is_bounded_with_and_without_a_length(shared: House) -> None:
+def test_a_body_is_bounded_with_and_without_a_length(shared: ApiHarness) -> None:
     big = b'{"filename": "' + b"a" * shared.settings.max_body_bytes + b'"}'
     for content in (big, iter([big[:1000], big[1000:]])):
         answer = shared.http.post("/v1/uploads", content=content, headers=JSON)
         refused(answer, 413, "body_too_large")
 
 
-def test_a_missing_body_is_a_missing_field(shared: House) -> None:
+def test_a_missing_body_is_a_missing_field(shared: ApiHarness) -> None:
     assert refused(shared.http.post("/v1/uploads"), 422, "missing")["errors"][0]["pointer"] == ""

@@ -5,28 +5,28 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from distillery.broker.config import BellSettings
+from distillery.broker.config import BrokerSettings
 
 
 def test_the_default_is_a_directory_under_home(tmp_path: Path) -> None:
-    settings = BellSettings(home=tmp_path / "a b", broker_url=None)
+    settings = BrokerSettings(home=tmp_path / "a b", broker_url=None)
     assert settings.is_local
     assert settings.url == f"kdfs://localhost{tmp_path}/a%20b/broker"
 
 
 def test_a_relative_home_gives_an_absolute_address() -> None:
-    assert BellSettings(home=Path(".kd"), broker_url=None).url.startswith(
+    assert BrokerSettings(home=Path(".kd"), broker_url=None).url.startswith(
         f"kdfs://localhost{Path.cwd()}/"
     )
 
 
 def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KD_BROKER_URL", "redis://host:6379/1")
-    settings = BellSettings()
+    settings = BrokerSettings()
     assert settings.url == "redis://host:6379/1"
     assert not settings.is_local
 
 
 def test_unknown_brokers_are_refused_by_name() -> None:
     with pytest.raises(ValidationError, match="redis://"):
-        BellSettings(broker_url="amqp://host")
+        BrokerSettings(broker_url="amqp://host")

@@ -12,7 +12,7 @@ import pytest
 from kombu.connection import Connection
 
 from distillery.broker.app import register_transports
-from distillery.broker.config import BellSettings
+from distillery.broker.config import BrokerSettings
 from distillery.broker.filesystem import ABANDONED_S
 
 PUBLISHERS, CONSUMERS, EACH = 2, 2, 150
@@ -22,7 +22,7 @@ PUBLISHERS, CONSUMERS, EACH = 2, 2, 150
 def connection(tmp_path: Path) -> Any:
     register_transports()
     with Connection(  # type: ignore[no-untyped-call]
-        BellSettings(home=tmp_path, broker_url=None).url
+        BrokerSettings(home=tmp_path, broker_url=None).url
     ) as connection:
         yield connection
 
@@ -52,7 +52,7 @@ def test_messages_come_in_order_and_once(connection: Any) -> None:
 
 def test_queues_do_not_mix(connection: Any, tmp_path: Path) -> None:
     put(connection, 1)
-    assert take_all(connection, "sweep") == []
+    assert take_all(connection, "reaper") == []
     assert take_all(connection) == [1]
     assert not list((tmp_path / "broker/jobs").iterdir()), "nothing is left behind"
 
@@ -125,7 +125,7 @@ with Connection(sys.argv[1]) as c, c.SimpleQueue("jobs") as q:
 
 
 def test_300_messages_between_four_processes_arrive_once_each(tmp_path: Path) -> None:
-    url = BellSettings(home=tmp_path, broker_url=None).url
+    url = BrokerSettings(home=tmp_path, broker_url=None).url
     consumers = [
         subprocess.Popen([sys.executable, "-c", CONSUME, url], stdout=subprocess.PIPE, text=True)
         for _ in range(CONSUMERS)

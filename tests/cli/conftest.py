@@ -25,7 +25,7 @@ def serve_api(home: Path) -> Iterator[str]:
     database.migrate()
     database.dispose()
     app = create_app(
-        ApiSettings(local_user=True), stored, ring=lambda _: None, rings_waiting=lambda: 0
+        ApiSettings(local_user=True), stored, notify=lambda _: None, notifications_waiting=lambda: 0
     )
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from distillery.cli.display import Display
-from distillery.cli.run_status import Board
+from distillery.cli.run_status import RunStatus
 
 PROGRESS: dict[str, Any] = {
     "arm": "student",
@@ -24,15 +24,17 @@ PROGRESS: dict[str, Any] = {
 
 
 @pytest.fixture
-def board() -> Board:
-    board = Board("digits")
-    board.take("phase", {"phase": "training"})
-    board.take("progress", PROGRESS)
-    board.take("metrics", {"step": 0, "values": {"teacher/accuracy": 0.98}})
-    board.take("metrics", {"step": 50, "values": {"student/accuracy": 0.91, "student/loss": 0.4}})
-    board.take("checkpoint", {"arm": "student", "step": 50, "path": "x"})
-    board.take("something-newer", {})
-    return board
+def run_status() -> RunStatus:
+    run_status = RunStatus("digits")
+    run_status.take("phase", {"phase": "training"})
+    run_status.take("progress", PROGRESS)
+    run_status.take("metrics", {"step": 0, "values": {"teacher/accuracy": 0.98}})
+    run_status.take(
+        "metrics", {"step": 50, "values": {"student/accuracy": 0.91, "student/loss": 0.4}}
+    )
+    run_status.take("checkpoint", {"arm": "student", "step": 50, "path": "x"})
+    run_status.take("something-newer", {})
+    return run_status
 
 
 def _print(thing: object, **console: Any) -> str:
@@ -41,17 +43,17 @@ def _print(thing: object, **console: Any) -> str:
     return out.getvalue()
 
 
-def test_it_shows_state_bars_and_accuracies(board: Board) -> None:
-    text = _print(board)
+def test_it_shows_state_bars_and_accuracies(run_status: RunStatus) -> None:
+    text = _print(run_status)
     assert "digits running, training the student" in text
     assert "50%" in text and "epoch 2/6" in text and "1,234 images/s" in text
     assert "1:15 left" in text
     assert "teacher 98.0%  student 91.0%  loss 0.400" in text
 
 
-def test_a_plain_output_gets_a_line_only_for_a_step_forward(board: Board) -> None:
+def test_a_plain_output_gets_a_line_only_for_a_step_forward(run_status: RunStatus) -> None:
     out = io.StringIO()
-    with Display(Console(file=out, width=120), board) as display:
+    with Display(Console(file=out, width=120), run_status) as display:
         for step in (51, 52, 53):
             display.event("progress", {**PROGRESS, "step": step}, {})
         display.event("progress", {**PROGRESS, "epoch": 3}, {})
@@ -60,9 +62,9 @@ def test_a_plain_output_gets_a_line_only_for_a_step_forward(board: Board) -> Non
     assert "student epoch 3/6  teacher 98.0%" in lines[1]
 
 
-def test_json_lines_carry_every_event_unchanged(board: Board) -> None:
+def test_json_lines_carry_every_event_unchanged(run_status: RunStatus) -> None:
     out = io.StringIO()
-    with Display(Console(file=out, width=20), board, as_json=True) as display:
+    with Display(Console(file=out, width=20), run_status, as_json=True) as display:
         display.event(
             "log", {"message": "[bold]x"}, {"kind": "log", "message": "[bold]" + "x" * 40}
         )

@@ -13,7 +13,7 @@ def test_import_linter_contracts_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_celery_is_imported_in_bell_and_worker_tasks_alone() -> None:
+def test_celery_is_imported_in_notifier_and_worker_tasks_alone() -> None:
     strangers = [
         name(path)
         for path in python_files("api", "distillery", "kdcore", "migrations", "worker")

@@ -8,7 +8,7 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from distillery.api.config import ApiSettings
-from distillery.broker.config import BellSettings
+from distillery.broker.config import BrokerSettings
 from distillery.store.config import Retention, StoreSettings
 from distillery.telemetry.config import TelemetrySettings
 from distillery.worker.config import WorkerSettings
@@ -16,7 +16,7 @@ from tests.contracts.trees import ROOT
 
 SETTINGS: tuple[type[BaseSettings], ...] = (
     ApiSettings,
-    BellSettings,
+    BrokerSettings,
     Retention,
     StoreSettings,
     TelemetrySettings,

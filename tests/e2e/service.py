@@ -11,7 +11,7 @@ from typing import Self
 
 import psutil
 
-from distillery.local.process import Child
+from distillery.local.process import ChildProcess
 from distillery.sdk.client import Client
 from distillery.sdk.config import child_environment
 from distillery.sdk.errors import ClientError
@@ -24,17 +24,17 @@ QUICK = {
     "KD_BEAT_S": "1",
     "KD_TICK_S": "0.2",
     "KD_POLL_S": "0.3",
-    "KD_SWEEP_S": "0.5",
+    "KD_REAPER_S": "0.5",
     "KD_STREAM_POLL_S": "0.1",
     "KD_THREADS": "1",
     "KD_LOCAL_USER": "true",
     "OMP_NUM_THREADS": "1",
 }
-PROGRAMS = {"api": ["api"], "jobs": ["worker", "jobs"], "sweep": ["worker", "sweep"]}
+PROGRAMS = {"api": ["api"], "jobs": ["worker", "jobs"], "reaper": ["worker", "reaper"]}
 
 
 class Service:
-    """API, worker and sweep on `home`; a context manager. More settings as KD_* variables."""
+    """API, worker and reaper on `home`; a context manager. More settings as KD_* variables."""
 
     def __init__(self, home: Path, **settings: str):
         self.home = home
@@ -46,7 +46,9 @@ class Service:
             KD_HOME=str(home), KD_PORT=str(self.port), **{**QUICK, **settings}
         )
         self._children = {
-            name: Child(name, ["-m", *args], home / f"{name}.log", environment=self._environment)
+            name: ChildProcess(
+                name, ["-m", *args], home / f"{name}.log", environment=self._environment
+            )
             for name, args in PROGRAMS.items()
         }
 
@@ -78,11 +80,11 @@ class Service:
                 sys.stderr.write("\n".join([f"--- {child.name}", *child.last_lines(40), ""]))
 
     def start(self, name: str) -> None:
-        """Start one of api, jobs, sweep."""
+        """Start one of api, jobs, reaper."""
         self._children[name].start()
 
     def process(self, name: str) -> psutil.Process:
-        """The process of one of api, jobs, sweep."""
+        """The process of one of api, jobs, reaper."""
         pid = self._children[name].pid
         assert pid is not None
         return psutil.Process(pid)

@@ -11,7 +11,7 @@ from random import Random
 
 from tests.faults.fault import Fault
 from tests.faults.place import Place
-from tests.faults.scene import Scene
+from tests.faults.scenario import FaultScenario
 from tests.faults.trial import Verdict, carry_out
 
 MOST_TRIALS = 12  # on one service: its rows are all checked after each
@@ -113,7 +113,7 @@ class Lane:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._scene: Scene | None = None
+        self._scene: FaultScenario | None = None
         self._trials = 0
         self.setting: tuple[object, ...] | None = None
 
@@ -138,15 +138,15 @@ class Lane:
 
     def _enter(self, trial: Trial) -> None:
         folder = Path(tempfile.mkdtemp(prefix=f"{trial.place.name}-", dir=self._folder))
-        self._scene = Scene(trial.place, folder, standin=trial.standin)
+        self._scene = FaultScenario(trial.place, folder, standin=trial.standin)
         self.setting, self._trials = trial.setting, 0
         if not trial.fault.alone:
             self._scene.open(KD_WARM=str(trial.warm).lower())
 
     def leave(self, *, keep: bool = False) -> None:
         """Close the scene; nothing of it may be left."""
-        scene, self._scene, self.setting = self._scene, None, None
-        if scene is not None:
-            scene.close()
+        scenario, self._scene, self.setting = self._scene, None, None
+        if scenario is not None:
+            scenario.close()
             if not keep:
-                shutil.rmtree(scene.folder, ignore_errors=True)
+                shutil.rmtree(scenario.folder, ignore_errors=True)

@@ -32,7 +32,7 @@ INVARIANTS: dict[str, tuple[str, Callable[[Evidence], Violations]]] = {
     "I6": ("events and points without gaps and doubles", series_are_whole),
     "I7": ("weights are the control's", weights_are_the_controls),
     "I8": ("no orphan process, no leftover file", nothing_left_over),
-    "I9": ("nothing waits that no sweep would find", nothing_unsent),
+    "I9": ("nothing waits that no reaper would find", nothing_unsent),
     "I10": ("one idempotency key, one job", one_key_one_job),
 }
 

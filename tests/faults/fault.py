@@ -7,7 +7,7 @@ program is started again, every job must end, and all invariants must hold: whoe
 to that (`tests.faults.trial`), the fault need not.
 
     @fault("F1", "worker killed mid-step")
-    def worker_killed(scene: Scene, draw: Random) -> str: ...
+    def worker_killed(scene: FaultScenario, draw: Random) -> str: ...
 
 Files of `tests/faults/acts` are found by themselves.
 """
@@ -20,9 +20,9 @@ from random import Random
 from typing import Literal
 
 from tests.faults import acts
-from tests.faults.scene import Scene
+from tests.faults.scenario import FaultScenario
 
-Act = Callable[[Scene, Random], str]
+Act = Callable[[FaultScenario, Random], str]
 PlaceName = Literal["embedded", "servers"]
 PLACES: tuple[PlaceName, ...] = ("embedded", "servers")
 
@@ -31,7 +31,7 @@ PLACES: tuple[PlaceName, ...] = ("embedded", "servers")
 class Fault:
     """One fault.
 
-    `alone`: it opens a service of its own (`scene.open(KD_...=...)`), for it needs settings or
+    `alone`: it opens a service of its own (`scenario.open(KD_...=...)`), for it needs settings or
     servers that others must not share; otherwise the scene's service runs already.
     `standin`: its jobs' runs are `tests/faults/standin.py`, which costs next to nothing, instead of
     kdcore; `kdcore`: they never are; otherwise they are now and then.

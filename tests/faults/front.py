@@ -11,14 +11,14 @@ import httpx
 import psutil
 
 from distillery.broker.app import make_app
-from distillery.broker.config import BellSettings
-from distillery.broker.notify import Bell
+from distillery.broker.config import BrokerSettings
+from distillery.broker.notify import Notifier
 from distillery.store.db import tables
 from distillery.wire.jobs import Job
 from tests.e2e.pictures import training
 from tests.e2e.service import wait_until
 from tests.faults.proxy import Proxy
-from tests.faults.scene import Scene
+from tests.faults.scenario import FaultScenario
 from tests.faults.servers import Broker, Postgres, broker, postgres, proxy_for, through
 
 # The usual lease: an outage of seconds is no reason to give a run up.
@@ -38,78 +38,78 @@ class Front:
     to_broker: Proxy
 
 
-_fronts: WeakKeyDictionary[Scene, Front] = WeakKeyDictionary()
+_fronts: WeakKeyDictionary[FaultScenario, Front] = WeakKeyDictionary()
 
 
-def front_of(scene: Scene, settings: Mapping[str, str] = PATIENT) -> Front:
+def front_of(scenario: FaultScenario, settings: Mapping[str, str] = PATIENT) -> Front:
     """The front of a scene, which is opened with one unless it is open already."""
-    if scene not in _fronts:
-        database, rings = scene.keep(postgres()), scene.keep(broker())
-        to_database = scene.keep(proxy_for(database.url, delay_s=0.05))
-        to_broker = scene.keep(proxy_for(rings.url))
-        _fronts[scene] = Front(database, rings, to_database, to_broker)
-        scene.open(
+    if scenario not in _fronts:
+        database, notifications = scenario.keep(postgres()), scenario.keep(broker())
+        to_database = scenario.keep(proxy_for(database.url, delay_s=0.05))
+        to_broker = scenario.keep(proxy_for(notifications.url))
+        _fronts[scenario] = Front(database, notifications, to_database, to_broker)
+        scenario.open(
             KD_DATABASE_URL=through(to_database, database.url),
-            KD_BROKER_URL=through(to_broker, rings.url),
+            KD_BROKER_URL=through(to_broker, notifications.url),
             **settings,
         )
-    return _fronts[scene]
+    return _fronts[scenario]
 
 
 @contextmanager
-def running(scene: Scene) -> Iterator[Job]:
+def running(scenario: FaultScenario) -> Iterator[Job]:
     """A job that runs, holding the only slot, as long as the block lasts; then it is cancelled."""
     stages = training("-", epochs=ENDLESS)["stages"]
     data = {"batch_size": 4}  # many steps an epoch, for each epoch tells much
-    job = scene.submit(comparable=False, stages=stages, data=data, checkpoint_every_s=1)
-    wait_until(lambda: step_of(scene, job) > 1, 60, "the endless job makes its steps")
+    job = scenario.submit(comparable=False, stages=stages, data=data, checkpoint_every_s=1)
+    wait_until(lambda: step_of(scenario, job) > 1, 60, "the endless job makes its steps")
     try:
         yield job
     finally:
-        scene.wait_for(job, "running")  # it was given up for a while, perhaps
-        scene.client.jobs.cancel(job.id)
-        scene.finish(job)
+        scenario.wait_for(job, "running")  # it was given up for a while, perhaps
+        scenario.client.jobs.cancel(job.id)
+        scenario.finish(job)
 
 
-def run_of(scene: Scene, job: Job) -> psutil.Process:
+def run_of(scenario: FaultScenario, job: Job) -> psutil.Process:
     """The process that works in the job's directory."""
-    children = scene.service.process("jobs").children(recursive=True)
+    children = scenario.service.process("jobs").children(recursive=True)
     (run,) = (child for child in children if job.id in child.cwd())
     return run
 
 
-def step_of(scene: Scene, job: Job) -> int:
+def step_of(scenario: FaultScenario, job: Job) -> int:
     """The number of the last thing that the job has said."""
-    with scene.rows() as s:
+    with scenario.rows() as s:
         return s.get_one(tables.Job, job.id).last_event
 
 
-def goes_on(scene: Scene, job: Job, within_s: float = 60) -> None:
+def goes_on(scenario: FaultScenario, job: Job, within_s: float = 60) -> None:
     """Return once the job has said something new."""
-    before = step_of(scene, job)
-    wait_until(lambda: step_of(scene, job) > before, within_s, "the endless job gets on")
+    before = step_of(scenario, job)
+    wait_until(lambda: step_of(scenario, job) > before, within_s, "the endless job gets on")
 
 
-def submitted(scene: Scene, count: int) -> tuple[list[Job], list[float]]:
+def submitted(scenario: FaultScenario, count: int) -> tuple[list[Job], list[float]]:
     """So many jobs behind the one that runs, and how long each submission took in seconds."""
     jobs, took = [], []
     for _ in range(count):
         began_s = time.monotonic()
-        jobs.append(scene.submit())
+        jobs.append(scenario.submit())
         took.append(time.monotonic() - began_s)
     return jobs, sorted(took)
 
 
-def hears_rings(url: str, within_s: float = 60) -> None:
+def receives_notifications(url: str, within_s: float = 60) -> None:
     """Return once somebody takes what is rung on this broker."""
-    bell = Bell(make_app(BellSettings(broker_url=url)))
-    wait_until(lambda: bell.ring("job_nobody"), within_s, "the broker takes a ring")
-    wait_until(lambda: bell.waiting() == 0, within_s, "the worker takes the ring")
+    notifier = Notifier(make_app(BrokerSettings(broker_url=url)))
+    wait_until(lambda: notifier.notify("job_nobody"), within_s, "the broker takes a notification")
+    wait_until(lambda: notifier.waiting() == 0, within_s, "the worker takes the notification")
 
 
-def url_of(scene: Scene) -> str:
+def url_of(scenario: FaultScenario) -> str:
     """Where its API listens."""
-    return f"http://127.0.0.1:{scene.service.port}"
+    return f"http://127.0.0.1:{scenario.service.port}"
 
 
 def refuses_clearly(url: str) -> None:

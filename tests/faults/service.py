@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from distillery.local.process import Child
+from distillery.local.process import ChildProcess
 from tests.e2e.service import PROGRAMS, QUICK, Service, wait_until
 
 # Short waits, long enough for a loaded machine: a worker gives a job up after half a lease.
@@ -14,12 +14,12 @@ FAST = {"KD_LEASE_S": "8", "KD_BEAT_S": "1", "KD_GRACE_S": "10", "KD_STALL_S": "
 STANDIN_PROGRAMS = {
     "api": ["api"],
     "jobs": ["tests.faults.standin_worker"],
-    "sweep": ["worker", "sweep"],
+    "reaper": ["worker", "reaper"],
 }
 
 
 class FaultyService(Service):
-    """API, worker and sweep as processes, and more of any of them under names of their own."""
+    """API, worker and reaper as processes, and more of any of them under names of their own."""
 
     def __init__(self, home: Path, *, standin: bool = False, **settings: str):
         super().__init__(home, **{**FAST, **settings})
@@ -41,14 +41,14 @@ class FaultyService(Service):
 
     def _child(
         self, name: str, program: str, settings: dict[str, str], arguments: Sequence[str] = ()
-    ) -> Child:
+    ) -> ChildProcess:
         programs = STANDIN_PROGRAMS if self._standin else PROGRAMS
         command = ["-m", *programs[program], *arguments]
         environment = self._environment | settings
-        return Child(name, command, self.home / f"{name}.log", environment=environment)
+        return ChildProcess(name, command, self.home / f"{name}.log", environment=environment)
 
     def start_as(self, name: str, program: str, *arguments: str, **settings: str) -> None:
-        """Start one of api, jobs, sweep under a name of its own, with other settings."""
+        """Start one of api, jobs, reaper under a name of its own, with other settings."""
         assert name not in self._children or self._children[name].poll() is not None, name
         child = self._child(name, program, settings, arguments)
         self._children[name] = child
@@ -57,7 +57,7 @@ class FaultyService(Service):
         child.start()
 
     def restart(self, name: str, **settings: str) -> None:
-        """kill -9 one of api, jobs, sweep and start it again, with other settings."""
+        """kill -9 one of api, jobs, reaper and start it again, with other settings."""
         self.kill(name)
         self.start_as(name, name, **settings)
         if name == "api":

@@ -1,5 +1,5 @@
 """The worker's programs many times over, their runs stand-ins:
-`python -m tests.faults.standin_worker [jobs N] [sweep N]`. A process each, forked once all is
+`python -m tests.faults.standin_worker [jobs N] [reaper N]`. A process each, forked once all is
 imported, which makes a crowd cheap; each dies with this one."""
 
 import ctypes
@@ -9,9 +9,9 @@ import signal
 import sys
 from pathlib import Path
 
-from distillery.broker.config import BellSettings
+from distillery.broker.config import BrokerSettings
 from distillery.store.config import StoreSettings
-from distillery.worker.__main__ import run_jobs, run_sweep
+from distillery.worker.__main__ import run_jobs, run_reaper
 from distillery.worker.config import WorkerSettings
 
 STANDIN = (sys.executable, "-P", "-S", str(Path(__file__).with_name("standin.py")))
@@ -19,11 +19,11 @@ PR_SET_PDEATHSIG = 1
 
 
 def work(program: str) -> int:
-    """One worker or one sweep."""
-    settings, stored, bell = WorkerSettings(), StoreSettings(), BellSettings()
-    if program == "sweep":
-        return run_sweep(settings, stored, bell)
-    return run_jobs(settings, stored, bell, STANDIN)
+    """One worker or one reaper."""
+    settings, stored, notifier = WorkerSettings(), StoreSettings(), BrokerSettings()
+    if program == "reaper":
+        return run_reaper(settings, stored, notifier)
+    return run_jobs(settings, stored, notifier, STANDIN)
 
 
 def crowd(programs: list[str]) -> int:

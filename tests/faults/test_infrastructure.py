@@ -12,7 +12,7 @@ import pytest
 from tests.faults.acts.disk import skip_without_mount
 from tests.faults.fault import PlaceName, load
 from tests.faults.place import Place
-from tests.faults.scene import Scene
+from tests.faults.scenario import FaultScenario
 from tests.faults.trial import carry_out
 
 pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.timeout(900)]
@@ -21,48 +21,50 @@ SEED = "suite"
 
 
 @contextmanager
-def scene_at(place: PlaceName, folder: Path) -> Iterator[Scene]:
+def scene_at(place: PlaceName, folder: Path) -> Iterator[FaultScenario]:
     """A scene that its first fault opens."""
-    scene = Scene(Place(place), folder, standin=True)
+    scenario = FaultScenario(Place(place), folder, standin=True)
     try:
-        yield scene
+        yield scenario
     finally:
-        scene.close()
+        scenario.close()
 
 
-def survive(scene: Scene, *names: str) -> None:
+def survive(scenario: FaultScenario, *names: str) -> None:
     """Let the faults loose one after another, and assert that each was survived."""
     for name in names:
         fault = load()[name]
-        verdict = carry_out(fault, scene, Random(f"{SEED}/{name}"))
+        verdict = carry_out(fault, scenario, Random(f"{SEED}/{name}"))
         seconds = round(verdict.seconds, 1)
         sys.stdout.write(f"{fault.number} {name}: {verdict.outcome}, {seconds} s\n")
         assert verdict.survived, "\n".join([name, *verdict.problems])
 
 
 def test_servers_that_fail(tmp_path: Path) -> None:
-    with scene_at("servers", tmp_path) as scene:
-        survive(scene, "broker_stopped", "postgres_crashed", "database_hole", "bad_rings")
+    with scene_at("servers", tmp_path) as scenario:
+        survive(
+            scenario, "broker_stopped", "postgres_crashed", "database_hole", "bad_notifications"
+        )
 
 
 def test_a_database_file_and_storage_that_fail(tmp_path: Path) -> None:
-    with scene_at("embedded", tmp_path) as scene:
-        survive(scene, "sqlite_locked", "bad_rings", "blob_writes_fail", "blob_damaged")
-        survive(scene, "api_killed_in_upload", "api_killed_in_submit")
+    with scene_at("embedded", tmp_path) as scenario:
+        survive(scenario, "sqlite_locked", "bad_notifications", "blob_writes_fail", "blob_damaged")
+        survive(scenario, "api_killed_in_upload", "api_killed_in_submit")
 
 
 def test_a_disk_that_is_full(tmp_path: Path) -> None:
     skip_without_mount(tmp_path)
-    with scene_at("embedded", tmp_path) as scene:
-        survive(scene, "disk_full_blobs")
+    with scene_at("embedded", tmp_path) as scenario:
+        survive(scenario, "disk_full_blobs")
 
 
 def test_a_disk_that_is_full_under_postgresql(tmp_path: Path) -> None:
     skip_without_mount(tmp_path)
-    with scene_at("servers", tmp_path) as scene:
-        survive(scene, "disk_full_write_ahead_log")
+    with scene_at("servers", tmp_path) as scenario:
+        survive(scenario, "disk_full_write_ahead_log")
 
 
 def test_a_clock_that_is_set(tmp_path: Path) -> None:
-    with scene_at("embedded", tmp_path) as scene:
-        survive(scene, "clock_set")
+    with scene_at("embedded", tmp_path) as scenario:
+        survive(scenario, "clock_set")

@@ -8,7 +8,7 @@ from random import Random
 
 from tests.e2e.service import wait_until
 from tests.faults.fault import Fault
-from tests.faults.scene import Scene
+from tests.faults.scenario import FaultScenario
 
 BOUND_S = 180.0  # in which every job must end once the faults have stopped (I4)
 
@@ -27,16 +27,16 @@ class Verdict:
         return not self.problems
 
 
-def carry_out(fault: Fault, scene: Scene, draw: Random) -> Verdict:
+def carry_out(fault: Fault, scenario: FaultScenario, draw: Random) -> Verdict:
     """Do it and see to what comes after. The scene is open, unless the fault opens its own."""
     began_s = time.monotonic()
     verdict = Verdict("", 0.0)
-    scene.jobs = []
+    scenario.jobs = []
     try:
-        verdict.outcome = fault.act(scene, draw)
-        scene.service.restore()
-        settle(scene)
-        verdict.problems = scene.check()
+        verdict.outcome = fault.act(scenario, draw)
+        scenario.service.restore()
+        settle(scenario)
+        verdict.problems = scenario.check()
     except Exception as error:  # noqa: BLE001 - whatever it was, the other trials go on
         where = "".join(traceback.format_exception(error)[-3:])
         verdict.problems.append(f"{type(error).__name__}: {where}")
@@ -44,11 +44,11 @@ def carry_out(fault: Fault, scene: Scene, draw: Random) -> Verdict:
     return verdict
 
 
-def settle(scene: Scene) -> None:
+def settle(scenario: FaultScenario) -> None:
     """Wait until every job of the scene has ended, whichever way."""
-    for job_id in scene.jobs:
-        wait_until(partial(_has_ended, scene, job_id), BOUND_S, f"I4: {job_id} ends")
+    for job_id in scenario.jobs:
+        wait_until(partial(_has_ended, scenario, job_id), BOUND_S, f"I4: {job_id} ends")
 
 
-def _has_ended(scene: Scene, job_id: str) -> bool:
-    return scene.client.jobs.get(job_id).terminal
+def _has_ended(scenario: FaultScenario, job_id: str) -> bool:
+    return scenario.client.jobs.get(job_id).terminal

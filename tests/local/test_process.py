@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from distillery.local import process as child_module
-from distillery.local.process import Child
+from distillery.local.process import ChildProcess
 from distillery.sdk.config import child_environment
 
 SLEEPER = "import time; print('started', flush=True); time.sleep(60)"
@@ -33,8 +33,8 @@ time.sleep(60)
 """
 
 
-def _child(tmp_path: Path, code: str) -> Child:
-    return Child("c", ["-c", code], tmp_path / "c.log", environment=child_environment())
+def _child(tmp_path: Path, code: str) -> ChildProcess:
+    return ChildProcess("c", ["-c", code], tmp_path / "c.log", environment=child_environment())
 
 
 def _gone(pid: int, within_s: float) -> bool:

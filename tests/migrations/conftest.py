@@ -2,5 +2,5 @@
 
 from tests.store.conftest import blobs as blobs
 from tests.store.conftest import parts as parts
-from tests.worker.conftest import pg_shop as pg_shop
-from tests.worker.conftest import shop as shop
+from tests.worker.conftest import harness as harness
+from tests.worker.conftest import pg_harness as pg_harness

@@ -30,7 +30,7 @@ from tests.store.makers import (
     new_job,
     state_of,
 )
-from tests.worker.conftest import Shop, running, wait_until
+from tests.worker.conftest import WorkerHarness, running, wait_until
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -56,7 +56,7 @@ def fill(database: Database, parts: Parts, blobs: LocalBlobs) -> str:
         keys.create(s, TENANT, "key", ["read"])
         save(s, TENANT, "key", "f" * 64, status=201, location=None, body={})
         workers.beat_worker(s, "w", 1)
-        reaper_status.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
+        reaper_status.record(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
     new_job(database)
     return claim.job_id
 
@@ -101,45 +101,45 @@ def test_rows_survive_every_migration_down_and_up(
     finally:
         database.migrate()  # the database is shared
     with database.write() as s:
-        assert jobs.sweep(s).lapsed == [job_id]
+        assert jobs.reap(s).lapsed == [job_id]
         assert s.get_one(Job, job_id).failures == 1
     assert state_of(database, job_id) == "queued"
 
 
-def test_a_job_that_an_older_version_ran_goes_on_under_this_one(shop: Shop) -> None:
+def test_a_job_that_an_older_version_ran_goes_on_under_this_one(harness: WorkerHarness) -> None:
     """The older version's worker was killed; its job is left `running` in a schema of before."""
-    job_id = shop.job(steps=1)
-    with shop.database.write() as s:
+    job_id = harness.job(steps=1)
+    with harness.database.write() as s:
         jobs.claim(s, job_id, "older", lease_s=-1)
-    schema.migrate(shop.database.engine, "0003")
+    schema.migrate(harness.database.engine, "0003")
     with pytest.raises(SchemaMismatch, match="at schema 0003, this program needs"):
-        open_database(shop.url)
-    shop.database.migrate()
-    with shop.database.write() as s:
-        assert jobs.sweep(s).lapsed == [job_id]
-    with running(shop.floor()):
-        job = shop.wait_for(job_id, "succeeded", 60)
+        open_database(harness.url)
+    harness.database.migrate()
+    with harness.database.write() as s:
+        assert jobs.reap(s).lapsed == [job_id]
+    with running(harness.dispatcher()):
+        job = harness.wait_for(job_id, "succeeded", 60)
     assert (job.attempt, job.failures) == (2, 1)
 
 
 def test_a_worker_goes_on_while_a_newer_version_migrates_and_is_refused_afterwards(
-    pg_shop: Shop,
+    pg_harness: WorkerHarness,
 ) -> None:
     """Migrations add what runs need not know. Who starts anew must."""
-    job_id = pg_shop.job(steps=100_000)
-    with running(pg_shop.floor()):
-        wait_until(lambda: "student/loss" in pg_shop.get(job_id).latest, 60)
-        with pg_shop.database.write() as s:
+    job_id = pg_harness.job(steps=100_000)
+    with running(pg_harness.dispatcher()):
+        wait_until(lambda: "student/loss" in pg_harness.get(job_id).latest, 60)
+        with pg_harness.database.write() as s:
             for table in ("jobs", "attempts", "events", "workers"):
                 s.execute(text(f"ALTER TABLE {table} ADD COLUMN newer integer DEFAULT 1 NOT NULL"))
             s.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-        seen = pg_shop.get(job_id).latest["student/loss"]
-        wait_until(lambda: pg_shop.get(job_id).latest["student/loss"] != seen, 60)
-    job = pg_shop.get(job_id)
+        seen = pg_harness.get(job_id).latest["student/loss"]
+        wait_until(lambda: pg_harness.get(job_id).latest["student/loss"] != seen, 60)
+    job = pg_harness.get(job_id)
     assert (job.state, job.attempt, job.failures) == ("queued", 1, 0)
     back = (
         "run a newer version, or go back with "
         f"`python -m distillery.store migrate --to {schema.HEAD}`"
     )
     with pytest.raises(SchemaMismatch, match=re.escape(back)):
-        open_database(pg_shop.url)
+        open_database(pg_harness.url)

@@ -17,16 +17,16 @@ from distillery.store.db.database import Database
 from distillery.store.db.tables import Dataset, Job, Model
 from distillery.store.jobs.submit import insert_job
 from distillery.worker.config import WorkerSettings
-from distillery.worker.context import Bench
-from distillery.worker.device import Slot
-from distillery.worker.dispatcher import Floor
+from distillery.worker.context import WorkerContext
+from distillery.worker.device import DeviceSlot
+from distillery.worker.dispatcher import Dispatcher
 
 ODD_RUN = (sys.executable, "-P", str(Path(__file__).with_name("odd_run.py")))
 TENANT = "default"
 
 
 @dataclass
-class Shop:
+class WorkerHarness:
     """A database, blobs and settings on one temporary folder."""
 
     home: Path
@@ -81,22 +81,22 @@ class Shop:
         }
         return WorkerSettings(**quick | changes)
 
-    def floor(self, slots: int = 1, **changes: Any) -> Floor:
+    def dispatcher(self, slots: int = 1, **changes: Any) -> Dispatcher:
         """A floor in this process, its runs odd ones in processes of their own."""
         beats = Database(self.url)
-        bench = Bench(self.settings(**changes), self.database, beats, self.blobs, ODD_RUN)
-        return Floor(bench, [Slot(None, 1)] * slots)
+        context = WorkerContext(self.settings(**changes), self.database, beats, self.blobs, ODD_RUN)
+        return Dispatcher(context, [DeviceSlot(None, 1)] * slots)
 
 
 @contextmanager
-def running(floor: Floor) -> Iterator[None]:
+def running(dispatcher: Dispatcher) -> Iterator[None]:
     """The floor at work."""
-    floor.start()
+    dispatcher.start()
     try:
         yield
     finally:
-        floor.stop()
-        floor.join()
+        dispatcher.stop()
+        dispatcher.join()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
@@ -108,20 +108,20 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
 
 
 @pytest.fixture
-def pg_shop(tmp_path: Path, postgres_url: str) -> Iterator[Shop]:
+def pg_harness(tmp_path: Path, postgres_url: str) -> Iterator[WorkerHarness]:
     """An empty shop on PostgreSQL."""
     database = Database(postgres_url)
     database.migrate()
-    yield Shop(tmp_path, postgres_url, database, LocalBlobs(tmp_path / "blobs"))
+    yield WorkerHarness(tmp_path, postgres_url, database, LocalBlobs(tmp_path / "blobs"))
     database.dispose()
 
 
 @pytest.fixture
-def shop(tmp_path: Path, sqlite_template: Path) -> Iterator[Shop]:
+def harness(tmp_path: Path, sqlite_template: Path) -> Iterator[WorkerHarness]:
     """An empty shop on SQLite."""
     path = tmp_path / "distillery.sqlite"
     shutil.copyfile(sqlite_template, path)
     url = f"sqlite:///{path}"
     database = Database(url)
-    yield Shop(tmp_path, url, database, LocalBlobs(tmp_path / "blobs"))
+    yield WorkerHarness(tmp_path, url, database, LocalBlobs(tmp_path / "blobs"))
     database.dispose()

@@ -2,7 +2,7 @@
 
 import sys
 
-from distillery.broker.config import BellSettings
+from distillery.broker.config import BrokerSettings
 from distillery.store.config import StoreSettings
 from distillery.telemetry import logs, traces
 from distillery.telemetry.config import TelemetrySettings
@@ -14,4 +14,4 @@ if __name__ == "__main__":
     telemetry = TelemetrySettings()
     logs.set_up(telemetry)
     traces.set_up("distillery-worker", telemetry)
-    sys.exit(run_jobs(WorkerSettings(), StoreSettings(), BellSettings(), ODD_RUN))
+    sys.exit(run_jobs(WorkerSettings(), StoreSettings(), BrokerSettings(), ODD_RUN))

@@ -13,13 +13,13 @@ from distillery.store.__main__ import main
 from distillery.store.blobs.blobs import LocalBlobs
 from distillery.store.db.database import Database
 from distillery.store.db.tables import Attempt, Event
-from tests.worker.conftest import TENANT, Shop
+from tests.worker.conftest import TENANT, WorkerHarness
 from tests.worker.test_programs import Programs
 
 
 @pytest.fixture
-def local(shop: Shop) -> Iterator[Programs]:
-    programs = Programs(shop, None)
+def local(harness: WorkerHarness) -> Iterator[Programs]:
+    programs = Programs(harness, None)
     yield programs
     programs.stop()
 
@@ -36,31 +36,31 @@ def run(home: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]
 
 
 def test_jobs_go_on_in_another_home(
-    shop: Shop,
+    harness: WorkerHarness,
     local: Programs,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     local.start_jobs(POLL_S=0.2, LEASE_S=8)
-    done, endless = shop.job(steps=2), shop.job(steps=100_000)
-    shop.wait_for(done, "succeeded", 60)
-    shop.wait_for(endless, "running", 60)
-    made = run(shop.home, "backup", tmp_path / "backup")
+    done, endless = harness.job(steps=2), harness.job(steps=100_000)
+    harness.wait_for(done, "succeeded", 60)
+    harness.wait_for(endless, "running", 60)
+    made = run(harness.home, "backup", tmp_path / "backup")
     assert made.returncode == 0, made.stderr
     assert "backed up: the database at schema" in made.stdout
-    assert shop.get(endless).state == "running"
+    assert harness.get(endless).state == "running"
 
     home = tmp_path / "new"
     restored = run(home, "restore", tmp_path / "backup")
     assert restored.returncode == 0, restored.stderr
     assert "every blob is there" in restored.stdout
     url = f"sqlite:///{home / 'distillery.sqlite'}"
-    there = Shop(home, url, Database(url), LocalBlobs(home / "blobs"))
+    there = WorkerHarness(home, url, Database(url), LocalBlobs(home / "blobs"))
     assert there.get(done).state == "succeeded"
     assert there.get(endless).state == "queued"
-    floor = there.floor(lease_s=60)
-    floor.start()
+    dispatcher = there.dispatcher(lease_s=60)
+    dispatcher.start()
     try:
         job = there.wait_for(endless, "running", 60)
         assert job.attempt == 2
@@ -68,13 +68,13 @@ def test_jobs_go_on_in_another_home(
             jobs.request_cancel(s, TENANT, endless)
         there.wait_for(endless, "cancelled", 60)
     finally:
-        floor.stop()
-        floor.join()
+        dispatcher.stop()
+        dispatcher.join()
     with there.database.read() as s:
         assert s.query(Attempt).filter_by(job_id=endless).count() == 2
         assert s.query(Event).filter_by(job_id=endless, attempt=2).count() > 0
     there.database.dispose()
-    assert shop.get(endless).state in ("running", "queued")
+    assert harness.get(endless).state in ("running", "queued")
 
     blob = next((home / "blobs").glob("??/??/*"))
     blob.unlink()

@@ -11,35 +11,35 @@ from distillery.store import jobs
 from distillery.store.blobs import blobs
 from distillery.store.errors import NoSpace
 from distillery.store.jobs import events
-from distillery.worker.disk_guard import Space
+from distillery.worker.disk_guard import DiskGuard
 from distillery.worker.recorder import COMPLAINTS, LINE_BYTES, Recorder, parse_event
 from kdcore.spec.events import RunEvent
-from tests.worker.conftest import TENANT, Shop, wait_until
+from tests.worker.conftest import TENANT, WorkerHarness, wait_until
 
 MIB = 1 << 20
 
 
-def test_a_talkative_run_succeeds_and_its_log_is_bounded(shop: Shop) -> None:
-    job_id = shop.job(lines=20_000, steps=8)
-    assert shop.floor(run_log_bytes=1 << 16, keep_runs=True).offer(job_id)
-    assert shop.get(job_id).state == "succeeded"
-    log = shop.home / "runs" / job_id / "1" / "run.log"
+def test_a_talkative_run_succeeds_and_its_log_is_bounded(harness: WorkerHarness) -> None:
+    job_id = harness.job(lines=20_000, steps=8)
+    assert harness.dispatcher(run_log_bytes=1 << 16, keep_runs=True).offer(job_id)
+    assert harness.get(job_id).state == "succeeded"
+    log = harness.home / "runs" / job_id / "1" / "run.log"
     assert "the last words" in log.read_text()
 
 
 @pytest.mark.parametrize("script", [{"spilt_mb": 600}, {"lines": 400_000}])
 def test_a_run_that_writes_without_end_is_stopped_by_name(
-    shop: Shop, script: dict[str, Any]
+    harness: WorkerHarness, script: dict[str, Any]
 ) -> None:
-    job_id = shop.job(deaf=True, hang_at_end=60, **script)
-    assert shop.floor(run_output_bytes=3 * MIB, grace_s=60).offer(job_id)
-    job = shop.get(job_id)
+    job_id = harness.job(deaf=True, hang_at_end=60, **script)
+    assert harness.dispatcher(run_output_bytes=3 * MIB, grace_s=60).offer(job_id)
+    job = harness.get(job_id)
     assert job.state == "failed" and job.error is not None, "it would do it again"
     assert job.error["code"] == "too_much_output"
     assert job.attempt == 1
-    with shop.database.read() as s:
+    with harness.database.read() as s:
         assert len(events.page(s, job_id)) < 10
-    assert not (shop.home / "runs" / job_id / "1" / "events.jsonl").exists(), "nor on the disk"
+    assert not (harness.home / "runs" / job_id / "1" / "events.jsonl").exists(), "nor on the disk"
 
 
 def event(**fields: Any) -> RunEvent | None:
@@ -75,48 +75,50 @@ def test_events_behind_a_link_are_not_read(tmp_path: Path) -> None:
     assert not Recorder(tmp_path / "run").drain(lambda _: pytest.fail("it was read"))
 
 
-def test_jobs_wait_for_disk_space_and_say_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_wait_for_disk_space_and_say_so(
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shortage = ["1 MiB free"]
-    monkeypatch.setattr(Space, "shortage", lambda _: shortage[0] if shortage else None)
-    job_id = shop.job()
-    floor = shop.floor()
-    assert not floor.offer(job_id), "a ring is not followed either"
-    floor.start()
+    monkeypatch.setattr(DiskGuard, "shortage", lambda _: shortage[0] if shortage else None)
+    job_id = harness.job()
+    dispatcher = harness.dispatcher()
+    assert not dispatcher.offer(job_id), "a notification is not followed either"
+    dispatcher.start()
     try:
-        wait_until(lambda: waits_for(shop, job_id) == "disk_low")
-        assert shop.get(job_id).state == "queued"
+        wait_until(lambda: waits_for(harness, job_id) == "disk_low")
+        assert harness.get(job_id).state == "queued"
         shortage.clear()
-        assert shop.wait_for(job_id, "succeeded").attempt == 1
+        assert harness.wait_for(job_id, "succeeded").attempt == 1
     finally:
-        floor.stop()
-        floor.join()
+        dispatcher.stop()
+        dispatcher.join()
 
 
-def waits_for(shop: Shop, job_id: str) -> str | None:
-    with shop.database.read() as s:
+def waits_for(harness: WorkerHarness, job_id: str) -> str | None:
+    with harness.database.read() as s:
         waiting = jobs.waiting_for(s, jobs.get(s, TENANT, job_id))
     return None if waiting is None else waiting.reason
 
 
 def test_space_is_looked_for_where_the_folder_will_be(tmp_path: Path) -> None:
     folders = {"run directories": tmp_path / "not" / "yet"}
-    assert Space(folders, 0).shortage() is None
-    said = Space(folders, 2**62).shortage()
+    assert DiskGuard(folders, 0).shortage() is None
+    said = DiskGuard(folders, 2**62).shortage()
     assert said is not None and "run directories" in said and "KD_MIN_FREE_BYTES" in said
 
 
 def test_a_full_disk_under_the_run_directory_is_named(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("distillery.worker.rundir.place_blob", full)
-    job_id = shop.job()
-    assert shop.floor().offer(job_id)
-    job = shop.get(job_id)
+    job_id = harness.job()
+    assert harness.dispatcher().offer(job_id)
+    job = harness.get(job_id)
     assert job.state == "queued" and job.failures == 1
-    with shop.database.read() as s:
+    with harness.database.read() as s:
         moves = events.transitions(s, job_id)
     assert moves[-1].message == "no_space: the disk is full"
 

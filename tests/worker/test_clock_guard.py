@@ -5,7 +5,7 @@ from sqlalchemy import select, update
 from distillery.store import jobs
 from distillery.store.db.database import Database, db_now
 from distillery.store.db.tables import Job
-from distillery.worker.clock_guard import SteadyClock
+from distillery.worker.clock_guard import ClockGuard
 from tests.store.makers import claimed, new_job
 
 HOURS_S = 2 * 3600.0
@@ -17,22 +17,22 @@ class Clocks:
     def __init__(self) -> None:
         self.here_s = 1000.0
         self.set_s = 0.0
-        self.steady = SteadyClock(60, lambda: self.here_s)
+        self.clock_guard = ClockGuard(60, lambda: self.here_s)
 
-    def pass_(self, seconds: float) -> SteadyClock:
+    def pass_(self, seconds: float) -> ClockGuard:
         """So much later, after a look."""
         self.here_s += seconds
-        self.steady.look(int((self.here_s + self.set_s) * 1000))
-        return self.steady
+        self.clock_guard.look(int((self.here_s + self.set_s) * 1000))
+        return self.clock_guard
 
 
 def test_a_leap_ahead_makes_leases_rest_for_one_lease() -> None:
     clocks = Clocks()
-    assert clocks.pass_(5).was_set and not clocks.steady.rests, "who knows, at the start"
+    assert clocks.pass_(5).was_set and not clocks.clock_guard.rests, "who knows, at the start"
     assert not clocks.pass_(5).was_set
     clocks.set_s = HOURS_S
-    assert clocks.pass_(5).rests and clocks.steady.was_set
-    assert clocks.pass_(50).rests and not clocks.steady.was_set
+    assert clocks.pass_(5).rests and clocks.clock_guard.was_set
+    assert clocks.pass_(50).rests and not clocks.clock_guard.was_set
     assert not clocks.pass_(11).rests
 
 
@@ -40,7 +40,7 @@ def test_a_leap_back_and_a_long_pause_are_no_reason_to_rest() -> None:
     clocks = Clocks()
     clocks.pass_(5)
     clocks.set_s = -HOURS_S
-    assert clocks.pass_(5).was_set and not clocks.steady.rests
+    assert clocks.pass_(5).was_set and not clocks.clock_guard.rests
     assert not clocks.pass_(HOURS_S).rests, "the machine slept: both clocks went on"
     clocks.set_s += 2
     assert not clocks.pass_(5).was_set, "NTP's small steps are none"
@@ -67,5 +67,5 @@ def test_a_lease_from_before_the_clock_went_back_ends_soon(database: Database) -
 def test_nothing_is_taken_back_while_leases_rest(database: Database) -> None:
     claim = claimed(database, lease_s=-1)
     with database.write() as s:
-        assert jobs.sweep(s, judge=False).lapsed == []
-        assert jobs.sweep(s).lapsed == [claim.job_id]
+        assert jobs.reap(s, judge=False).lapsed == []
+        assert jobs.reap(s).lapsed == [claim.job_id]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from distillery.worker.device import Slot, Slots, find_gpus, make_slots
+from distillery.worker.device import DeviceSlot, DeviceSlots, find_gpus, make_slots
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_without_a_gpu_one_slot_has_every_cpu_and_more_share_them() -> None:
 
 
 def test_a_slot_is_taken_once() -> None:
-    slots = Slots([Slot(None, 1)])
+    slots = DeviceSlots([DeviceSlot(None, 1)])
     slot = slots.take()
     assert slot is not None
     assert slots.take() is None

@@ -11,15 +11,15 @@ from sqlalchemy import update
 
 from distillery.store.db.tables import Job
 from tests.conftest import free_port
-from tests.worker.conftest import Shop, wait_until
+from tests.worker.conftest import WorkerHarness, wait_until
 from tests.worker.test_programs import Programs
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
 
 @pytest.fixture
-def local(shop: Shop) -> Iterator[Programs]:
-    programs = Programs(shop, None)
+def local(harness: WorkerHarness) -> Iterator[Programs]:
+    programs = Programs(harness, None)
     yield programs
     programs.stop()
 
@@ -33,15 +33,15 @@ def scrape(port: int) -> Samples:
     }
 
 
-def test_attempts_renewals_and_fences_are_counted(shop: Shop, local: Programs) -> None:
+def test_attempts_renewals_and_fences_are_counted(harness: WorkerHarness, local: Programs) -> None:
     port = free_port()
     local.start_jobs(POLL_S=0.2, METRICS_PORT=port, LOG_FORMAT="json", LEASE_S=8)
-    shop.wait_for(shop.job(steps=2), "succeeded", 60)
-    stolen = shop.job(steps=100_000)
-    shop.wait_for(stolen, "running", 60)
+    harness.wait_for(harness.job(steps=2), "succeeded", 60)
+    stolen = harness.job(steps=100_000)
+    harness.wait_for(stolen, "running", 60)
     assert scrape(port)["kd_slots_busy", ()] == 1
     wait_until(lambda: scrape(port)["kd_lease_renewals_total", ()] > 0, 60)
-    with shop.database.write() as session:
+    with harness.database.write() as session:
         session.execute(update(Job).where(Job.id == stolen).values(attempt=2))
     wait_until(lambda: scrape(port)["kd_fences_total", ()] == 1, 60)
     wait_until(lambda: scrape(port)["kd_slots_busy", ()] == 0, 60)
@@ -58,9 +58,9 @@ def test_attempts_renewals_and_fences_are_counted(shop: Shop, local: Programs) -
     assert told["level"] == "WARNING"
 
 
-def test_a_port_that_is_taken_ends_nothing(shop: Shop, local: Programs) -> None:
+def test_a_port_that_is_taken_ends_nothing(harness: WorkerHarness, local: Programs) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         local.start_jobs(POLL_S=0.2, METRICS_PORT=port, LOG_FORMAT="text")
-        shop.wait_for(shop.job(steps=1), "succeeded", 60)
+        harness.wait_for(harness.job(steps=1), "succeeded", 60)
     assert f"no metrics on port {port}" in local.log.read_text()

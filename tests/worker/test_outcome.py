@@ -2,7 +2,7 @@
 
 import pytest
 
-from distillery.worker.outcome import Failure, read_ending
+from distillery.worker.outcome import Failure, read_outcome
 from kdcore.spec.events import EndEvent, Exit
 
 # Seen when a run got no more memory from some moment on.
@@ -16,23 +16,23 @@ LAST_WORDS = [
 
 @pytest.mark.parametrize(("code", "tail"), LAST_WORDS)
 def test_memory_that_ran_out_is_named(code: int, tail: str) -> None:
-    ending = read_ending(code, None, None, tail)
-    assert isinstance(ending, Failure)
-    assert (ending.code, ending.retry) == ("out_of_memory", True)
-    assert tail in ending.message
+    outcome = read_outcome(code, None, None, tail)
+    assert isinstance(outcome, Failure)
+    assert (outcome.code, outcome.retry) == ("out_of_memory", True)
+    assert tail in outcome.message
 
 
 def test_what_the_run_said_itself_goes_first() -> None:
     said = EndEvent(seq=1, at=1, exit="NO_SPACE", code="no_space", message="the disk is full")
-    ending = read_ending(Exit.NO_SPACE, said, None, "OSError: cannot allocate memory")
-    assert ending == Failure("no_space", "the disk is full", None, retry=True)
-    other = read_ending(-9, None, None, "some other words")
+    outcome = read_outcome(Exit.NO_SPACE, said, None, "OSError: cannot allocate memory")
+    assert outcome == Failure("no_space", "the disk is full", None, retry=True)
+    other = read_outcome(-9, None, None, "some other words")
     assert isinstance(other, Failure) and other.code == "killed"
 
 
 @pytest.mark.parametrize("code", [Exit.NO_SPACE, Exit.OUT_OF_MEMORY])
 def test_an_exit_code_names_the_end_that_no_event_could(code: Exit) -> None:
     """On a full disk the last event does not fit either."""
-    ending = read_ending(code, None, None, "")
-    assert isinstance(ending, Failure)
-    assert (ending.code, ending.retry) == (code.name.lower(), True)
+    outcome = read_outcome(code, None, None, "")
+    assert isinstance(outcome, Failure)
+    assert (outcome.code, outcome.retry) == (code.name.lower(), True)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from distillery.store.blobs.blobs import LocalBlobs
-from distillery.worker.outputs import Outputs
+from distillery.worker.outputs import TeacherOutputFiles
 
 KEY, TEACHER = "1" * 64, "a" * 64
 
@@ -26,8 +26,8 @@ def file_of(teacher: object, body: bytes = b"x") -> bytes:
     return len(header).to_bytes(8, "little") + header + body
 
 
-def bring_home(outputs: Outputs, blobs: LocalBlobs) -> list[tuple[str, str, int]]:
-    new = outputs.bring_home({TEACHER}, "d" * 64, blobs, never)
+def store_artifacts(outputs: TeacherOutputFiles, blobs: LocalBlobs) -> list[tuple[str, str, int]]:
+    new = outputs.store_artifacts({TEACHER}, "d" * 64, blobs, never)
     return [(output.key, output.teacher, output.size) for output in new]
 
 
@@ -35,25 +35,25 @@ def test_only_files_that_are_new_or_have_grown_come_home(tmp_path: Path) -> None
     blobs = LocalBlobs(tmp_path / "blobs")
     kept = blobs.put_stream([file_of(TEACHER)])
     run_dir = make_dir(tmp_path)
-    outputs = Outputs(run_dir)
+    outputs = TeacherOutputFiles(run_dir)
     folder = run_dir / "teacher_outputs"
     names = {key: f"teacher_outputs/{key * 64}.safetensors" for key in "123"}
     outputs.lay_out({names["1"]: kept.sha256, names["2"]: kept.sha256}, blobs, never)
     assert outputs.used == ["1" * 64, "2" * 64]
-    assert bring_home(outputs, blobs) == []
+    assert store_artifacts(outputs, blobs) == []
     for key in "23":
         grown = folder / "grown.writing"
         grown.write_bytes(file_of(TEACHER, b"more"))
         grown.replace(run_dir / names[key])
     size = len(file_of(TEACHER, b"more"))
-    assert bring_home(outputs, blobs) == [("2" * 64, TEACHER, size), ("3" * 64, TEACHER, size)]
+    assert store_artifacts(outputs, blobs) == [("2" * 64, TEACHER, size), ("3" * 64, TEACHER, size)]
     assert blobs.verify(kept.sha256), "the kept file is not written to"
 
 
 def test_nothing_odd_comes_home(tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path / "blobs")
     run_dir = make_dir(tmp_path)
-    outputs = Outputs(run_dir)
+    outputs = TeacherOutputFiles(run_dir)
     outputs.lay_out({}, blobs, never)
     folder = run_dir / "teacher_outputs"
     secret = tmp_path / "secret"
@@ -65,7 +65,7 @@ def test_nothing_odd_comes_home(tmp_path: Path) -> None:
     (folder / f"{'8' * 64}.safetensors").write_bytes(file_of({"a": 1}))
     (folder / "short.safetensors").write_bytes(file_of(TEACHER))
     (folder / f"{'9' * 64}.writing").write_bytes(file_of(TEACHER))
-    assert bring_home(outputs, blobs) == []
+    assert store_artifacts(outputs, blobs) == []
 
 
 def test_what_is_gone_or_damaged_is_left_out(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_what_is_gone_or_damaged_is_left_out(tmp_path: Path) -> None:
     place.chmod(0o644)
     place.write_bytes(b"sour")
     run_dir = make_dir(tmp_path)
-    outputs = Outputs(run_dir)
+    outputs = TeacherOutputFiles(run_dir)
     wanted = {"teacher_outputs/a.safetensors": damaged.sha256}
     outputs.lay_out({**wanted, "teacher_outputs/b.safetensors": "c" * 64}, blobs, never)
     assert outputs.used == [] and list((run_dir / "teacher_outputs").iterdir()) == []
@@ -90,6 +90,6 @@ def test_a_later_attempt_goes_on_with_half_filled_files(tmp_path: Path) -> None:
         (folder / f"{KEY}.writing").write_text(text)
     (tmp_path / "job_1/1/teacher_outputs/first.writing").write_text("first")
     run_dir = make_dir(tmp_path, 3)
-    Outputs(run_dir).lay_out({}, blobs, never)
+    TeacherOutputFiles(run_dir).lay_out({}, blobs, never)
     found = {p.name: p.read_text() for p in (run_dir / "teacher_outputs").iterdir()}
     assert found == {f"{KEY}.writing": "newer", "first.writing": "first"}

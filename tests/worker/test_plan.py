@@ -9,10 +9,10 @@ from distillery.store.db.tables import Dataset, Model
 from distillery.store.errors import NotFound
 from distillery.store.jobs import Claim
 from distillery.wire.jobspec import JobSpec
-from distillery.worker.device import Slot
+from distillery.worker.device import DeviceSlot
 from distillery.worker.plan import make_plan
 from kdcore.spec.run import DistillRun
-from tests.worker.conftest import TENANT, Shop
+from tests.worker.conftest import TENANT, WorkerHarness
 
 SPEC = JobSpec.model_validate(
     {
@@ -28,12 +28,12 @@ CLAIM = Claim("job_1", TENANT, "distill", 1, SPEC, None, SPEC.limits)
 
 
 @pytest.fixture
-def blobs_by_name(shop: Shop) -> dict[str, str]:
+def blobs_by_name(harness: WorkerHarness) -> dict[str, str]:
     """Two teachers and a dataset; the sha256 of each."""
     hashes = {}
-    with shop.database.write() as session:
+    with harness.database.write() as session:
         for name in ("a", "b", "data"):
-            stored = shop.blobs.put_stream([name.encode()])
+            stored = harness.blobs.put_stream([name.encode()])
             record(session, stored)
             hashes[name] = stored.sha256
         for name in ("a", "b"):
@@ -56,10 +56,10 @@ def blobs_by_name(shop: Shop) -> dict[str, str]:
 
 
 def test_a_distillation_names_paths_and_the_slots_device(
-    shop: Shop, blobs_by_name: dict[str, str]
+    harness: WorkerHarness, blobs_by_name: dict[str, str]
 ) -> None:
-    with shop.database.read() as session:
-        plan = make_plan(session, CLAIM, Slot("GPU-a", 3), PACKS)
+    with harness.database.read() as session:
+        plan = make_plan(session, CLAIM, DeviceSlot("GPU-a", 3), PACKS)
     spec = plan.spec
     assert isinstance(spec, DistillRun)
     assert (spec.device, spec.threads, spec.seed) == ("cuda", 3, 5)
@@ -74,6 +74,6 @@ def test_a_distillation_names_paths_and_the_slots_device(
     ]
 
 
-def test_what_is_gone_is_named(shop: Shop) -> None:
-    with shop.database.read() as session, pytest.raises(NotFound, match="mdl_a"):
-        make_plan(session, CLAIM, Slot(None, 1), PACKS)
+def test_what_is_gone_is_named(harness: WorkerHarness) -> None:
+    with harness.database.read() as session, pytest.raises(NotFound, match="mdl_a"):
+        make_plan(session, CLAIM, DeviceSlot(None, 1), PACKS)

@@ -16,40 +16,40 @@ import redis
 from kombu.connection import Connection
 
 from distillery.broker.app import make_app
-from distillery.broker.config import BellSettings
-from distillery.broker.notify import Bell
+from distillery.broker.config import BrokerSettings
+from distillery.broker.notify import Notifier
 from distillery.store import jobs
 from distillery.store.db.schema import SchemaMismatch
 from distillery.store.db.tables import Job, Worker
 from distillery.worker.__main__ import open_database
 from tests.conftest import is_writable
-from tests.worker.conftest import Shop, wait_until
+from tests.worker.conftest import WorkerHarness, wait_until
 
 JOBS = ["-m", "tests.worker.odd_worker"]
-SWEEP = ["-m", "distillery.worker", "sweep"]
+REAPER = ["-m", "distillery.worker", "reaper"]
 
 
 class Programs:
     """Starts programs on a shop; kills what is left of them at the end."""
 
-    def __init__(self, shop: Shop, broker_url: str | None):
-        self.shop = shop
-        self.bell = BellSettings(home=shop.home, broker_url=broker_url)
+    def __init__(self, harness: WorkerHarness, broker_url: str | None):
+        self.harness = harness
+        self.broker = BrokerSettings(home=harness.home, broker_url=broker_url)
         self.started: list[subprocess.Popen[bytes]] = []
 
     def start(self, arguments: list[str], **settings: object) -> subprocess.Popen[bytes]:
         """A program; its log is HOME/log."""
         quick = {
             "TICK_S": 0.1,
-            "POLL_S": 60,  # rings alone, unless a test asks for a poll
+            "POLL_S": 60,  # notifications alone, unless a test asks for a poll
             "BEAT_S": 0.5,
             "LEASE_S": 3,
-            "SWEEP_S": 0.5,
+            "REAPER_S": 0.5,
             "GRACE_S": 5,
             "SLOTS": 1,
-            "HOME": self.shop.home,
-            "DATABASE_URL": self.shop.url,
-            "BROKER_URL": self.bell.url,
+            "HOME": self.harness.home,
+            "DATABASE_URL": self.harness.url,
+            "BROKER_URL": self.broker.url,
         }
         ours = {f"KD_{name}": str(value) for name, value in (quick | settings).items()}
         with self.log.open("ab") as log:
@@ -60,10 +60,10 @@ class Programs:
 
     @property
     def log(self) -> Path:
-        return self.shop.home / "log"
+        return self.harness.home / "log"
 
     def has_worker(self) -> bool:
-        with self.shop.database.read() as session:
+        with self.harness.database.read() as session:
             return session.query(Worker).count() > 0
 
     def start_jobs(self, **settings: object) -> subprocess.Popen[bytes]:
@@ -73,8 +73,8 @@ class Programs:
         time.sleep(0.2)
         return process
 
-    def ring(self, job_id: str) -> None:
-        assert Bell(make_app(self.bell)).ring(job_id)
+    def notify(self, job_id: str) -> None:
+        assert Notifier(make_app(self.broker)).notify(job_id)
 
     def stop(self) -> None:
         for process in self.started:
@@ -83,54 +83,54 @@ class Programs:
 
 
 @pytest.fixture(params=["local", "redis"])
-def programs(request: pytest.FixtureRequest, shop: Shop) -> Iterator[Programs]:
+def programs(request: pytest.FixtureRequest, harness: WorkerHarness) -> Iterator[Programs]:
     url = None if request.param == "local" else request.getfixturevalue("broker_url")
-    programs = Programs(shop, url)
+    programs = Programs(harness, url)
     yield programs
     programs.stop()
 
 
 @pytest.fixture
-def local(shop: Shop) -> Iterator[Programs]:
-    programs = Programs(shop, None)
+def local(harness: WorkerHarness) -> Iterator[Programs]:
+    programs = Programs(harness, None)
     yield programs
     programs.stop()
 
 
 def send_garbage(programs: Programs) -> None:
-    """Things no bell of ours would send, by both roads into the queue."""
-    broker = Connection(programs.bell.url)  # type: ignore[no-untyped-call]
+    """Things no notifier of ours would send, by both roads into the queue."""
+    broker = Connection(programs.broker.url)  # type: ignore[no-untyped-call]
     with broker as connection, connection.SimpleQueue("jobs") as queue:
         for body in ("no task", [["job_1"], {}, {}], 7):
             queue.put(body)
-    app = make_app(programs.bell)
+    app = make_app(programs.broker)
     app.send_task("worker.run_job", args=[{"not": "an id"}], queue="jobs")
     app.send_task("worker.run_job", args=[], queue="jobs")
     app.send_task("worker.unknown", args=[1], queue="jobs")
-    if programs.bell.is_local:
-        (programs.shop.home / "broker/jobs/0.json").write_text("garbage")
+    if programs.broker.is_local:
+        (programs.harness.home / "broker/jobs/0.json").write_text("garbage")
     else:
-        with redis.Redis.from_url(programs.bell.url) as client:
+        with redis.Redis.from_url(programs.broker.url) as client:
             client.lpush("jobs", "garbage", '{"body": 1}')
 
 
-def test_rings_are_heard_once_through_garbage_and_lost_ones_are_rung_again(
+def test_notifications_are_heard_once_through_garbage_and_lost_ones_are_rung_again(
     programs: Programs,
 ) -> None:
     worker = programs.start_jobs()
     send_garbage(programs)
-    job_id = programs.shop.job(steps=2)
+    job_id = programs.harness.job(steps=2)
     for _ in range(3):
-        programs.ring(job_id)
-    programs.ring("job_unknown")
-    job = programs.shop.wait_for(job_id, "succeeded")
+        programs.notify(job_id)
+    programs.notify("job_unknown")
+    job = programs.harness.wait_for(job_id, "succeeded")
     assert job.attempt == 1
-    last = programs.shop.job()
-    programs.ring(last)
-    programs.shop.wait_for(last, "succeeded")
-    never_rung = programs.shop.job()
-    programs.start(SWEEP)
-    programs.shop.wait_for(never_rung, "succeeded", 30)
+    last = programs.harness.job()
+    programs.notify(last)
+    programs.harness.wait_for(last, "succeeded")
+    never_rung = programs.harness.job()
+    programs.start(REAPER)
+    programs.harness.wait_for(never_rung, "succeeded", 30)
     worker.terminate()
     assert worker.wait(10) == 0, programs.log.read_text()
     assert not programs.has_worker(), "a worker that stops says goodbye"
@@ -148,21 +148,21 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def start_busy(programs: Programs, **script: Any) -> tuple[subprocess.Popen[bytes], str]:
-    job_id = programs.shop.job(steps=600, **script)
+    job_id = programs.harness.job(steps=600, **script)
     worker = programs.start(JOBS, POLL_S=0.2)
-    wait_until(lambda: "student/loss" in programs.shop.get(job_id).latest, 30)
+    wait_until(lambda: "student/loss" in programs.harness.get(job_id).latest, 30)
     return worker, job_id
 
 
-def test_killing_the_worker_kills_its_run_and_the_sweep_brings_the_job_back(
+def test_killing_the_worker_kills_its_run_and_the_reaper_brings_the_job_back(
     local: Programs,
 ) -> None:
-    local.start(SWEEP)
+    local.start(REAPER)
     worker, job_id = start_busy(local, deaf=True)
     child = child_of(worker)
     worker.kill()
     wait_until(lambda: is_gone(child), 2)
-    job = local.shop.wait_for(job_id, "queued")
+    job = local.harness.wait_for(job_id, "queued")
     assert job.failures == 1
     assert psutil.Process(local.started[0].pid).children() == [], "no beat of its own to orphan"
 
@@ -173,9 +173,9 @@ def test_sigterm_checkpoints_and_releases_within_the_grace_time(local: Programs)
     worker.terminate()
     assert worker.wait(8) == 0
     assert is_gone(child)
-    job = local.shop.get(job_id)
+    job = local.harness.get(job_id)
     assert (job.state, job.failures) == ("queued", 0)
-    assert list((local.shop.home / "runs" / job_id / "1/checkpoints").iterdir())
+    assert list((local.harness.home / "runs" / job_id / "1/checkpoints").iterdir())
 
 
 def test_a_stopped_and_woken_worker_kills_its_run_and_writes_nothing(local: Programs) -> None:
@@ -183,58 +183,58 @@ def test_a_stopped_and_woken_worker_kills_its_run_and_writes_nothing(local: Prog
     child = child_of(worker)
     child.suspend()
     worker.send_signal(signal.SIGSTOP)
-    while not is_writable(local.shop.url):  # it was stopped while it wrote: not just then
+    while not is_writable(local.harness.url):  # it was stopped while it wrote: not just then
         worker.send_signal(signal.SIGCONT)
         time.sleep(0.05)
         worker.send_signal(signal.SIGSTOP)
-    with local.shop.database.write() as session:  # the lease lapsed and another took the job
+    with local.harness.database.write() as session:  # the lease lapsed and another took the job
         session.get_one(Job, job_id).attempt = 2
-    before = local.shop.get(job_id).last_event
+    before = local.harness.get(job_id).last_event
     worker.send_signal(signal.SIGCONT)
     wait_until(lambda: is_gone(child), 3)
-    assert local.shop.get(job_id).last_event == before
+    assert local.harness.get(job_id).last_event == before
 
 
-def test_jobs_run_while_the_broker_is_down_and_rings_work_once_it_is_up(
-    shop: Shop,
+def test_jobs_run_while_the_broker_is_down_and_notifications_work_once_it_is_up(
+    harness: WorkerHarness,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    programs = Programs(shop, f"redis://127.0.0.1:{port}/0")
+    programs = Programs(harness, f"redis://127.0.0.1:{port}/0")
     try:
         worker = programs.start_jobs(POLL_S=0.2)
-        job_id = shop.job()
-        shop.wait_for(job_id, "succeeded")
+        job_id = harness.job()
+        harness.wait_for(job_id, "succeeded")
         worker.terminate()
         assert worker.wait(10) == 0, programs.log.read_text()
     finally:
         programs.stop()
 
 
-def test_the_sweep_goes_on_while_the_broker_is_down(shop: Shop) -> None:
+def test_the_reaper_goes_on_while_the_broker_is_down(harness: WorkerHarness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    programs = Programs(shop, f"redis://127.0.0.1:{port}/0")
-    job_id = shop.job()
-    with shop.database.write() as session:
+    programs = Programs(harness, f"redis://127.0.0.1:{port}/0")
+    job_id = harness.job()
+    with harness.database.write() as session:
         assert jobs.claim(session, job_id, "a worker that died", -1)
     try:
-        programs.start(SWEEP, SWEEP_S=0.2)
+        programs.start(REAPER, REAPER_S=0.2)
         wait_until(lambda: "fell silent" in programs.log.read_text(), 60)
     finally:
         programs.stop()
 
 
-def test_rings_do_not_pile_up_while_no_worker_is_there(local: Programs) -> None:
+def test_notifications_do_not_pile_up_while_no_worker_is_there(local: Programs) -> None:
     for _ in range(3):
-        local.shop.job()
-    sweeper = local.start(SWEEP, SWEEP_S=0.2)
-    bell = Bell(make_app(local.bell))
-    wait_until(lambda: bell.waiting() == 3, 30)
+        local.harness.job()
+    reaper = local.start(REAPER, REAPER_S=0.2)
+    notifier = Notifier(make_app(local.broker))
+    wait_until(lambda: notifier.waiting() == 3, 30)
     time.sleep(1.5)
-    assert bell.waiting() == 3
-    sweeper.terminate()
-    assert sweeper.wait(10) == 0, local.log.read_text()
+    assert notifier.waiting() == 3
+    reaper.terminate()
+    assert reaper.wait(10) == 0, local.log.read_text()
 
 
 def test_a_wrong_schema_is_refused_in_words(tmp_path: Path) -> None:

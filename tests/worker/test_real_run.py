@@ -17,10 +17,10 @@ from distillery.store.db.ids import new_id
 from distillery.store.db.tables import Artifact, Dataset, Job, Model, TeacherOutput, Upload
 from distillery.store.ops.retention import outputs
 from distillery.wire.jobspec import JobSpec
-from distillery.worker.context import Bench
-from distillery.worker.device import Slot
-from distillery.worker.dispatcher import Floor
-from tests.worker.conftest import TENANT, Shop
+from distillery.worker.context import WorkerContext
+from distillery.worker.device import DeviceSlot
+from distillery.worker.dispatcher import Dispatcher
+from tests.worker.conftest import TENANT, WorkerHarness
 
 SPEC = {
     "student": {"architecture": "resnet8"},
@@ -31,9 +31,9 @@ SPEC = {
 }
 
 
-def upload(session: Session, shop: Shop, data: bytes) -> str:
+def upload(session: Session, harness: WorkerHarness, data: bytes) -> str:
     """The id of a complete upload of these bytes."""
-    blob = shop.blobs.put_stream([data])
+    blob = harness.blobs.put_stream([data])
     record(session, blob)
     row = Upload(
         id=new_id("upl"),
@@ -64,49 +64,51 @@ def digits() -> bytes:
 class Trade:
     """A floor with the real kdcore, and a ready dataset."""
 
-    shop: Shop
-    floor: Floor
+    harness: WorkerHarness
+    dispatcher: Dispatcher
     dataset: str
 
     def carry_out(self, **spec: Any) -> Job:
         """Submit a job and work on it until it has succeeded."""
         body = {**SPEC, "dataset": self.dataset, **spec}
-        with self.shop.database.write() as session:
+        with self.harness.database.write() as session:
             job_id = jobs.submit(session, TENANT, JobSpec.model_validate(body)).id
-        assert self.floor.offer(job_id)
-        job = self.shop.get(job_id)
+        assert self.dispatcher.offer(job_id)
+        job = self.harness.get(job_id)
         assert (job.state, job.error) == ("succeeded", None)
         return job
 
 
 @pytest.fixture
-def trade(shop: Shop) -> Trade:
+def trade(harness: WorkerHarness) -> Trade:
     """The dataset is inspected by the floor."""
-    floor = Floor(
-        Bench(shop.settings(stall_s=120), shop.database, shop.database, shop.blobs),
-        [Slot(None, 1)],
+    dispatcher = Dispatcher(
+        WorkerContext(
+            harness.settings(stall_s=120), harness.database, harness.database, harness.blobs
+        ),
+        [DeviceSlot(None, 1)],
     )
-    with shop.database.write() as session:
-        data = upload(session, shop, digits())
+    with harness.database.write() as session:
+        data = upload(session, harness, digits())
         dataset = catalog.create_dataset(
-            session, shop.blobs, TENANT, name="digits", upload=data, format="npz"
+            session, harness.blobs, TENANT, name="digits", upload=data, format="npz"
         )
     assert dataset.inspect_job is not None
-    assert floor.offer(dataset.inspect_job)
-    with shop.database.read() as session:
+    assert dispatcher.offer(dataset.inspect_job)
+    with harness.database.read() as session:
         row = session.get_one(Dataset, dataset.id)
         assert (row.state, row.error) == ("ready", None)
-    return Trade(shop, floor, dataset.id)
+    return Trade(harness, dispatcher, dataset.id)
 
 
 def test_a_student_is_trained_registered_and_its_files_are_what_they_say(trade: Trade) -> None:
-    shop, job = trade.shop, trade.carry_out()
-    with shop.database.read() as session:
+    harness, job = trade.harness, trade.carry_out()
+    with harness.database.read() as session:
         made = artifacts.of_job(session, TENANT, job.id)
         student = session.get_one(Model, job.student_model)
     assert {artifact.kind for artifact in made} >= {"weights", "config"}
-    assert all(is_intact(shop, artifact) for artifact in made)
-    packs = list(shop.settings().packs.iterdir())
+    assert all(is_intact(harness, artifact) for artifact in made)
+    packs = list(harness.settings().packs.iterdir())
     assert len(packs) == 1 and (packs[0] / "manifest.json").is_file()
     assert student.blob in {artifact.sha256 for artifact in made}
     assert (student.state, student.source_job) == ("ready", job.id)
@@ -125,18 +127,18 @@ def test_the_second_student_of_a_teacher_reads_what_the_first_one_s_job_kept(tra
     assert first.result is not None and second.result is not None
     assert first.result["teacher_outputs"] == {"computed": 48, "read": 0}
     assert second.result["teacher_outputs"] == {"computed": 0, "read": 48}
-    with trade.shop.database.write() as session:
+    with trade.harness.database.write() as session:
         # Logits, and the scores on the held-out and the test images.
         rows = session.scalars(select(TeacherOutput)).all()
-        assert len(rows) == 3 and all(trade.shop.blobs.verify(row.blob) for row in rows)
+        assert len(rows) == 3 and all(trade.harness.blobs.verify(row.blob) for row in rows)
         gone, _ = outputs.collect(session, None, -60)
         assert gone.count == 3
     for row in rows:
-        assert trade.shop.blobs.discard(row.blob, -60)
+        assert trade.harness.blobs.discard(row.blob, -60)
     third = trade.carry_out(**lesson)
     assert third.result is not None and third.result["teacher_outputs"]["read"] == 0
 
 
-def is_intact(shop: Shop, artifact: Artifact) -> bool:
-    data = b"".join(shop.blobs.open(artifact.sha256))
+def is_intact(harness: WorkerHarness, artifact: Artifact) -> bool:
+    data = b"".join(harness.blobs.open(artifact.sha256))
     return hashlib.sha256(data).hexdigest() == artifact.sha256 and len(data) == artifact.size

@@ -17,7 +17,7 @@ from distillery.cli.commands.common import terminal
 from distillery.cli.demo import Outcome, play
 from distillery.cli.render import onnx_check, percent, result_table, verdict
 from distillery.cli.terminal import Terminal
-from distillery.local.service import Embedded
+from distillery.local.service import LocalService
 from distillery.sdk.client import Client
 from distillery.sdk.errors import ClientError, UsageMistake
 from kdcore.spec.result import DistillResult, NetworkReport
@@ -42,7 +42,7 @@ def demo(
     folder = (home or term.settings.home / "demo").absolute()
     started_s = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    service = Embedded(
+    service = LocalService(
         folder,
         host="127.0.0.1",
         port=0,

@@ -8,7 +8,7 @@ import typer
 from distillery.cli.commands.common import terminal
 from distillery.cli.display import Display
 from distillery.cli.render import onnx_check, provenance, result_table, verdict
-from distillery.cli.run_status import Board
+from distillery.cli.run_status import RunStatus
 from distillery.cli.terminal import Terminal
 from distillery.local import runs
 from distillery.sdk.errors import ExitCode
@@ -35,11 +35,11 @@ def run(
     runs.lay_out(spec, folder)
     result = runs.result_of(folder)
     if result is None:
-        board = Board(spec.stem)
+        run_status = RunStatus(spec.stem)
         try:
-            with Display(term.out, board, as_json=term.as_json) as display:
+            with Display(term.out, run_status, as_json=term.as_json) as display:
                 result = runs.carry_out(folder, display.run_event)
-                board.state = "succeeded"
+                run_status.state = "succeeded"
                 display.update()
         except KeyboardInterrupt:
             term.err.print("Stopped at a checkpoint; the same command takes the run up again.")

@@ -10,7 +10,7 @@ from rich.panel import Panel
 
 from distillery.cli.commands.common import terminal
 from distillery.cli.terminal import Terminal
-from distillery.local.service import Embedded
+from distillery.local.service import LocalService
 
 HomeOption = Annotated[
     Path | None, typer.Option(file_okay=False, help="Database, files and logs; KD_HOME or .kd.")
@@ -36,7 +36,7 @@ def up(
     settings = term.settings
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     over = threading.Event()
-    service = Embedded(
+    service = LocalService(
         home or settings.home,
         host=host or settings.host,
         port=settings.port if port is None else port,
@@ -60,7 +60,7 @@ def up(
     term.say("Stopped.")
 
 
-def _banner(term: Terminal, service: Embedded) -> None:
+def _banner(term: Terminal, service: LocalService) -> None:
     if term.answered_line({"url": service.url, "home": str(service.home)}):
         return
     lines = [

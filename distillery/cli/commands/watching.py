@@ -5,7 +5,7 @@ import typer
 from distillery.cli.display import Display
 from distillery.cli.follow import follow
 from distillery.cli.render import onnx_check, provenance, result_table, verdict
-from distillery.cli.run_status import Board
+from distillery.cli.run_status import RunStatus
 from distillery.cli.terminal import Terminal
 from distillery.sdk.client import Client
 from distillery.sdk.errors import ClientError, ExitCode
@@ -18,9 +18,9 @@ class JobEnded(ClientError):
 
 def watch_to_end(term: Terminal, service: Client, job: Job) -> None:
     """Follow a job to its end and show its result; JobEnded unless it succeeded."""
-    board = Board(f"{job.name}  {job.id}", job.state)
+    run_status = RunStatus(f"{job.name}  {job.id}", job.state)
     try:
-        with Display(term.out, board, as_json=term.as_json) as display:
+        with Display(term.out, run_status, as_json=term.as_json) as display:
             job = follow(service.jobs, job.id, display)
     except KeyboardInterrupt:
         term.err.print(

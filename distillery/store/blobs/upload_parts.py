@@ -22,7 +22,7 @@ CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class Slot:
+class PartSlot:
     """Where one part belongs, and how many bytes it must have."""
 
     upload_id: str
@@ -33,7 +33,7 @@ class Slot:
 class IncomingPart:
     """A part being received; made by `Parts.receive`. `write` may be called from any thread."""
 
-    def __init__(self, slot: Slot, path: Path):
+    def __init__(self, slot: PartSlot, path: Path):
         self.slot = slot
         self.path = path
         self.received = 0
@@ -93,7 +93,7 @@ class Parts:
         require_space(self.root, size, self.min_free_bytes)
 
     @contextmanager
-    def receive(self, slot: Slot) -> Iterator[IncomingPart]:
+    def receive(self, slot: PartSlot) -> Iterator[IncomingPart]:
         """A part to write the bytes into, then to give to `uploads.save_part`.
 
         What was not saved by the end of the block is gone.

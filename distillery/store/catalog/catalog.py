@@ -31,7 +31,7 @@ def create_model(
     format: WeightsFormat,
     network: Network,
 ) -> Model:
-    """Register uploaded weights and queue their inspection (`inspect_job`: ring for it).
+    """Register uploaded weights and queue their inspection (`inspect_job`: notify workers of it).
 
     Raises Invalid or Conflict with a pointer into the request.
     """
@@ -58,7 +58,7 @@ def create_model(
 def create_dataset(
     s: Session, blobs: Blobs, tenant: str, *, name: str, upload: str, format: DatasetFormat
 ) -> Dataset:
-    """Register an uploaded dataset and queue its inspection (`inspect_job`: ring for it).
+    """Register an uploaded dataset and queue its inspection (`inspect_job`: notify workers of it).
 
     Raises Invalid or Conflict with a pointer into the request.
     """

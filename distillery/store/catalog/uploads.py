@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from distillery.store.blobs import blobs as blob_rows
 from distillery.store.blobs.blobs import Blobs, HashMismatch, Stored
-from distillery.store.blobs.upload_parts import IncomingPart, Parts, Slot
+from distillery.store.blobs.upload_parts import IncomingPart, Parts, PartSlot
 from distillery.store.db.database import Database, db_now
 from distillery.store.db.ids import new_id
 from distillery.store.db.tables import Upload, UploadPart
@@ -83,14 +83,14 @@ def parts_of(s: Session, upload_id: str) -> list[UploadPart]:
     return list(s.scalars(query.order_by(UploadPart.number)))
 
 
-def slot(s: Session, tenant: str, upload_id: str, number: int) -> Slot:
+def slot(s: Session, tenant: str, upload_id: str, number: int) -> PartSlot:
     """Where part `number` (from 1) goes and its exact size. Raises Conflict, Invalid, NotFound."""
     upload = _open(get(s, tenant, upload_id))
     count = part_count(upload)
     if not 1 <= number <= count:
         raise Invalid(f"parts are numbered from 1 to {count}", code="part_number")
     rest = upload.size - (number - 1) * upload.part_size
-    return Slot(upload_id, number, min(upload.part_size, rest))
+    return PartSlot(upload_id, number, min(upload.part_size, rest))
 
 
 def part_count(upload: Upload) -> int:

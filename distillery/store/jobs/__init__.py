@@ -5,7 +5,7 @@ from distillery.store.jobs.clock import rein_in_backoffs, rein_in_leases
 from distillery.store.jobs.cost import Estimate, estimate
 from distillery.store.jobs.finish import NewArtifact, fail, release, succeed
 from distillery.store.jobs.query import Order, get, page
-from distillery.store.jobs.reaper import SweepReport, sweep
+from distillery.store.jobs.reaper import ReaperReport, reap
 from distillery.store.jobs.request import request_cancel, request_pause, resume, retry
 from distillery.store.jobs.submit import submit
 from distillery.store.jobs.waiting import Waiting, waiting_for
@@ -15,7 +15,7 @@ __all__ = [
     "Estimate",
     "NewArtifact",
     "Order",
-    "SweepReport",
+    "ReaperReport",
     "Waiting",
     "beat",
     "claim",
@@ -24,6 +24,7 @@ __all__ = [
     "fail",
     "get",
     "page",
+    "reap",
     "rein_in_backoffs",
     "rein_in_leases",
     "release",
@@ -33,6 +34,5 @@ __all__ = [
     "retry",
     "submit",
     "succeed",
-    "sweep",
     "waiting_for",
 ]

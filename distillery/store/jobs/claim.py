@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from distillery.store.db.database import db_now
 from distillery.store.db.tables import Attempt, Job
 from distillery.store.errors import LeaseLost
-from distillery.store.jobs.move import limits_of, note, spec_of
+from distillery.store.jobs.move import limits_of, record_transition, spec_of
 from distillery.store.jobs.partial import in_state
 from distillery.wire.jobspec import JobSpec
 from distillery.wire.states import State, is_legal
@@ -48,7 +48,7 @@ def claimable(s: Session, limit: int) -> list[str]:
 
 
 def claim(s: Session, job_id: str, worker: str, lease_s: float) -> Claim | None:
-    """Start an attempt; None where the job is not waiting (late or doubled ring, backoff)."""
+    """Start an attempt; None if the job is not waiting (late or doubled message, backoff)."""
     assert is_legal(State.QUEUED, State.RUNNING)
     now = db_now(s)
     job = s.scalar(
@@ -69,7 +69,7 @@ def claim(s: Session, job_id: str, worker: str, lease_s: float) -> Claim | None:
     )
     if job is None:
         return None
-    note(s, job, State.QUEUED, now, f"claimed by {worker}")
+    record_transition(s, job, State.QUEUED, now, f"claimed by {worker}")
     s.add(Attempt(job_id=job.id, number=job.attempt, worker=worker, started_at=now))
     s.flush()
     return Claim(

@@ -31,7 +31,7 @@ class Bounds:
     events: int = 20_000
     batch: int = 200  # frequent events of one batch
     series: int = 100
-    points: int = 2000  # where a series begins to thin out: see `cell`
+    points: int = 2000  # where a series begins to thin out: see `bucket`
 
 
 BOUNDS = Bounds()
@@ -86,7 +86,7 @@ def admitted(names: Iterable[str], known: Mapping[str, float], bounds: Bounds) -
     return {*known, *list(fresh)[:room]}
 
 
-def cell(step: int, points: int) -> tuple[int, int]:
+def bucket(step: int, points: int) -> tuple[int, int]:
     """The stretch of steps that a step lies in, of which one point is kept: every step is one at
     first, from `points` on two are, from twice that four, and so on. A million steps leave some
     `points` * 5, and every stretch of the curve as many as a picture has room for."""
@@ -96,9 +96,9 @@ def cell(step: int, points: int) -> tuple[int, int]:
 
 def kept_steps(steps: Iterable[int], before: int | None, points: int) -> Iterator[int]:
     """Those of rising steps that begin a new cell, after the step `before` was kept."""
-    last = None if before is None else cell(before, points)
+    last = None if before is None else bucket(before, points)
     for step in steps:
-        here = cell(step, points)
+        here = bucket(step, points)
         if here != last:
             last = here
             yield step

@@ -22,7 +22,7 @@ MAX_POINTS = 500
 
 
 @dataclass(frozen=True)
-class Series:
+class MetricSeries:
     """Points of one metric by rising step; `downsampled` where points between were left out."""
 
     name: str
@@ -173,7 +173,7 @@ def metrics(
     keys: Sequence[str] | None = None,
     after_step: int | None = None,
     max_points: int = MAX_POINTS,
-) -> list[Series]:
+) -> list[MetricSeries]:
     """Curves by name: all, or `keys`; points above `after_step`; at most `max_points` (>= 2) each.
 
     A longer series keeps every n-th point and its last. The caller has checked the job's tenant.
@@ -213,8 +213,8 @@ def _name(row: Row[str, int, float]) -> str:
     return row[0]
 
 
-def _series(name: str, rows: list[Row[str, int, float]], *, downsampled: bool) -> Series:
-    return Series(
+def _series(name: str, rows: list[Row[str, int, float]], *, downsampled: bool) -> MetricSeries:
+    return MetricSeries(
         name=name,
         steps=[row[1] for row in rows],
         values=[row[2] for row in rows],

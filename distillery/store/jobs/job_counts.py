@@ -30,7 +30,7 @@ def active(s: Session) -> Mapping[tuple[State, str], int]:
 
 
 def lapsed(s: Session) -> int:
-    """Running jobs whose lease is over and that no sweep has put back yet."""
+    """Running jobs whose lease is over and that no reaper has put back yet."""
     query = select(func.count()).where(in_state(State.RUNNING), Job.lease_until < db_now(s))
     return s.scalar(query) or 0
 

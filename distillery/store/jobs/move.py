@@ -37,7 +37,7 @@ def move(s: Session, job: Job, target: State, message: str, now: int, **columns:
     )
     if moved is None:
         return None
-    note(s, moved, source, now, message)
+    record_transition(s, moved, source, now, message)
     if source is State.RUNNING:
         _end_attempt(s, moved, now, message)
     if moved.subject is not None and target in TERMINAL and moved.error is not None:
@@ -57,7 +57,7 @@ def _columns(target: State, now: int) -> dict[str, Any]:
     return columns | ({"queued_at": now} if target is State.QUEUED else {})
 
 
-def note(s: Session, job: Job, source: State | None, now: int, message: str) -> None:
+def record_transition(s: Session, job: Job, source: State | None, now: int, message: str) -> None:
     """Write down the move that a job has just made."""
     s.add(
         Transition(

@@ -1,4 +1,4 @@
-"""The sweep: jobs whose worker fell silent go back to the queue, and waiting ones are named."""
+"""The reaper: jobs whose worker fell silent go back to the queue, and waiting ones are named."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ _BATCH = 200
 
 
 @dataclass(frozen=True)
-class SweepReport:
-    """Ids: `lapsed` lost their worker and were moved; ring for each of `waiting`."""
+class ReaperReport:
+    """Ids: `lapsed` lost their worker and were moved; notify workers of each of `waiting`."""
 
     lapsed: list[str]
     waiting: list[str]
 
 
-def sweep(
+def reap(
     s: Session, last_words: Callable[[str, int], str] = lambda *_: "", *, judge: bool = True
-) -> SweepReport:
-    """One pass; any number of sweepers may run at once. Also drops what has gone stale.
+) -> ReaperReport:
+    """One pass; any number of reapers may run at once. Also drops what has gone stale.
 
     `last_words`: the end of the log of a job's attempt, where it can be read from here. Without
     `judge` no lease is taken back: the clock has just been set.
@@ -51,4 +51,4 @@ def sweep(
             lapsed.append(job.id)
     idempotency.forget_old(s)
     workers.forget_dead(s)
-    return SweepReport(lapsed, claimable(s, _BATCH))
+    return ReaperReport(lapsed, claimable(s, _BATCH))

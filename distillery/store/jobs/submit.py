@@ -6,14 +6,14 @@ from distillery.store.db.database import db_now
 from distillery.store.db.ids import new_id
 from distillery.store.db.tables import Job, Json
 from distillery.store.jobs.fit import check
-from distillery.store.jobs.move import note
+from distillery.store.jobs.move import record_transition
 from distillery.telemetry import traces
 from distillery.wire.jobspec import JobSpec
 from distillery.wire.states import State
 
 
 def submit(s: Session, tenant: str, spec: JobSpec, name: str | None = None) -> Job:
-    """Queue a distillation; ring for it after the commit.
+    """Queue a distillation; notify workers after the commit.
 
     Raises Invalid or NotReady with a code and a JSON pointer into the spec.
     """
@@ -57,6 +57,6 @@ def insert_job(
     )
     s.add(job)
     s.flush()
-    note(s, job, None, now, "submitted")
+    record_transition(s, job, None, now, "submitted")
     s.flush()
     return job

@@ -14,7 +14,7 @@ from distillery.store.jobs.partial import in_state
 from distillery.store.ops import reaper_status
 from distillery.wire.states import State
 
-Reason = Literal["backoff", "no_worker", "disk_low", "capacity", "sweep_late"]
+Reason = Literal["backoff", "no_worker", "disk_low", "capacity", "reaper_late"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ def waiting_for(s: Session, job: Job) -> Waiting | None:
 
     `backoff`: an attempt died and the pause before the next is not over. `no_worker`: none has
     beaten lately. `disk_low`: every worker is short of disk space. `capacity`: other jobs hold
-    every slot. `sweep_late`: the job runs by its row, but its worker fell silent and no sweep comes
-    to put it back.
+    every slot. `reaper_late`: the row says that it runs, but its worker is gone and no reaper has
+    requeued it.
     """
     now = db_now(s)
     if job.state is State.RUNNING:
@@ -64,5 +64,5 @@ def _abandoned(s: Session, job: Job, now: int) -> Waiting | None:
     assert job.lease_until is not None
     if job.lease_until >= now or not reaper_status.is_late(s):
         return None
-    message = "its worker fell silent, and no sweep comes to put it back into the queue"
-    return Waiting("sweep_late", message, job.lease_until)
+    message = "its worker fell silent, and no reaper comes to put it back into the queue"
+    return Waiting("reaper_late", message, job.lease_until)

@@ -1,34 +1,34 @@
-"""How the sweep does, in one row of the database: whoever looks sees that it is late."""
+"""How the reaper does, in one row of the database: whoever looks sees that it is late."""
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from distillery.store.db.database import db_now
-from distillery.store.db.tables import Blob, Sweep
+from distillery.store.db.tables import Blob, ReaperStatus
 from distillery.store.db.upsert import insert_missing
 
-NAME = "sweep"  # of the one row, however many sweepers there are
-LATE_S = 30  # no sweep for so long, or for four times its interval, is late
+NAME = "reaper"  # of the one row, however many reapers there are
+LATE_S = 30  # no reaper for so long, or for four times its interval, is late
 WEIGH_EVERY_S = 600
 
 
-def note(
+def record(
     s: Session, *, every_s: float, took_s: float, rescued: int, blob_bytes: int | None
 ) -> None:
-    """Say that a sweep is done. `blob_bytes` as `weigh` told."""
+    """Say that a reaper is done. `blob_bytes` as `weigh` told."""
     now = db_now(s)
     zeros = dict.fromkeys(("at", "every_ms", "took_ms", "count", "rescued", "blobs_at"), 0)
-    insert_missing(s, Sweep, [{"name": NAME, **zeros}])
+    insert_missing(s, ReaperStatus, [{"name": NAME, **zeros}])
     weighed = {} if blob_bytes is None else {"blob_bytes": blob_bytes, "blobs_at": now}
     s.execute(
-        update(Sweep)
-        .where(Sweep.name == NAME)
+        update(ReaperStatus)
+        .where(ReaperStatus.name == NAME)
         .values(
             at=now,
             every_ms=int(every_s * 1000),
             took_ms=int(took_s * 1000),
-            count=Sweep.count + 1,
-            rescued=Sweep.rescued + rescued,
+            count=ReaperStatus.count + 1,
+            rescued=ReaperStatus.rescued + rescued,
             **weighed,
         )
     )
@@ -42,12 +42,12 @@ def weigh(s: Session) -> int | None:
     return int(s.scalar(select(func.coalesce(func.sum(Blob.size), 0))) or 0)
 
 
-def latest(s: Session) -> Sweep | None:
-    """What the last sweep noted; None before the first."""
-    return s.get(Sweep, NAME)
+def latest(s: Session) -> ReaperStatus | None:
+    """What the last reaper noted; None before the first."""
+    return s.get(ReaperStatus, NAME)
 
 
 def is_late(s: Session) -> bool:
-    """Whether a sweep is overdue, or there has never been one."""
+    """Whether a reaper is overdue, or there has never been one."""
     last = latest(s)
     return last is None or db_now(s) - last.at > max(LATE_S * 1000, 4 * last.every_ms)

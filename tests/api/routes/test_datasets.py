@@ -1,10 +1,10 @@
 """Datasets over HTTP: registered, inspected, shown, deleted."""
 
 from distillery.store import jobs
-from tests.api.makers import House, archive, ok, refused
+from tests.api.makers import ApiHarness, archive, ok, refused
 
 
-def test_a_dataset_from_its_upload_to_ready(either: House) -> None:
+def test_a_dataset_from_its_upload_to_ready(either: ApiHarness) -> None:
     ready = ok(either.http.get(f"/v1/datasets/{either.dataset()}"))
     assert (ready["state"], ready["train"], ready["labelled"]) == ("ready", 100, True)
     assert (ready["size_bytes"], ready["channels"]) == (len(archive()), 1)
@@ -14,7 +14,7 @@ def test_a_dataset_from_its_upload_to_ready(either: House) -> None:
     refused(either.http.delete(f"/v1/datasets/{ready['id']}"), 404, "not_found")
 
 
-def test_a_rejected_dataset_says_why(either: House) -> None:
+def test_a_rejected_dataset_says_why(either: ApiHarness) -> None:
     body = {"name": "d", "format": "npz", "upload": either.upload(archive())}
     made = ok(either.http.post("/v1/datasets", json=body))
     assert (made["state"], made["train"]) == ("inspecting", None)
@@ -25,10 +25,10 @@ def test_a_rejected_dataset_says_why(either: House) -> None:
     assert (shown["state"], shown["error"]["code"]) == ("rejected", "bad_dataset")
 
 
-def test_what_is_no_archive_is_refused_at_once(house: House) -> None:
+def test_what_is_no_archive_is_refused_at_once(harness: ApiHarness) -> None:
     for content in (b"not a zip", archive()[:-30]):
-        body = {"name": "d", "format": "folder", "upload": house.upload(content)}
-        answer = house.http.post("/v1/datasets", json=body)
+        body = {"name": "d", "format": "folder", "upload": harness.upload(content)}
+        answer = harness.http.post("/v1/datasets", json=body)
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["pointer"] == "/upload"
-    assert ok(house.http.get("/v1/datasets"))["data"] == []
+    assert ok(harness.http.get("/v1/datasets"))["data"] == []

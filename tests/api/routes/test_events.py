@@ -9,16 +9,16 @@ from distillery.store import jobs
 from distillery.store.jobs import events
 from distillery.wire.states import State
 from kdcore.spec.events import LogEvent, MetricsEvent
-from tests.api.makers import DISTILLED, House, ok, refused
+from tests.api.makers import DISTILLED, ApiHarness, ok, refused
 
 SSE = {"accept": "text/event-stream"}
 Sent = dict[str, str]
 
 
-def say(house: House, claim: jobs.Claim, *numbers: int) -> None:
+def say(harness: ApiHarness, claim: jobs.Claim, *numbers: int) -> None:
     """Append log events with these seqs."""
     said = [LogEvent(seq=n, at=1.0, level="info", message=f"line {n}") for n in numbers]
-    with house.database.write() as s:
+    with harness.database.write() as s:
         events.append(s, claim, said)
 
 
@@ -34,14 +34,14 @@ def parse(lines: Iterable[str]) -> list[Sent]:
     return [event for event in found if event]
 
 
-def stream(house: House, job_id: str, **headers: str) -> list[Sent]:
+def stream(harness: ApiHarness, job_id: str, **headers: str) -> list[Sent]:
     """Everything the stream sends until it ends."""
-    answer = house.http.get(f"/v1/jobs/{job_id}/events", headers=SSE | headers)
+    answer = harness.http.get(f"/v1/jobs/{job_id}/events", headers=SSE | headers)
     assert answer.headers["content-type"].startswith("text/event-stream")
     return parse(answer.text.splitlines())
 
 
-def test_pages_of_events(either: House) -> None:
+def test_pages_of_events(either: ApiHarness) -> None:
     job = either.submit()["id"]
     claim = either.claim(job)
     say(either, claim, 1, 2, 3)
@@ -55,7 +55,7 @@ def test_pages_of_events(either: House) -> None:
     assert not rest["has_more"]
 
 
-def test_a_stream_follows_the_job_to_its_end(either: House) -> None:
+def test_a_stream_follows_the_job_to_its_end(either: ApiHarness) -> None:
     job = either.submit()["id"]
     claim = either.claim(job)
     say(either, claim, 1, 2)
@@ -78,37 +78,37 @@ def test_a_stream_follows_the_job_to_its_end(either: House) -> None:
     assert sent[-1] == {"event": "end", "data": '{"state": "succeeded"}'}
 
 
-def test_a_stream_goes_on_after_the_last_event_id(house: House) -> None:
-    job = house.submit()["id"]
-    claim = house.claim(job)
-    say(house, claim, *range(1, 251))  # more than one look fetches
-    with house.database.write() as s:
+def test_a_stream_goes_on_after_the_last_event_id(harness: ApiHarness) -> None:
+    job = harness.submit()["id"]
+    claim = harness.claim(job)
+    say(harness, claim, *range(1, 251))  # more than one look fetches
+    with harness.database.write() as s:
         jobs.fail(s, claim, "diverged", "no")
-    sent = stream(house, job, **{"last-event-id": "7"})
+    sent = stream(harness, job, **{"last-event-id": "7"})
     assert [event.get("id") for event in sent] == [*map(str, range(8, 251)), None]
-    answer = house.http.get(f"/v1/jobs/{job}/events", headers=SSE | {"last-event-id": "x"})
+    answer = harness.http.get(f"/v1/jobs/{job}/events", headers=SSE | {"last-event-id": "x"})
     refused(answer, 422, "bad_parameter")
 
 
 def test_streams_are_bounded_in_number_and_time(tmp_path: Any, sqlite_template: Any) -> None:
     url = f"sqlite:///{tmp_path / 'd.sqlite'}"
     (tmp_path / "d.sqlite").write_bytes(sqlite_template.read_bytes())
-    with House(url, tmp_path, max_streams=1, stream_limit_s=0.3) as house:
-        job = house.submit()["id"]
+    with ApiHarness(url, tmp_path, max_streams=1, stream_limit_s=0.3) as harness:
+        job = harness.submit()["id"]
         for _ in range(2):  # a stream that has ended gives its place back
-            assert stream(house, job) == []
-        slots = house.app.state.services.streams
+            assert stream(harness, job) == []
+        slots = harness.app.state.services.streams
         assert slots.acquire(blocking=False)
-        answer = house.http.get(f"/v1/jobs/{job}/events", headers=SSE)
+        answer = harness.http.get(f"/v1/jobs/{job}/events", headers=SSE)
         refused(answer, 429, "too_many_streams")
         assert answer.headers["retry-after"]
 
 
-def test_a_stream_of_nobodys_job(house: House) -> None:
-    refused(house.http.get("/v1/jobs/job_none/events", headers=SSE), 404, "not_found")
+def test_a_stream_of_nobodys_job(harness: ApiHarness) -> None:
+    refused(harness.http.get("/v1/jobs/job_none/events", headers=SSE), 404, "not_found")
 
 
-def test_curves(either: House) -> None:
+def test_curves(either: ApiHarness) -> None:
     job = either.submit()["id"]
     claim = either.claim(job)
     said = [
@@ -132,10 +132,10 @@ def test_curves(either: House) -> None:
     assert none == {"series": []}
 
 
-def test_moves(house: House) -> None:
-    job = house.submit()["id"]
-    ok(house.http.post(f"/v1/jobs/{job}/cancel"))
-    moves = ok(house.http.get(f"/v1/jobs/{job}/transitions"))["data"]
+def test_moves(harness: ApiHarness) -> None:
+    job = harness.submit()["id"]
+    ok(harness.http.post(f"/v1/jobs/{job}/cancel"))
+    moves = ok(harness.http.get(f"/v1/jobs/{job}/transitions"))["data"]
     assert [(move["source"], move["target"]) for move in moves] == [
         (None, State.QUEUED),
         (State.QUEUED, State.CANCELLED),

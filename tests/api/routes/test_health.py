@@ -11,15 +11,15 @@ from sqlalchemy import update
 
 from distillery.api import health_check
 from distillery.broker.app import make_app
-from distillery.broker.config import BellSettings
-from distillery.broker.depth import rings_waiting
-from distillery.broker.notify import Bell
+from distillery.broker.config import BrokerSettings
+from distillery.broker.depth import notifications_waiting
+from distillery.broker.notify import Notifier
 from distillery.store import jobs
 from distillery.store.db.database import db_now
-from distillery.store.db.tables import Sweep
+from distillery.store.db.tables import ReaperStatus
 from distillery.store.jobs import workers
 from distillery.store.ops import reaper_status
-from tests.api.makers import House, JsonObject, ok
+from tests.api.makers import ApiHarness, JsonObject, ok
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +27,8 @@ def every_look_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_check, "FRESH_S", 0.0)
 
 
-def parts(house: House, status: int = 200) -> JsonObject:
-    answer = house.http.get("/v1/ready")
+def parts(harness: ApiHarness, status: int = 200) -> JsonObject:
+    answer = harness.http.get("/v1/ready")
     assert answer.status_code == status, answer.text
     body: JsonObject = answer.json()
     assert body["ok"] is (status == 200)
@@ -36,50 +36,50 @@ def parts(house: House, status: int = 200) -> JsonObject:
     return body
 
 
-def settle(house: House) -> None:
-    """A worker and a sweep have just been heard."""
-    with house.database.write() as s:
+def settle(harness: ApiHarness) -> None:
+    """A worker and a reaper have just been heard."""
+    with harness.database.write() as s:
         workers.beat_worker(s, "w1", 2)
-        reaper_status.note(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
+        reaper_status.record(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
 
 
-def test_what_is_missing_beside_the_api_is_told_but_it_is_ready(either: House) -> None:
+def test_what_is_missing_beside_the_api_is_told_but_it_is_ready(either: ApiHarness) -> None:
     body = parts(either)
     assert body["status"] == "degraded"
     broken = {name for name, said in body["parts"].items() if said != "ok"}
-    assert broken == {"workers", "sweep"}
+    assert broken == {"workers", "reaper"}
     settle(either)
     assert parts(either)["status"] == "ok"
     with either.database.write() as s:
-        s.execute(update(Sweep).values(at=db_now(s) - 10**6))
+        s.execute(update(ReaperStatus).values(at=db_now(s) - 10**6))
     body = parts(either)
     assert (body["status"], body["parts"]["workers"]) == ("degraded", "ok")
-    assert body["parts"]["sweep"].startswith("late: the last was 100")
+    assert body["parts"]["reaper"].startswith("late: the last was 100")
 
 
-def test_workers_that_take_no_job_are_told(house: House) -> None:
-    settle(house)
-    with house.database.write() as s:
+def test_workers_that_take_no_job_are_told(harness: ApiHarness) -> None:
+    settle(harness)
+    with harness.database.write() as s:
         workers.beat_worker(s, "w1", 2, "the disk is low")
-    assert parts(house)["parts"]["workers"] == "none takes a job: the disk is low"
-    (worker,) = ok(house.http.get("/v1/status"))["workers"]
+    assert parts(harness)["parts"]["workers"] == "none takes a job: the disk is low"
+    (worker,) = ok(harness.http.get("/v1/status"))["workers"]
     assert worker["trouble"] == "the disk is low"
-    with house.database.write() as s:
+    with harness.database.write() as s:
         workers.beat_worker(s, "w2", 1)
-    assert parts(house)["parts"]["workers"] == "ok"
+    assert parts(harness)["parts"]["workers"] == "ok"
 
 
-def test_storage_that_cannot_be_written_is_down(house: House) -> None:
-    settle(house)
-    incoming = house.home / "blobs" / "incoming"
+def test_storage_that_cannot_be_written_is_down(harness: ApiHarness) -> None:
+    settle(harness)
+    incoming = harness.home / "blobs" / "incoming"
     shutil.rmtree(incoming)
     incoming.write_text("in the way")
-    body = parts(house, 503)
+    body = parts(harness, 503)
     assert body["status"] == "down"
     assert "incoming" in body["parts"]["blobs"]
     incoming.unlink()
     incoming.mkdir()
-    assert parts(house)["parts"]["blobs"] == "ok"
+    assert parts(harness)["parts"]["blobs"] == "ok"
     assert list(incoming.iterdir()) == []
 
 
@@ -87,17 +87,17 @@ def test_a_database_that_does_not_answer_is_down(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound, not listening: refused
         url = f"postgresql://u@127.0.0.1:{closed.getsockname()[1]}/d"
-        with House(url, tmp_path) as house:
-            body = parts(house, 503)
+        with ApiHarness(url, tmp_path) as harness:
+            body = parts(harness, 503)
     assert body["parts"]["database"] == "the database does not answer"
-    for name in ("schema", "workers", "sweep"):
+    for name in ("schema", "workers", "reaper"):
         assert body["parts"][name] == "not known: the database does not answer"
     assert body["parts"]["blobs"] == body["parts"]["broker"] == "ok"
 
 
 def test_a_database_without_our_schema_is_down(tmp_path: Path, sqlite_url: str) -> None:
-    with House(sqlite_url, tmp_path) as house:
-        body = parts(house, 503)
+    with ApiHarness(sqlite_url, tmp_path) as harness:
+        body = parts(harness, 503)
     assert body["parts"]["database"] == "ok"
     assert "python -m distillery.store migrate" in body["parts"]["schema"]
 
@@ -109,31 +109,31 @@ def silent() -> Iterator[str]:
         yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
 
 
-def test_a_broker_that_is_away_or_silent_is_told(house: House, silent: str) -> None:
+def test_a_broker_that_is_away_or_silent_is_told(harness: ApiHarness, silent: str) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         for url in (silent, f"redis://127.0.0.1:{closed.getsockname()[1]}/0"):
-            app = make_app(BellSettings(broker_url=url))
-            ready = house.app.state.services.readiness
-            ready._rings_waiting = partial(rings_waiting, app)
-            body = parts(house)
+            app = make_app(BrokerSettings(broker_url=url))
+            ready = harness.app.state.services.readiness
+            ready._notifications_waiting = partial(notifications_waiting, app)
+            body = parts(harness)
             assert body["status"] == "degraded"
             assert body["parts"]["broker"] != "ok"
 
 
 @pytest.mark.parametrize("kind", ["local", "redis"])
-def test_rings_that_wait_are_counted(
+def test_notifications_that_wait_are_counted(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     url = None if kind == "local" else request.getfixturevalue("broker_url")
-    app = make_app(BellSettings(home=tmp_path, broker_url=url))
-    assert rings_waiting(app) == 0
+    app = make_app(BrokerSettings(home=tmp_path, broker_url=url))
+    assert notifications_waiting(app) == 0
     for _ in range(3):
-        assert Bell(app).ring("job_1")
-    assert rings_waiting(app) == 3
+        assert Notifier(app).notify("job_1")
+    assert notifications_waiting(app) == 3
 
 
-def test_status_counts_all_and_names_only_what_is_ones_own(either: House) -> None:
+def test_status_counts_all_and_names_only_what_is_ones_own(either: ApiHarness) -> None:
     settle(either)
     first, second, third = (either.submit()["id"] for _ in range(3))
     either.claim(first)

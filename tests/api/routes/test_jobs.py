@@ -5,10 +5,10 @@ import pytest
 from distillery.store import jobs
 from distillery.store.jobs import events
 from kdcore.spec.events import MetricsEvent
-from tests.api.makers import DISTILLED, House, ok, refused, spec
+from tests.api.makers import DISTILLED, ApiHarness, ok, refused, spec
 
 
-def test_a_job_from_submission_to_its_result(either: House) -> None:
+def test_a_job_from_submission_to_its_result(either: ApiHarness) -> None:
     dataset, teacher = either.dataset(), either.teacher()
     answer = either.http.post("/v1/jobs", json=spec(dataset, teacher, name="mine"))
     job = ok(answer)
@@ -40,7 +40,7 @@ def test_a_job_from_submission_to_its_result(either: House) -> None:
     assert [move["target"] for move in moves] == ["queued", "running", "succeeded"]
 
 
-def test_a_dry_run_makes_nothing(either: House) -> None:
+def test_a_dry_run_makes_nothing(either: ApiHarness) -> None:
     body = spec(either.dataset(), either.teacher())
     answer = either.http.post("/v1/jobs?dry_run=true", json=body)
     said = ok(answer)
@@ -51,7 +51,7 @@ def test_a_dry_run_makes_nothing(either: House) -> None:
     assert ok(either.http.get("/v1/jobs"))["data"] == []
 
 
-def test_pages_filters_and_orders(either: House) -> None:
+def test_pages_filters_and_orders(either: ApiHarness) -> None:
     dataset = either.dataset()
     made = [ok(either.http.post("/v1/jobs", json=spec(dataset)))["id"] for _ in range(5)]
     either.finish(made[1], DISTILLED, {"weights": b"w"})
@@ -72,21 +72,21 @@ def test_pages_filters_and_orders(either: House) -> None:
     assert [job["task"] for job in inspections] == ["inspect_dataset"]
 
 
-def test_etags_follow_the_row(house: House) -> None:
-    job = house.submit()
+def test_etags_follow_the_row(harness: ApiHarness) -> None:
+    job = harness.submit()
     for path in (f"/v1/jobs/{job['id']}", "/v1/jobs", "/v1/models", "/v1/datasets"):
-        etag = house.http.get(path).headers["etag"]
-        same = house.http.get(path, headers={"if-none-match": f'"x", {etag}'})
+        etag = harness.http.get(path).headers["etag"]
+        same = harness.http.get(path, headers={"if-none-match": f'"x", {etag}'})
         assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
     path = f"/v1/jobs/{job['id']}"
-    etag = house.http.get(path).headers["etag"]
-    ok(house.http.post(f"{path}/cancel"))
-    changed = house.http.get(path, headers={"if-none-match": etag})
+    etag = harness.http.get(path).headers["etag"]
+    ok(harness.http.post(f"{path}/cancel"))
+    changed = harness.http.get(path, headers={"if-none-match": etag})
     assert changed.status_code == 200
     assert changed.headers["etag"] != etag
 
 
-def test_cancel_pause_resume_retry(either: House) -> None:
+def test_cancel_pause_resume_retry(either: ApiHarness) -> None:
     path = f"/v1/jobs/{either.submit()['id']}"
     assert ok(either.http.post(f"{path}/pause"))["state"] == "paused"
     assert ok(either.http.post(f"{path}/pause"))["state"] == "paused"
@@ -113,19 +113,19 @@ def test_cancel_pause_resume_retry(either: House) -> None:
     assert ok(either.http.post(f"{path}/retry"))["state"] == "queued"
 
 
-def test_the_list_is_small(house: House) -> None:
+def test_the_list_is_small(harness: ApiHarness) -> None:
     """Numbers that move are in the list only while they move."""
-    job = house.submit()
-    claim = house.claim(job["id"])
+    job = harness.submit()
+    claim = harness.claim(job["id"])
     values = {"student/accuracy": 0.5, "student/loss": 1.0}
-    with house.database.write() as s:
+    with harness.database.write() as s:
         events.append(s, claim, [MetricsEvent(seq=1, at=1.0, step=3, values=values)])
-    listed = ok(house.http.get("/v1/jobs"))["data"][0]
+    listed = ok(harness.http.get("/v1/jobs"))["data"][0]
     assert listed["latest"] == {"student/accuracy": 0.5}
     assert "spec" not in listed
-    assert ok(house.http.get(f"/v1/jobs/{job['id']}"))["latest"] == values
+    assert ok(harness.http.get(f"/v1/jobs/{job['id']}"))["latest"] == values
 
 
 @pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry"])
-def test_asking_of_no_job(shared: House, action: str) -> None:
+def test_asking_of_no_job(shared: ApiHarness, action: str) -> None:
     refused(shared.http.post(f"/v1/jobs/job_none/{action}"), 404, "not_found")

@@ -1,11 +1,11 @@
 """The list of methods: all there are, what each needs, and a schema that a form can be made of."""
 
 from kdcore.spec.methods import KNOBS
-from tests.api.makers import House, ok
+from tests.api.makers import ApiHarness, ok
 
 
-def test_every_method_says_what_it_needs(house: House) -> None:
-    listed = {one["name"]: one for one in ok(house.http.get("/v1/methods"))["data"]}
+def test_every_method_says_what_it_needs(harness: ApiHarness) -> None:
+    listed = {one["name"]: one for one in ok(harness.http.get("/v1/methods"))["data"]}
     assert list(listed) == list(KNOBS)
     dkd, crd, hard = listed["dkd"], listed["crd"], listed["hard_target"]
     assert (dkd["needs_labels"], dkd["needs_same_classes"], dkd["least_classes"]) == (True, True, 3)
@@ -13,8 +13,8 @@ def test_every_method_says_what_it_needs(house: House) -> None:
     assert (hard["needs_teacher"], hard["least_classes"], hard["least_batch"]) == (False, 2, 1)
 
 
-def test_every_knob_has_a_description_and_a_default(house: House) -> None:
-    for method in ok(house.http.get("/v1/methods"))["data"]:
+def test_every_knob_has_a_description_and_a_default(harness: ApiHarness) -> None:
+    for method in ok(harness.http.get("/v1/methods"))["data"]:
         for name, knob in method["knobs"]["properties"].items():
             if name != "method":
                 assert knob.get("description") and "default" in knob, (method["name"], name)

@@ -5,22 +5,22 @@ from typing import Any
 from sqlalchemy import update
 
 from distillery.store.db.tables import Job, Upload
-from tests.api.makers import House, ok
+from tests.api.makers import ApiHarness, ok
 
 
 def kinds(answer: Any) -> dict[str, int]:
     return {kind["kind"]: kind["count"] for kind in ok(answer)["kinds"] if kind["count"]}
 
 
-def old_upload(house: House, headers: dict[str, str]) -> str:
+def old_upload(harness: ApiHarness, headers: dict[str, str]) -> str:
     """A complete upload, as if from last year."""
-    upload = house.upload(b"x", headers)
-    with house.database.write() as s:
+    upload = harness.upload(b"x", headers)
+    with harness.database.write() as s:
         s.execute(update(Upload).where(Upload.id == upload).values(expires_at=1))
     return upload
 
 
-def test_a_dry_run_touches_nothing(either: House) -> None:
+def test_a_dry_run_touches_nothing(either: ApiHarness) -> None:
     upload = old_upload(either, {})
     counted = either.http.post("/v1/gc?dry_run=true")
     assert kinds(counted) == {"uploads": 1}
@@ -31,7 +31,7 @@ def test_a_dry_run_touches_nothing(either: House) -> None:
     assert kinds(either.http.post("/v1/gc")) == {}
 
 
-def test_a_tenant_collects_its_own_and_the_operator_all(either: House) -> None:
+def test_a_tenant_collects_its_own_and_the_operator_all(either: ApiHarness) -> None:
     other = either.key("admin", "write", "read", tenant="other")
     old_upload(either, {})
     theirs = old_upload(either, other)
@@ -41,7 +41,7 @@ def test_a_tenant_collects_its_own_and_the_operator_all(either: House) -> None:
     assert kinds(either.http.post("/v1/gc")) == {"uploads": 2}
 
 
-def test_finished_jobs_are_kept_for_ever_by_default(either: House) -> None:
+def test_finished_jobs_are_kept_for_ever_by_default(either: ApiHarness) -> None:
     job = either.submit()["id"]
     ok(either.http.post(f"/v1/jobs/{job}/cancel"))
     with either.database.write() as s:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from distillery.store.catalog import uploads
-from tests.api.makers import House, JsonObject, ok, refused, sha256
+from tests.api.makers import ApiHarness, JsonObject, ok, refused, sha256
 
 MIB = 1 << 20
 
@@ -17,19 +17,19 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "PART_BYTES", MIB)
 
 
-def announce(house: House, content: bytes, **more: str) -> JsonObject:
+def announce(harness: ApiHarness, content: bytes, **more: str) -> JsonObject:
     """A new upload."""
-    return ok(house.http.post("/v1/uploads", json={"size": len(content)} | more))
+    return ok(harness.http.post("/v1/uploads", json={"size": len(content)} | more))
 
 
-def put(house: House, upload: JsonObject, number: int, content: bytes) -> JsonObject:
+def put(harness: ApiHarness, upload: JsonObject, number: int, content: bytes) -> JsonObject:
     """Send one part of `content`."""
     size = upload["part_size"]
     part = content[(number - 1) * size : number * size]
-    return ok(house.http.put(f"/v1/uploads/{upload['id']}/parts/{number}", content=part))
+    return ok(harness.http.put(f"/v1/uploads/{upload['id']}/parts/{number}", content=part))
 
 
-def test_parts_in_any_order_and_twice_become_the_file(either: House) -> None:
+def test_parts_in_any_order_and_twice_become_the_file(either: ApiHarness) -> None:
     content = random.Random(0).randbytes(2 * MIB + 17)
     upload = announce(either, content, sha256=sha256(content), filename="a.npz")
     for number in (3, 1, 1):
@@ -46,7 +46,7 @@ def test_parts_in_any_order_and_twice_become_the_file(either: House) -> None:
     assert list((either.home / "uploads").iterdir()) == []
 
 
-def test_known_content_needs_no_bytes(either: House) -> None:
+def test_known_content_needs_no_bytes(either: ApiHarness) -> None:
     either.upload(b"known")
     again = {"size": 5, "sha256": sha256(b"known")}
     assert ok(either.http.post("/v1/uploads", json=again))["state"] == "complete"
@@ -55,48 +55,50 @@ def test_known_content_needs_no_bytes(either: House) -> None:
     assert other["state"] == "open"  # knowing a hash is not having the file
 
 
-def test_a_wrong_hash_is_told_and_mended(house: House) -> None:
-    upload = announce(house, b"right", sha256=sha256(b"right"))
-    put(house, upload, 1, b"wrong")
+def test_a_wrong_hash_is_told_and_mended(harness: ApiHarness) -> None:
+    upload = announce(harness, b"right", sha256=sha256(b"right"))
+    put(harness, upload, 1, b"wrong")
     path = f"/v1/uploads/{upload['id']}/complete"
-    problem = refused(house.http.post(path), 422, "hash_mismatch")
+    problem = refused(harness.http.post(path), 422, "hash_mismatch")
     assert sha256(b"wrong") in problem["detail"]
-    put(house, upload, 1, b"right")
-    assert ok(house.http.post(path))["state"] == "complete"
+    put(harness, upload, 1, b"right")
+    assert ok(harness.http.post(path))["state"] == "complete"
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize(("size", "status"), [(4, 422), (6, 413), (3 * MIB, 413)])
 def test_a_part_of_another_size_is_refused(
-    house: House, chunked: bool, size: int, status: int
+    harness: ApiHarness, chunked: bool, size: int, status: int
 ) -> None:
-    upload = announce(house, b"12345")
+    upload = announce(harness, b"12345")
     content = iter([bytes(size)]) if chunked else bytes(size)
-    answer = house.http.put(f"/v1/uploads/{upload['id']}/parts/1", content=content)
+    answer = harness.http.put(f"/v1/uploads/{upload['id']}/parts/1", content=content)
     refused(answer, status, "part_size")
-    assert list((house.home / "uploads" / upload["id"]).glob("*")) == []
+    assert list((harness.home / "uploads" / upload["id"]).glob("*")) == []
 
 
-def test_parts_that_cannot_be(house: House) -> None:
-    upload = announce(house, b"12345")
+def test_parts_that_cannot_be(harness: ApiHarness) -> None:
+    upload = announce(harness, b"12345")
     base = f"/v1/uploads/{upload['id']}/parts"
-    refused(house.http.put(f"{base}/2", content=b"1"), 422, "part_number")
-    refused(house.http.put(f"{base}/0", content=b"1"), 422, "bad_parameter")
-    refused(house.http.put("/v1/uploads/upl_none/parts/1", content=b"1"), 404, "not_found")
-    assert house.http.delete(f"/v1/uploads/{upload['id']}").status_code == 204
-    refused(house.http.put(f"{base}/1", content=b"12345"), 409, "upload_closed")
-    assert ok(house.http.get(f"/v1/uploads/{upload['id']}"))["state"] == "aborted"
+    refused(harness.http.put(f"{base}/2", content=b"1"), 422, "part_number")
+    refused(harness.http.put(f"{base}/0", content=b"1"), 422, "bad_parameter")
+    refused(harness.http.put("/v1/uploads/upl_none/parts/1", content=b"1"), 404, "not_found")
+    assert harness.http.delete(f"/v1/uploads/{upload['id']}").status_code == 204
+    refused(harness.http.put(f"{base}/1", content=b"12345"), 409, "upload_closed")
+    assert ok(harness.http.get(f"/v1/uploads/{upload['id']}"))["state"] == "aborted"
 
 
-def test_a_part_cut_short_leaves_nothing(house: House) -> None:
-    upload = announce(house, b"12345")
+def test_a_part_cut_short_leaves_nothing(harness: ApiHarness) -> None:
+    upload = announce(harness, b"12345")
     path = f"/v1/uploads/{upload['id']}/parts/1"
-    answer = house.http.put(path, content=b"123", headers={"content-length": "5"})
+    answer = harness.http.put(path, content=b"123", headers={"content-length": "5"})
     refused(answer, 422, "part_size")
-    assert list((house.home / "uploads" / upload["id"]).glob("*")) == []
+    assert list((harness.home / "uploads" / upload["id"]).glob("*")) == []
 
 
-def test_a_disk_that_is_nearly_full_is_507(either: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_nearly_full_is_507(
+    either: ApiHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     upload = ok(either.http.post("/v1/uploads", json={"size": 1}))["id"]
     monkeypatch.setattr("distillery.store.blobs.disk.shutil.disk_usage", lambda _: _Usage(free=0))
     for answer in (

@@ -4,23 +4,23 @@ from pathlib import Path
 from random import Random
 
 from tests.faults.fault import fault
-from tests.faults.scene import STEPS, Scene
+from tests.faults.scenario import STEPS, FaultScenario
 
 
 @fault("F14", "checkpoint damaged", kdcore=True)
-def checkpoint_damaged(scene: Scene, draw: Random) -> str:
+def checkpoint_damaged(scenario: FaultScenario, draw: Random) -> str:
     """The newest checkpoint (or both) is truncated, zeroed, flipped in one bit, or lacks a file."""
-    job, _ = scene.hold(draw.randint(4, STEPS - 5))
-    scene.service.kill("jobs")
+    job, _ = scenario.hold(draw.randint(4, STEPS - 5))
+    scenario.service.kill("jobs")
     done, damage = draw.choice(DAMAGES)
     both = draw.random() < 0.25
-    for checkpoint in scene.checkpoints(job)[-2 if both else -1 :]:
+    for checkpoint in scenario.checkpoints(job)[-2 if both else -1 :]:
         # The manifest's own bytes are the one thing that has no hash; it must parse and fit.
         damage(draw.choice(sorted(checkpoint.iterdir())), draw)
-    scene.service.start_as("jobs", "jobs")
-    ended = scene.finish(job)
+    scenario.service.start_as("jobs", "jobs")
+    ended = scenario.finish(job)
     assert ended.state == "succeeded", ended.error
-    said = [e.body["message"] for e in scene.client.jobs.events(job.id) if e.kind == "log"]
+    said = [e.body["message"] for e in scenario.client.jobs.events(job.id) if e.kind == "log"]
     told = sum("damaged" in message for message in said)
     assert ended.result is not None
     assert ended.result.resumes == (0 if told == 2 else 1), (ended.result.resumes, said)

@@ -19,7 +19,7 @@ from tests.conftest import fast_folder
 from tests.e2e.service import wait_until
 from tests.faults.fault import fault
 from tests.faults.front import PATIENT, goes_on, refuses_clearly, running, url_of
-from tests.faults.scene import Scene
+from tests.faults.scenario import FaultScenario
 from tests.faults.servers import Postgres, postgres
 
 FULL = (503, 507)
@@ -74,72 +74,74 @@ def full(disk: Path) -> Iterator[None]:
 
 
 @fault("F13", "disk full under run directories", alone=True)
-def disk_full_runs(scene: Scene, draw: Random) -> str:
+def disk_full_runs(scenario: FaultScenario, draw: Random) -> str:
     """Checkpoints cannot be written: the ones before stay whole, and the job goes on from them."""
-    disk = scene.keep(small_disk(scene.folder / "disk", "64m"))
-    scene.open(KD_RUN_DIR=str(disk), **NO_MARK)
+    disk = scenario.keep(small_disk(scenario.folder / "disk", "64m"))
+    scenario.open(KD_RUN_DIR=str(disk), **NO_MARK)
     runs = disk
-    with running(scene) as job:
+    with running(scenario) as job:
         wait_until(lambda: _whole(runs, job), 60, "a checkpoint")
         with full(disk):
-            said = _attempt_ends(scene, job)
+            said = _attempt_ends(scenario, job)
             assert "no_space" in said or "disk" in said, said
             assert _whole(runs, job), "the checkpoint before is intact"
-            _api_lives(scene)
-        goes_on(scene, job, 120)
-        assert scene.client.jobs.get(job.id).attempt >= 2
+            _api_lives(scenario)
+        goes_on(scenario, job, 120)
+        assert scenario.client.jobs.get(job.id).attempt >= 2
     return said.splitlines()[0]
 
 
 @fault("F13", "disk full under blobs", alone=True, standin=True)
-def disk_full_blobs(scene: Scene, draw: Random) -> str:
+def disk_full_blobs(scenario: FaultScenario, draw: Random) -> str:
     """Neither uploads nor results can be kept: refused, tried again, nothing half-written."""
-    disk = scene.keep(small_disk(scene.folder / "disk", "16m"))
-    scene.open(KD_BLOB_URL=f"file://{disk}", **NO_MARK)
-    file = scene.folder / "upload.bin"
+    disk = scenario.keep(small_disk(scenario.folder / "disk", "16m"))
+    scenario.open(KD_BLOB_URL=f"file://{disk}", **NO_MARK)
+    file = scenario.folder / "upload.bin"
     file.write_bytes(draw.randbytes(1 << 20))
     with full(disk):
-        job = scene.submit()
-        said = _attempt_ends(scene, job)
+        job = scenario.submit()
+        said = _attempt_ends(scenario, job)
         assert "no_space" in said, said
         with pytest.raises(ApiError) as refused:
-            scene.client.uploads.send(file)
+            scenario.client.uploads.send(file)
         assert refused.value.problem.status in FULL and refused.value.problem.code == "no_space"
         assert not list((disk / "incoming").iterdir()), "nothing half-written stays"
         _hashes_fit(disk)
-        assert not scene.client.jobs.artifacts(job.id), "nothing is listed"
-        _api_lives(scene)
-    ended = scene.finish(job)
+        assert not scenario.client.jobs.artifacts(job.id), "nothing is listed"
+        _api_lives(scenario)
+    ended = scenario.finish(job)
     assert ended.state == "succeeded", ended.error
-    assert scene.client.uploads.send(file).state == "complete"
+    assert scenario.client.uploads.send(file).state == "complete"
     _hashes_fit(disk)
     return said.splitlines()[0]
 
 
 @fault("F13", "disk full under SQLite", places=("embedded",), alone=True, standin=True)
-def disk_full_database(scene: Scene, draw: Random) -> str:
+def disk_full_database(scenario: FaultScenario, draw: Random) -> str:
     """No row can be written: refused, while what is there can be read; then all goes on."""
-    disk = scene.keep(small_disk(scene.folder / "disk", "16m"))
-    scene.open(KD_DATABASE_URL=f"sqlite:///{disk / 'distillery.sqlite'}", **NO_MARK, **PATIENT)
-    return _full_under_rows(scene, disk)
+    disk = scenario.keep(small_disk(scenario.folder / "disk", "16m"))
+    scenario.open(KD_DATABASE_URL=f"sqlite:///{disk / 'distillery.sqlite'}", **NO_MARK, **PATIENT)
+    return _full_under_rows(scenario, disk)
 
 
 @fault("F13", "disk full under PostgreSQL", places=("servers",), alone=True, standin=True)
-def disk_full_postgres(scene: Scene, draw: Random) -> str:
+def disk_full_postgres(scenario: FaultScenario, draw: Random) -> str:
     """No row finds a page: refused, while what is there can be read; then all goes on."""
-    disk, server = _postgres_on_a_small_disk(scene)
-    return _full_under_rows(scene, disk, server.start)  # it may have panicked
+    disk, server = _postgres_on_a_small_disk(scenario)
+    return _full_under_rows(scenario, disk, server.start)  # it may have panicked
 
 
-def _full_under_rows(scene: Scene, disk: Path, start: Callable[[], object] = lambda: None) -> str:
+def _full_under_rows(
+    scenario: FaultScenario, disk: Path, start: Callable[[], object] = lambda: None
+) -> str:
     """What the two databases have in common; `start` the database once there is room."""
-    with running(scene) as job:
+    with running(scenario) as job:
         with full(disk):
-            refused = _refused(scene)
-            _api_lives(scene)
+            refused = _refused(scenario)
+            _api_lives(scenario)
         start()
-        goes_on(scene, job)
-    ended = scene.finish(scene.submit())
+        goes_on(scenario, job)
+    ended = scenario.finish(scenario.submit())
     assert ended.state == "succeeded", ended.error
     return f"refused with {refused}"
 
@@ -151,29 +153,29 @@ def _full_under_rows(scene: Scene, disk: Path, start: Callable[[], object] = lam
     alone=True,
     standin=True,
 )
-def disk_full_write_ahead_log(scene: Scene, draw: Random) -> str:
+def disk_full_write_ahead_log(scenario: FaultScenario, draw: Random) -> str:
     """The server panics and cannot come back by itself: as one that is down, until there is room
     and somebody has started it."""
-    disk, server = _postgres_on_a_small_disk(scene)
-    with running(scene) as job:
+    disk, server = _postgres_on_a_small_disk(scenario)
+    with running(scenario) as job:
         with full(disk):
             wait_until(lambda: not _takes_log(server), 60, "the server panics")
-            refuses_clearly(url_of(scene))
-            assert all(scene.service.poll(name) is None for name in ("api", "jobs", "sweep"))
+            refuses_clearly(url_of(scenario))
+            assert all(scenario.service.poll(name) is None for name in ("api", "jobs", "reaper"))
         server.start()
-        wait_until(lambda: scene.client.ready().ok, 60, "the API is ready again")
-        goes_on(scene, job)
-    ended = scene.finish(scene.submit())
+        wait_until(lambda: scenario.client.ready().ok, 60, "the API is ready again")
+        goes_on(scenario, job)
+    ended = scenario.finish(scenario.submit())
     assert ended.state == "succeeded", ended.error
     return "down until there is room"
 
 
-def _postgres_on_a_small_disk(scene: Scene) -> tuple[Path, Postgres]:
+def _postgres_on_a_small_disk(scenario: FaultScenario) -> tuple[Path, Postgres]:
     """The scene, opened on a server of its own, and the disk that this one has to itself."""
     folder = fast_folder() / f"kd-disk-{secrets.token_hex(8)}"  # its user may not enter the scene's
-    disk = scene.keep(small_disk(folder, "192m"))
-    server = scene.keep(postgres(disk))
-    scene.open(KD_DATABASE_URL=server.url, **NO_MARK, **PATIENT)
+    disk = scenario.keep(small_disk(folder, "192m"))
+    server = scenario.keep(postgres(disk))
+    scenario.open(KD_DATABASE_URL=server.url, **NO_MARK, **PATIENT)
     return disk, server
 
 
@@ -188,14 +190,14 @@ def _takes_log(server: Postgres) -> bool:
     return True
 
 
-def _refused(scene: Scene) -> int:
+def _refused(scenario: FaultScenario) -> int:
     """Submit until the database takes no more; the status."""
     status = 0
 
     def refuses() -> bool:
         nonlocal status
         try:
-            scene.client.jobs.cancel(scene.submit().id)
+            scenario.client.jobs.cancel(scenario.submit().id)
         except ApiError as error:
             assert error.problem.code == "no_space", error.problem
             status = error.problem.status
@@ -205,21 +207,21 @@ def _refused(scene: Scene) -> int:
     return status
 
 
-def _attempt_ends(scene: Scene, job: Job) -> str:
+def _attempt_ends(scenario: FaultScenario, job: Job) -> str:
     """Why an attempt at the job ended, once one has."""
 
     def reasons() -> list[str]:
-        moves = scene.client.jobs.transitions(job.id)
+        moves = scenario.client.jobs.transitions(job.id)
         return [m.message or "" for m in moves if m.source == "running"]
 
     wait_until(reasons, 120, "an attempt ends")
     return reasons()[0]
 
 
-def _api_lives(scene: Scene) -> None:
+def _api_lives(scenario: FaultScenario) -> None:
     # Of the storage it may say that nothing can be kept; it answers, and has its database.
-    assert scene.client.health().parts["database"] == "ok"
-    assert all(scene.service.poll(name) is None for name in ("api", "jobs", "sweep"))
+    assert scenario.client.health().parts["database"] == "ok"
+    assert all(scenario.service.poll(name) is None for name in ("api", "jobs", "reaper"))
 
 
 def _whole(runs: Path, job: Job) -> list[Path]:

@@ -7,62 +7,62 @@ from distillery.store.db.tables import Attempt
 from kdcore.spec.failpoints import PLACES
 from tests.e2e.service import wait_until
 from tests.faults.fault import Act, fault
-from tests.faults.scene import STEPS, Scene
+from tests.faults.scenario import STEPS, FaultScenario
 
 PATIENCE_S = 180.0
-IN_API = {"ring", "creation"}
+IN_API = {"notification", "creation"}
 IN_UPLOAD = {"part"}  # F18 is there: api_killed_in_upload
-IN_SWEEP = {"sweep"}
+IN_REAPER = {"reaper"}
 IN_RUN = {"step", "checkpoint", "result"}
 TIMES = {"events": 2, "blob": 2}  # how often a job surely comes by
 
 
 def _kill_api(place: str) -> Act:
-    def act(scene: Scene, draw: Random) -> str:
+    def act(scenario: FaultScenario, draw: Random) -> str:
         """The API dies while it takes a job; the client asks again with its key."""
-        service = scene.service
+        service = scenario.service
         service.restart("api", KD_FAILPOINT=place)
-        submit = Thread(target=scene.submit)
+        submit = Thread(target=scenario.submit)
         submit.start()
         wait_until(lambda: service.poll("api") is not None, PATIENCE_S, "the API dies")
         service.start_as("api", "api")
         submit.join(PATIENCE_S)
-        assert len(scene.jobs) == 1, "the submit was never answered"
+        assert len(scenario.jobs) == 1, "the submit was never answered"
         return "the client's second try was answered"
 
     return act
 
 
 def _kill_worker(place: str) -> Act:
-    def act(scene: Scene, draw: Random) -> str:
+    def act(scenario: FaultScenario, draw: Random) -> str:
         """The worker dies; another starts."""
-        service = scene.service
+        service = scenario.service
         owner = place.partition(".")[0]
-        once = scene.standin and owner == "blob"  # a stand-in has one artifact
+        once = scenario.standin and owner == "blob"  # a stand-in has one artifact
         nth = 1 if once else draw.randint(1, TIMES.get(owner, 1))
         held = ",step.made:hold@20" if place.startswith("lease.") else ""
         service.restart("jobs", KD_FAILPOINT=f"{place}@{nth}{held}")
-        job = scene.submit()
+        job = scenario.submit()
         wait_until(lambda: service.poll("jobs") is not None, PATIENCE_S, "the worker dies")
         service.start_as("jobs", "jobs")
-        ended = scene.finish(job)
+        ended = scenario.finish(job)
         assert ended.state == "succeeded", ended.error
         return f"succeeded at attempt {ended.attempt}"
 
     return act
 
 
-def _kill_sweep(place: str) -> Act:
-    def act(scene: Scene, draw: Random) -> str:
-        """The sweep dies while it takes a dead worker's lease back."""
-        service = scene.service
-        service.restart("sweep", KD_FAILPOINT=place)
-        job, _ = scene.hold(draw.randint(2, STEPS - 5))
+def _kill_reaper(place: str) -> Act:
+    def act(scenario: FaultScenario, draw: Random) -> str:
+        """The reaper dies while it takes a dead worker's lease back."""
+        service = scenario.service
+        service.restart("reaper", KD_FAILPOINT=place)
+        job, _ = scenario.hold(draw.randint(2, STEPS - 5))
         service.kill("jobs")
-        wait_until(lambda: service.poll("sweep") is not None, PATIENCE_S, "the sweep dies")
-        service.start_as("sweep", "sweep")
+        wait_until(lambda: service.poll("reaper") is not None, PATIENCE_S, "the reaper dies")
+        service.start_as("reaper", "reaper")
         service.start_as("jobs", "jobs")
-        ended = scene.finish(job)
+        ended = scenario.finish(job)
         assert ended.state == "succeeded", ended.error
         return f"succeeded at attempt {ended.attempt}"
 
@@ -70,20 +70,20 @@ def _kill_sweep(place: str) -> Act:
 
 
 def _kill_run(place: str) -> Act:
-    def act(scene: Scene, draw: Random) -> str:
+    def act(scenario: FaultScenario, draw: Random) -> str:
         """The run dies; the worker, told of no failpoint any more, tries again."""
-        service = scene.service
+        service = scenario.service
         # Beyond the half: the attempt that resumes does not come by so often again.
         often = place.startswith(("step", "checkpoint"))
         nth = draw.randint(STEPS // 2 + 2, STEPS - 2) if often else 1
         service.restart("jobs", KD_FAILPOINT=f"{place}@{nth}")
-        job = scene.submit()
-        wait_until(lambda: scene.client.jobs.get(job.id).attempt > 1, PATIENCE_S, "it dies")
+        job = scenario.submit()
+        wait_until(lambda: scenario.client.jobs.get(job.id).attempt > 1, PATIENCE_S, "it dies")
         if not often:
             service.restart("jobs")
-        ended = scene.finish(job)
+        ended = scenario.finish(job)
         assert ended.state == "succeeded", ended.error
-        with scene.rows() as session:
+        with scenario.rows() as session:
             first = session.get_one(Attempt, (job.id, 1))
             assert "SIGKILL" in (first.message or ""), first.message
         return f"succeeded at attempt {ended.attempt}"
@@ -96,7 +96,7 @@ def _register() -> None:
     for place in places:
         owner = place.partition(".")[0]
         kill = _kill_worker
-        for owners, other in ((IN_API, _kill_api), (IN_SWEEP, _kill_sweep), (IN_RUN, _kill_run)):
+        for owners, other in ((IN_API, _kill_api), (IN_REAPER, _kill_reaper), (IN_RUN, _kill_run)):
             kill = other if owner in owners else kill
         act = kill(place)
         act.__name__ = f"killed_at_{place.replace('.', '_')}"

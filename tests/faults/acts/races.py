@@ -1,4 +1,4 @@
-"""Many at once: workers and sweeps that want the same job, requests that meet its end."""
+"""Many at once: workers and reaper runs that want the same job, requests that meet its end."""
 
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
@@ -8,23 +8,23 @@ from sqlalchemy import func, select
 from distillery.sdk.errors import ApiError
 from distillery.store.db.tables import Transition
 from tests.faults.fault import fault
-from tests.faults.scene import Scene
+from tests.faults.scenario import FaultScenario
 
-WORKERS, SWEEPS, JOBS = 8, 4, 6
-EAGER = {"KD_POLL_S": "0.05", "KD_SWEEP_S": "0.1"}
+WORKERS, REAPERS, JOBS = 8, 4, 6
+EAGER = {"KD_POLL_S": "0.05", "KD_REAPER_S": "0.1"}
 
 
-@fault("F16", "8 workers and 4 sweeps race", standin=True)
-def many_workers(scene: Scene, draw: Random) -> str:
+@fault("F16", "8 workers and 4 reaper runs race", standin=True)
+def many_workers(scenario: FaultScenario, draw: Random) -> str:
     """Each job is claimed once, whoever is faster; no attempt is lost to another."""
-    service = scene.service
-    jobs = [scene.submit() for _ in range(JOBS)]
-    service.start_as("crowd", "jobs", "jobs", str(WORKERS), "sweep", str(SWEEPS), **EAGER)
-    jobs += [scene.submit() for _ in range(JOBS)]
+    service = scenario.service
+    jobs = [scenario.submit() for _ in range(JOBS)]
+    service.start_as("crowd", "jobs", "jobs", str(WORKERS), "reaper", str(REAPERS), **EAGER)
+    jobs += [scenario.submit() for _ in range(JOBS)]
     for job in jobs:
-        ended = scene.finish(job)
+        ended = scenario.finish(job)
         assert ended.state == "succeeded", ended.error
-    with scene.rows() as session:
+    with scenario.rows() as session:
         claims = (
             select(Transition.job_id, func.count())
             .where(Transition.target == "running", Transition.job_id.in_([j.id for j in jobs]))
@@ -36,20 +36,20 @@ def many_workers(scene: Scene, draw: Random) -> str:
 
 
 @fault("F19", "cancel races claim and finish", standin=True)
-def cancels(scene: Scene, draw: Random) -> str:
+def cancels(scenario: FaultScenario, draw: Random) -> str:
     """Every job ends once: as cancelled where the answer to the cancel said so, as succeeded where
     it was refused; a request to a running job may come too late."""
     delays_s = [draw.uniform(0.0, 1.5) for _ in range(JOBS)]
 
     def one(delay_s: float) -> tuple[str, str]:
-        job = scene.submit()
-        scene.sleep(delay_s)
+        job = scenario.submit()
+        scenario.sleep(delay_s)
         try:
-            answer = scene.client.jobs.cancel(job.id).state.value
+            answer = scenario.client.jobs.cancel(job.id).state.value
         except ApiError as error:
             assert error.problem.status == 409, error
             answer = "refused"
-        return answer, scene.finish(job).state.value
+        return answer, scenario.finish(job).state.value
 
     with ThreadPoolExecutor(JOBS) as pool:
         ends = list(pool.map(one, delays_s))

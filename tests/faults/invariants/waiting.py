@@ -16,14 +16,14 @@ ALL = 2**31 - 1
 
 
 def nothing_unsent(evidence: Evidence) -> Violations:
-    """I9: a sweep rings for every queued job whose backoff is over, every backoff ends soon, and
-    every running job has a lease that lapses; once settled, none has lapsed."""
+    """I9: the reaper notifies workers of every queued job whose backoff is over, every backoff ends
+    soon, and every running job has a lease that lapses; once settled, none has lapsed."""
     now = evidence.now()
     rung = set(claimable(evidence.session, ALL))
     for job in evidence.jobs:
         if job.state is State.QUEUED and job.id not in rung:
             if job.not_before <= now:
-                yield Violation(job.id, "is queued and no sweep would ring for it")
+                yield Violation(job.id, "is queued and the reaper would not notify workers of it")
             elif job.not_before > now + LONGEST_BACKOFF_MS:
                 yield Violation(job.id, f"is held back until {job.not_before}")
         if job.state is State.RUNNING:

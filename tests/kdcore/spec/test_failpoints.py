@@ -46,7 +46,7 @@ def test_nothing_happens_unless_armed() -> None:
         failpoint(place)
     failpoints.arm("step.made:error@2,claim.committed:error")
     failpoint("step.made")
-    failpoint("ring.sent")
+    failpoint("notification.sent")
     with pytest.raises(OSError, match=r"step\.made"):
         failpoint("step.made")
     failpoint("step.made")
@@ -88,7 +88,7 @@ def test_a_run_never_inherits_it() -> None:
 def test_every_place_is_in_the_code_once() -> None:
     found = [
         place
-        for path in python_files("api", "bell", "kdcore", "store", "worker")
+        for path in python_files("api", "broker", "kdcore", "store", "worker")
         for place in re.findall(r'\bfailpoint\("([a-z.]+)"\)', Path(path).read_text())
         if path.name != "failpoints.py"
     ]

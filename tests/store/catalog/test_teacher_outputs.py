@@ -9,7 +9,7 @@ from distillery.store.db.database import Database
 from distillery.store.db.tables import Blob, TeacherOutput
 from distillery.store.ops.retention import outputs
 from distillery.store.ops.retention.blobs import drop_rows, unnamed
-from distillery.store.ops.retention.usage import Found
+from distillery.store.ops.retention.usage import Usage
 from tests.store.makers import TENANT
 
 TEACHER, DATASET = "a" * 64, "d" * 64
@@ -32,7 +32,7 @@ def drop(s: Session) -> list[str]:
     return [stored.sha256 for stored in drop_rows(s, unnamed(s, -1, "")[0], -1)]
 
 
-def found(database: Database, *teachers: str, tenant: str = TENANT) -> list[str]:
+def usage(database: Database, *teachers: str, tenant: str = TENANT) -> list[str]:
     with database.read() as s:
         rows = teacher_outputs.fitting(s, tenant, teachers or (TEACHER,), DATASET)
         return [row.key[0] + row.blob[0] for row in rows]
@@ -52,9 +52,9 @@ def test_they_are_found_by_teacher_and_dataset_and_never_by_another_tenant(
     database: Database,
 ) -> None:
     keep(database, output("1", "5"), output("2", "6", teacher="b" * 64))
-    assert found(database) == ["15"]
-    assert found(database, TEACHER, "b" * 64) == ["15", "26"]
-    assert found(database, tenant="other") == []
+    assert usage(database) == ["15"]
+    assert usage(database, TEACHER, "b" * 64) == ["15", "26"]
+    assert usage(database, tenant="other") == []
     with database.read() as s:
         assert not teacher_outputs.fitting(s, TENANT, [TEACHER], "e" * 64)
 
@@ -62,20 +62,20 @@ def test_they_are_found_by_teacher_and_dataset_and_never_by_another_tenant(
 def test_a_grown_file_takes_the_place_of_the_older(database: Database) -> None:
     keep(database, output("1", "5"))
     assert keep(database, output("1", "6")) == {"5"}
-    assert found(database) == ["16"] and blobs_of(database) == {"6"}
+    assert usage(database) == ["16"] and blobs_of(database) == {"6"}
 
 
 def test_the_same_bytes_again_are_not_deleted(database: Database) -> None:
     keep(database, output("1", "5"))
     assert keep(database, output("1", "5")) == set()
-    assert found(database) == ["15"] and blobs_of(database) == {"5"}
+    assert usage(database) == ["15"] and blobs_of(database) == {"5"}
 
 
 def test_two_tenants_share_bytes_but_no_rows(database: Database) -> None:
     keep(database, output("1", "5"))
     keep(database, output("1", "5"), tenant="other")
     assert keep(database, output("1", "6"), tenant="other") == set(), "ours still points at it"
-    assert found(database) == ["15"] and found(database, tenant="other") == ["16"]
+    assert usage(database) == ["15"] and usage(database, tenant="other") == ["16"]
 
 
 def test_beyond_the_bound_the_longest_unused_go(database: Database) -> None:
@@ -85,7 +85,7 @@ def test_beyond_the_bound_the_longest_unused_go(database: Database) -> None:
         age(s, "2", 1)
         teacher_outputs.keep(s, TENANT, [], ["2" * 64], LARGE)  # used again
     assert keep(database, output("4", "8"), bound=35) == {"5"}
-    assert found(database) == ["26", "37", "48"] and blobs_of(database) == {"6", "7", "8"}
+    assert usage(database) == ["26", "37", "48"] and blobs_of(database) == {"6", "7", "8"}
     assert keep(database, output("5", "9"), tenant="other", bound=10) == set()
 
 
@@ -93,6 +93,6 @@ def test_what_no_job_uses_for_long_expires(database: Database) -> None:
     keep(database, output("1", "5"), output("2", "6"))
     with database.write() as s:
         age(s, "1", 1)
-        assert outputs.collect(s, None, 3600) == (Found("teacher_outputs", 1, 10), False)
+        assert outputs.collect(s, None, 3600) == (Usage("teacher_outputs", 1, 10), False)
         assert drop(s) == ["5" * 64]
-    assert found(database) == ["26"] and blobs_of(database) == {"6"}
+    assert usage(database) == ["26"] and blobs_of(database) == {"6"}

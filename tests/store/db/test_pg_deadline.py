@@ -75,12 +75,12 @@ def test_a_statement_that_takes_long_is_given_up_by_the_server(postgres_url: str
     database = Database(postgres_url, answer_s=0.3)
     with pytest.raises(Unavailable), database.read() as s:
         s.execute(text("SELECT pg_sleep(60)"))
-    busy = text(
+    running_job = text(
         "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sle%'"
         " AND state = 'active'"
     )
     with database.read() as s:
-        assert s.scalar(busy) == 0
+        assert s.scalar(running_job) == 0
     database.dispose()
 
 

@@ -1,4 +1,4 @@
-"""A Hypothesis machine over the job state machine: workers, zombies, a sweeper, users, a clock.
+"""A Hypothesis machine over the job state machine: workers, zombies, a reaper, users, a clock.
 
 Every rule does the same to the database and to the model beside it, and expects the same answer;
 after every step all rows are compared. The clock is the database's: the statement that reads it is
@@ -73,12 +73,12 @@ ACTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
         },
     ),
     "wish": (3, {"pick": PICK, "wish": st.sampled_from(WISHES)}),
-    "wait": (3, {"ms": st.sampled_from(TICKS_MS), "sweeps": st.booleans()}),
+    "wait": (3, {"ms": st.sampled_from(TICKS_MS), "reaper_status": st.booleans()}),
     "release": (2, {"pick": PICK, "end": st.sampled_from(ENDS)}),
     "submit": (2, {"key": st.sampled_from([None, "a", "b"]), "limit": st.integers(1, 4)}),
     "beat": (2, {"pick": PICK}),
     "succeed": (1, {"pick": PICK}),
-    "sweep": (1, {}),
+    "reaper": (1, {}),
     "reuse_a_key": (1, {"key": st.sampled_from(["a", "b"])}),
 }
 NAMES = [name for name, (often, _) in ACTS.items() for _ in range(often)]
@@ -118,11 +118,11 @@ class JobMachine(RuleBasedStateMachine):
         name = self.database.engine.dialect.name
         database._NOW[name] = text(f"SELECT CAST({self.model.now} AS bigint)")
 
-    def wait(self, ms: int, sweeps: bool) -> None:
-        """The clock goes on, and perhaps the sweep comes by."""
+    def wait(self, ms: int, reaps: bool) -> None:
+        """The clock goes on, and perhaps the reaper comes by."""
         self.tick(ms)
-        if sweeps:
-            self.sweep()
+        if reaps:
+            self.reap()
 
     def submit(self, key: str | None, limit: int) -> None:
         """I10: a request with a key that is known makes nothing new."""
@@ -155,7 +155,7 @@ class JobMachine(RuleBasedStateMachine):
             raise AssertionError("a key was used for two requests")
 
     def claim(self, pick: int, worker: str) -> None:
-        """A worker hears a ring, which may be late or doubled."""
+        """A worker hears a notification, which may be late or doubled."""
         job = self.model.waiting_first()[pick % len(self.model.jobs)]
         with self.database.write() as s:
             claim = jobs.claim(s, job.id, worker, LEASE_MS / 1000)
@@ -228,18 +228,18 @@ class JobMachine(RuleBasedStateMachine):
             lambda: self.model.release(mine, end),
         )
 
-    def sweep(self) -> None:
-        """A pass of the sweep moves what has lapsed and names what waits."""
+    def reap(self) -> None:
+        """A pass of the reaper moves what has lapsed and names what waits."""
         with self.database.write() as s:
-            report = jobs.sweep(s)
-        assert set(report.lapsed) == self.model.sweep()
+            report = jobs.reap(s)
+        assert set(report.lapsed) == self.model.reap()
         assert len(report.lapsed) == len(set(report.lapsed))
         assert report.waiting == self.model.waiting()
 
     def silence(self) -> None:
-        """Nobody beats until every lease has lapsed, and the sweep sees it."""
+        """Nobody beats until every lease has lapsed, and the reaper sees it."""
         self.tick(LEASE_MS + 1)
-        self.sweep()
+        self.reap()
 
     def wish(self, pick: int, wish: str) -> None:
         """A user asks for something."""
@@ -281,7 +281,7 @@ class JobMachine(RuleBasedStateMachine):
             if all(job.state in TERMINAL for job in self.model.jobs.values()):
                 return
             self.tick(301_000)
-            self.sweep()
+            self.reap()
             for job in list(self.model.jobs.values()):
                 if job.state is State.PAUSED:
                     self._ask(job, "resume")

@@ -135,7 +135,7 @@ class Model:
         else:
             job.move(State.PAUSED if job.request == "pause" else State.QUEUED, self.now)
 
-    def sweep(self) -> set[str]:
+    def reap(self) -> set[str]:
         """What one pass moves."""
         lapsed = self.lapsed()
         for job in lapsed:

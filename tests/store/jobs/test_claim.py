@@ -114,7 +114,7 @@ def test_every_write_of_a_lost_attempt_is_refused(
     """F3: a worker that slept past its lease changes nothing when it wakes."""
     zombie = claimed(database, lease_s=-1)
     with database.write() as s:
-        assert jobs.sweep(s).lapsed == [zombie.job_id]
+        assert jobs.reap(s).lapsed == [zombie.job_id]
         s.execute(update(Job).values(not_before=0))
     if since != "lapsed":
         with database.write() as s:

@@ -1,4 +1,4 @@
-"""Whatever workers, users, a sweeper and the clock do, the job state machine does as its model.
+"""Whatever workers, users, a reaper and the clock do, the job state machine does as its model.
 
 A short form runs here, the same every time. A long one, with other examples each time:
 `pytest tests/store/jobs/test_machine.py --hypothesis-profile=long -n2`.

@@ -27,7 +27,7 @@ ASKS: dict[str, Deed] = {
     "pause": lambda s, job_id: jobs.request_pause(s, TENANT, job_id),
     "resume": lambda s, job_id: jobs.resume(s, TENANT, job_id),
     "retry": lambda s, job_id: jobs.retry(s, TENANT, job_id),
-    "sweep": lambda s, _: jobs.sweep(s),
+    "reaper": lambda s, _: jobs.reap(s),
 }
 CLAIMS: dict[str, float] = {"claim": 60, "claim and lapse": -1}
 ENDS: dict[str, End] = {
@@ -82,7 +82,7 @@ def test_a_move_from_an_outdated_row_changes_nothing(database: Database) -> None
 @settings(max_examples=40, deadline=None)
 @given(deeds=st.lists(st.tuples(DEEDS, st.booleans()), min_size=3, max_size=14))
 def test_only_legal_moves_happen(shared: Database, deeds: list[tuple[str, bool]]) -> None:
-    """Deeds by users, sweepers, the newest claim or the very first one, in any order."""
+    """Deeds by users, reapers, the newest claim or the very first one, in any order."""
     with shared.write() as s:
         job_id = add_job(s).id
     claims: list[jobs.Claim] = []
@@ -91,7 +91,7 @@ def test_only_legal_moves_happen(shared: Database, deeds: list[tuple[str, bool]]
             _do(s, job_id, deed, claims, newest)
     with shared.write() as s:
         _check(s, job_id)
-        s.execute(update(Job).values(lease_until=2**60))  # no later sweep shall touch it
+        s.execute(update(Job).values(lease_until=2**60))  # no later reaper shall touch it
 
 
 def _do(s: Session, job_id: str, deed: str, claims: list[jobs.Claim], newest: bool) -> None:

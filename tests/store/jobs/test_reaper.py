@@ -1,4 +1,4 @@
-"""The sweep: silent workers lose their jobs, waiting jobs are named, poison ends."""
+"""The reaper: silent workers lose their jobs, waiting jobs are named, poison ends."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -17,7 +17,7 @@ def test_a_lapsed_lease_goes_back_to_the_queue(database: Database) -> None:
     claim, healthy = claimed(database, lease_s=-1), claimed(database)
     waiting = new_job(database)
     with database.write() as s:
-        report = jobs.sweep(s)
+        report = jobs.reap(s)
     assert (report.lapsed, report.waiting) == ([claim.job_id], [waiting])
     assert state_of(database, healthy.job_id) == "running"
     with database.read() as s:
@@ -31,7 +31,7 @@ def test_a_job_that_kills_its_workers_is_poison(database: Database) -> None:
     claim = claimed(database, lease_s=-1)
     for _ in range(plain_spec().limits.attempts):
         with database.write() as s:
-            jobs.sweep(s)
+            jobs.reap(s)
             s.execute(update(Job).values(not_before=0))
             jobs.claim(s, claim.job_id, "w", -1)
     with database.read() as s:
@@ -45,14 +45,14 @@ def test_many_sweepers_move_a_job_once(database: Database) -> None:
 
     def pass_(_: int) -> list[str]:
         with database.write() as s:
-            return jobs.sweep(s).lapsed
+            return jobs.reap(s).lapsed
 
     with ThreadPoolExecutor(6) as pool:
         lapsed = [job_id for found in pool.map(pass_, range(6)) for job_id in found]
     assert lapsed == [claim.job_id]
 
 
-def test_workers_that_sweep_and_claim_at_once_make_one_attempt(database: Database) -> None:
+def test_workers_that_reaper_and_claim_at_once_make_one_attempt(database: Database) -> None:
     """F16: eight race for the job of a worker that fell silent."""
     lost = claimed(database, lease_s=-1)
     with database.write() as s:
@@ -62,7 +62,7 @@ def test_workers_that_sweep_and_claim_at_once_make_one_attempt(database: Databas
     def race(number: int) -> tuple[list[str], list[int]]:
         start.wait()
         with database.write() as s:
-            lapsed = jobs.sweep(s).lapsed
+            lapsed = jobs.reap(s).lapsed
         with database.write() as s:
             if s.get_one(Job, lost.job_id).state is State.PAUSED:
                 jobs.resume(s, TENANT, lost.job_id)
@@ -81,14 +81,14 @@ def test_dead_workers_are_forgotten(database: Database) -> None:
     with database.write() as s:
         workers.beat_worker(s, "old", 1)
         s.execute(update(Worker).values(seen_at=1))
-        jobs.sweep(s)
+        jobs.reap(s)
         assert s.scalars(select(Worker)).all() == []
 
 
-def test_a_claim_after_the_sweep_is_a_new_attempt(database: Database) -> None:
+def test_a_claim_after_the_reaper_is_a_new_attempt(database: Database) -> None:
     claim = claimed(database, lease_s=-1)
     with database.write() as s:
-        jobs.sweep(s)
+        jobs.reap(s)
         s.execute(update(Job).values(not_before=0))
         heir = jobs.claim(s, claim.job_id, "w2", LEASE_S)
     assert heir is not None and heir.attempt == 2

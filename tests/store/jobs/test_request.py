@@ -88,7 +88,7 @@ def test_a_foreign_job_is_a_missing_one(database: Database) -> None:
             ask(s, "other", job_id)
 
 
-def test_cancel_racing_finish_and_sweep_gives_one_terminal_state(database: Database) -> None:
+def test_cancel_racing_finish_and_reaper_gives_one_terminal_state(database: Database) -> None:
     """F19, with a lapsed lease on top: whoever is first decides, the others notice."""
     for _ in range(4):
         claim = claimed(database, lease_s=-1)
@@ -105,7 +105,7 @@ def test_cancel_racing_finish_and_sweep_gives_one_terminal_state(database: Datab
                     elif which == 2:
                         jobs.release(s, claim, State.CANCELLED, "asked to")
                     else:
-                        jobs.sweep(s)
+                        jobs.reap(s)
             except (LeaseLost, Conflict):
                 pass
             except StoreError as error:

@@ -4,7 +4,7 @@ from sqlalchemy import update
 
 from distillery.store import jobs
 from distillery.store.db.database import Database, db_now
-from distillery.store.db.tables import Job, Sweep, Worker
+from distillery.store.db.tables import Job, ReaperStatus, Worker
 from distillery.store.jobs import workers
 from distillery.store.ops import reaper_status
 from tests.store.makers import LEASE_S, TENANT, add_job
@@ -45,7 +45,7 @@ def test_the_last_word_of_a_worker_is_when_the_waiting_began(database: Database)
     assert (waiting.reason, waiting.since) == ("no_worker", heard)
 
 
-def test_a_lapsed_lease_holds_no_slot_and_a_late_sweep_is_named(database: Database) -> None:
+def test_a_lapsed_lease_holds_no_slot_and_a_late_reaper_is_named(database: Database) -> None:
     with database.write() as s:
         job, lost = add_job(s), add_job(s)
         workers.beat_worker(s, "w1", 1)
@@ -57,25 +57,25 @@ def test_a_lapsed_lease_holds_no_slot_and_a_late_sweep_is_named(database: Databa
         assert jobs.waiting_for(s, job) is None
         waiting = jobs.waiting_for(s, lost)
         assert waiting is not None
-        assert (waiting.reason, waiting.since) == ("sweep_late", lapsed)
-        reaper_status.note(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
+        assert (waiting.reason, waiting.since) == ("reaper_late", lapsed)
+        reaper_status.record(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
         assert jobs.waiting_for(s, lost) is None
         jobs.request_cancel(s, TENANT, job.id)
         assert jobs.waiting_for(s, job) is None
 
 
-def test_a_sweep_is_late_after_several_of_its_intervals(database: Database) -> None:
+def test_a_reaper_is_late_after_several_of_its_intervals(database: Database) -> None:
     with database.write() as s:
         assert reaper_status.is_late(s)
         for rescued in (2, 0, 1):
-            reaper_status.note(s, every_s=60, took_s=0.5, rescued=rescued, blob_bytes=None)
+            reaper_status.record(s, every_s=60, took_s=0.5, rescued=rescued, blob_bytes=None)
         row = reaper_status.latest(s)
         assert row is not None
         assert (row.count, row.rescued, row.took_ms, row.blob_bytes) == (3, 3, 500, None)
-        s.execute(update(Sweep).values(at=db_now(s) - 2 * reaper_status.LATE_S * 1000))
+        s.execute(update(ReaperStatus).values(at=db_now(s) - 2 * reaper_status.LATE_S * 1000))
         s.refresh(row)
         assert not reaper_status.is_late(s)
-        s.execute(update(Sweep).values(at=db_now(s) - 241_000))
+        s.execute(update(ReaperStatus).values(at=db_now(s) - 241_000))
         s.refresh(row)
         assert reaper_status.is_late(s)
 
@@ -83,10 +83,10 @@ def test_a_sweep_is_late_after_several_of_its_intervals(database: Database) -> N
 def test_blobs_are_weighed_now_and_then(database: Database) -> None:
     with database.write() as s:
         assert reaper_status.weigh(s) == 0
-        reaper_status.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=7)
+        reaper_status.record(s, every_s=5, took_s=0, rescued=0, blob_bytes=7)
         s.expire_all()
         assert reaper_status.weigh(s) is None
-        reaper_status.note(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
+        reaper_status.record(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
         s.expire_all()
         row = reaper_status.latest(s)
         assert row is not None and row.blob_bytes == 7

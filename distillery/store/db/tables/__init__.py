@@ -15,6 +15,6 @@ from distillery.store.db.tables.work import Attempt as Attempt
 from distillery.store.db.tables.work import Event as Event
 from distillery.store.db.tables.work import Job as Job
 from distillery.store.db.tables.work import MetricPoint as MetricPoint
-from distillery.store.db.tables.work import Sweep as Sweep
+from distillery.store.db.tables.work import ReaperStatus as ReaperStatus
 from distillery.store.db.tables.work import Transition as Transition
 from distillery.store.db.tables.work import Worker as Worker

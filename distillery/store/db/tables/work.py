@@ -23,7 +23,7 @@ _STATE = Enum(State, native_enum=False, length=20, values_callable=lambda states
 
 
 class Job(Table):
-    """What a user asked for. The row is the truth; a ring on the broker is only a doorbell."""
+    """What a user asked for. The row is the truth; a message on the broker is only a hint."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -61,7 +61,7 @@ class Job(Table):
     version: Mapped[int] = mapped_column(default=1)
     __table_args__ = (
         CheckConstraint(f"state IN ({_STATES})", name="state"),
-        # A running job always has a lease, so that the sweep can find every one that lapsed.
+        # A running job always has a lease, so that the reaper can find every one that lapsed.
         CheckConstraint("state <> 'running' OR lease_until IS NOT NULL", name="lease"),
         Index(None, "tenant", "task", "id"),
         Index(None, "tenant", "task", "state", "id"),
@@ -139,10 +139,10 @@ class Worker(Table):
     trouble: Mapped[str | None]  # why it takes no job at present
 
 
-class Sweep(Table):
-    """How the sweep does, in one row: so that a late one is seen, and its rescues are counted."""
+class ReaperStatus(Table):
+    """How the reaper does, in one row: so that a late one is seen, and its rescues are counted."""
 
-    __tablename__ = "sweeps"
+    __tablename__ = "reaper_status"
     name: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[int]  # the end of the last one
     every_ms: Mapped[int] = mapped_column(Integer)

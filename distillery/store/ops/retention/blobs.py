@@ -17,20 +17,20 @@ from sqlalchemy.orm import Session
 from distillery.store.blobs.blobs import Blobs, Stored
 from distillery.store.db.database import Database, db_now
 from distillery.store.db.tables import Blob, Table
-from distillery.store.ops.retention.usage import MS_PER_S, Found, found
+from distillery.store.ops.retention.usage import MS_PER_S, Usage, usage
 
 logger = logging.getLogger(__name__)
 ROWS = 200
 FEW = 100
 
 
-def count(s: Session, blobs: Blobs, keep_s: float) -> Found:
+def count(s: Session, blobs: Blobs, keep_s: float) -> Usage:
     """What would go: rows that nothing names, and bytes without a row."""
     number, size = s.execute(
         select(func.count(), func.coalesce(func.sum(Blob.size), 0)).where(*_unnamed(s, keep_s))
     ).one()
     strays, _ = _strays(s, blobs, keep_s)
-    return Found("blobs", number, int(size)) + found("blobs", (stray.size for stray in strays))
+    return Usage("blobs", number, int(size)) + usage("blobs", (stray.size for stray in strays))
 
 
 def unnamed(s: Session, keep_s: float, after: str) -> tuple[list[Stored], str | None]:
@@ -63,7 +63,7 @@ def _drop(s: Session, sha256: str, keep_s: float) -> bool:
         return False
 
 
-def discard_strays(database: Database, blobs: Blobs, keep_s: float) -> Found:
+def discard_strays(database: Database, blobs: Blobs, keep_s: float) -> Usage:
     """Discard bytes that are old and have no row: what was brought in and never named.
 
     Crashes leave few of those. Where most of what there is has no row, the database is another
@@ -77,9 +77,9 @@ def discard_strays(database: Database, blobs: Blobs, keep_s: float) -> Found:
             len(strays),
             total,
         )
-        return Found("blobs")
+        return Usage("blobs")
     gone = (stray.size for stray in strays if blobs.discard(stray.sha256, keep_s))
-    return found("blobs", gone)
+    return usage("blobs", gone)
 
 
 def _strays(s: Session, blobs: Blobs, keep_s: float) -> tuple[list[Stored], int]:

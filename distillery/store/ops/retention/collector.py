@@ -14,9 +14,9 @@ from distillery.store.config import Retention
 from distillery.store.db.database import Database
 from distillery.store.ops.retention import blobs as blob_rows
 from distillery.store.ops.retention import jobs, outputs, runs, uploads
-from distillery.store.ops.retention.usage import Found, Kind, found
+from distillery.store.ops.retention.usage import Kind, Usage, usage
 
-Step = Callable[[Session], tuple[Found, bool]]
+Step = Callable[[Session], tuple[Usage, bool]]
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Collector:
     _looked_s: float = -math.inf
     _after: str = ""  # the blob to go on behind, where time ran out
 
-    def count(self, tenant: str | None = None) -> list[Found]:
+    def count(self, tenant: str | None = None) -> list[Usage]:
         """What would go, kind by kind. Blobs that only other things found here name come later."""
         keep = self.keep
         with self.database.read() as s:
@@ -48,12 +48,12 @@ class Collector:
                 counts.append(blob_rows.count(s, self.blobs, keep.keep_blobs_s))
         return counts
 
-    def collect(self, tenant: str | None, within_s: float) -> tuple[list[Found], bool]:
+    def collect(self, tenant: str | None, within_s: float) -> tuple[list[Usage], bool]:
         """Let go for some `within_s` seconds: what went, and whether that was all. Raises
         Unavailable."""
         deadline_s = time.monotonic() + within_s
         keep, done = self.keep, True
-        totals: dict[Kind, Found] = {}
+        totals: dict[Kind, Usage] = {}
         steps: list[Step] = [
             lambda s: jobs.collect(s, tenant, keep.keep_jobs_s),
             lambda s: uploads.collect(s, self.parts, tenant, keep.keep_uploads_s),
@@ -71,7 +71,7 @@ class Collector:
             done = self._collect_bytes(totals, deadline_s) and done
         return list(totals.values()), done
 
-    def _collect_bytes(self, totals: dict[Kind, Found], deadline_s: float) -> bool:
+    def _collect_bytes(self, totals: dict[Kind, Usage], deadline_s: float) -> bool:
         with self.database.read() as s:
             _add(totals, uploads.collect_strays(s, self.parts))
         keep_s = self.keep.keep_blobs_s
@@ -89,14 +89,14 @@ class Collector:
         _add(totals, blob_rows.discard_strays(self.database, self.blobs, keep_s))
         return True
 
-    def _discard(self, totals: dict[Kind, Found], candidates: Sequence[Stored]) -> None:
+    def _discard(self, totals: dict[Kind, Usage], candidates: Sequence[Stored]) -> None:
         keep_s = self.keep.keep_blobs_s
         with self.database.write() as s:
             gone = blob_rows.drop_rows(s, candidates, keep_s)
         for stored in gone:
             self.blobs.discard(stored.sha256, keep_s)
-        _add(totals, found("blobs", (stored.size for stored in gone)))
+        _add(totals, usage("blobs", (stored.size for stored in gone)))
 
 
-def _add(totals: dict[Kind, Found], went: Found) -> None:
-    totals[went.kind] = totals.get(went.kind, Found(went.kind)) + went
+def _add(totals: dict[Kind, Usage], went: Usage) -> None:
+    totals[went.kind] = totals.get(went.kind, Usage(went.kind)) + went

@@ -5,41 +5,41 @@ from sqlalchemy.orm import Session
 
 from distillery.store.db.database import db_now
 from distillery.store.db.tables import Artifact, Attempt, Event, Job, MetricPoint, Transition
-from distillery.store.ops.retention.usage import MS_PER_S, Found
+from distillery.store.ops.retention.usage import MS_PER_S, Usage
 from distillery.wire.states import TERMINAL
 
 ROWS = 1000  # deleted in one transaction, which others may have to wait for
 
 
-def count(s: Session, tenant: str | None, keep_s: float | None) -> Found:
+def count(s: Session, tenant: str | None, keep_s: float | None) -> Usage:
     """What would go; the bytes are those of the artifacts."""
     if keep_s is None:
-        return Found("jobs")
+        return Usage("jobs")
     ids = _over(s, tenant, keep_s).subquery()
     jobs = s.scalar(select(func.count()).select_from(ids)) or 0
     artifacts = select(func.coalesce(func.sum(Artifact.size), 0))
     size = s.scalar(artifacts.where(Artifact.job_id.in_(select(ids.c.id)))) or 0
-    return Found("jobs", jobs, int(size))
+    return Usage("jobs", jobs, int(size))
 
 
-def collect(s: Session, tenant: str | None, keep_s: float | None) -> tuple[Found, bool]:
+def collect(s: Session, tenant: str | None, keep_s: float | None) -> tuple[Usage, bool]:
     """Delete some rows of the job that ended first; what has gone whole, and whether to go on.
 
     A retry in between keeps the job, though not what had gone already.
     """
     if keep_s is None:
-        return Found("jobs"), False
+        return Usage("jobs"), False
     query = _over(s, tenant, keep_s).order_by(Job.finished_at, Job.id).limit(1)
     job_id = s.scalar(query.with_for_update(skip_locked=True))
     if job_id is None:
-        return Found("jobs"), False
+        return Usage("jobs"), False
     if _some_went(s, MetricPoint, job_id) or _some_went(s, Event, job_id):
-        return Found("jobs"), True
+        return Usage("jobs"), True
     size = sum(s.scalars(select(Artifact.size).where(Artifact.job_id == job_id)))
     for table in (Artifact, Transition, Attempt):
         s.execute(delete(table).where(table.job_id == job_id))
     s.execute(delete(Job).where(Job.id == job_id))
-    return Found("jobs", 1, size), True
+    return Usage("jobs", 1, size), True
 
 
 def _over(s: Session, tenant: str | None, keep_s: float) -> Select[str]:

@@ -5,26 +5,26 @@ from sqlalchemy.orm import Session
 
 from distillery.store.db.database import db_now
 from distillery.store.db.tables import TeacherOutput
-from distillery.store.ops.retention.usage import MS_PER_S, Found, found
+from distillery.store.ops.retention.usage import MS_PER_S, Usage, usage
 
 ROWS = 200
 
 
-def count(s: Session, tenant: str | None, keep_s: float) -> Found:
+def count(s: Session, tenant: str | None, keep_s: float) -> Usage:
     """What would go."""
     rows = _unused(s, tenant, keep_s).subquery()
     number, size = s.execute(select(func.count(), func.coalesce(func.sum(rows.c.size), 0))).one()
-    return Found("teacher_outputs", number, int(size))
+    return Usage("teacher_outputs", number, int(size))
 
 
-def collect(s: Session, tenant: str | None, keep_s: float) -> tuple[Found, bool]:
+def collect(s: Session, tenant: str | None, keep_s: float) -> tuple[Usage, bool]:
     """Delete some; whether to go on. Their bytes go with what nothing names."""
     query = _unused(s, tenant, keep_s).limit(ROWS)
     rows = s.scalars(query.with_for_update(skip_locked=True)).all()
     for row in rows:
         s.delete(row)
     s.flush()
-    return found("teacher_outputs", (row.size for row in rows)), len(rows) == ROWS
+    return usage("teacher_outputs", (row.size for row in rows)), len(rows) == ROWS
 
 
 def _unused(s: Session, tenant: str | None, keep_s: float) -> Select[TeacherOutput]:

@@ -12,21 +12,21 @@ from sqlalchemy.orm import Session
 from distillery.store.config import Retention
 from distillery.store.db.database import Database, db_now
 from distillery.store.db.tables import Job
-from distillery.store.ops.retention.usage import MS_PER_S, Found, found, size_of
+from distillery.store.ops.retention.usage import MS_PER_S, Usage, size_of, usage
 from distillery.wire.states import State
 
 DOOMED = ".gone-"  # renamed to this, then removed: a worker that was killed meanwhile leaves one
 YOUNG_S = 600  # a directory of a job that nobody knows may be of one that is being restored
 
 
-def count(s: Session, runs: Path, keep: Retention, tenant: str | None) -> Found:
+def count(s: Session, runs: Path, keep: Retention, tenant: str | None) -> Usage:
     """What would go."""
     folders = _folders(runs, keep)
     unwanted = (f for f in folders if _is_unwanted(s, s.get(Job, f.name), f, keep, tenant))
-    return found("run_directories", [size_of(folder) for folder in unwanted])
+    return usage("run_directories", [size_of(folder) for folder in unwanted])
 
 
-def collect(database: Database, runs: Path, keep: Retention, tenant: str | None) -> Found:
+def collect(database: Database, runs: Path, keep: Retention, tenant: str | None) -> Usage:
     """Remove them."""
     for left in runs.glob(f"{DOOMED}*") if tenant is None else ():
         shutil.rmtree(left, ignore_errors=True)
@@ -40,7 +40,7 @@ def collect(database: Database, runs: Path, keep: Retention, tenant: str | None)
             if doomed is not None:
                 sizes.append(size_of(doomed))
                 shutil.rmtree(doomed, ignore_errors=True)
-    return found("run_directories", sizes)
+    return usage("run_directories", sizes)
 
 
 def _doom(database: Database, folder: Path, keep: Retention, tenant: str | None) -> Path | None:

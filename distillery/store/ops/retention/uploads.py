@@ -11,26 +11,26 @@ from distillery.store.blobs.upload_parts import Parts
 from distillery.store.catalog.uploads import LIFETIME_S
 from distillery.store.db.database import db_now
 from distillery.store.db.tables import Upload, UploadPart
-from distillery.store.ops.retention.usage import MS_PER_S, Found, found, size_of
+from distillery.store.ops.retention.usage import MS_PER_S, Usage, size_of, usage
 
 ROWS = 200
 STRAY_S = 3600  # parts are dropped with the upload's end: what is older was forgotten in a crash
 
 
-def count(s: Session, parts: Parts, tenant: str | None, keep_s: float) -> Found:
+def count(s: Session, parts: Parts, tenant: str | None, keep_s: float) -> Usage:
     """What would go; bytes of parts: those of a complete upload count as blobs."""
     which = (or_(_late(s), _closed(s, keep_s)), _of(tenant))
     open_ids = select(Upload.id).where(_late(s), _of(tenant))
     size = select(func.coalesce(func.sum(UploadPart.size), 0))
     size = size.where(UploadPart.upload_id.in_(open_ids))
     number = s.scalar(select(func.count()).select_from(Upload).where(*which)) or 0
-    total = Found("uploads", number, int(s.scalar(size) or 0))
+    total = Usage("uploads", number, int(s.scalar(size) or 0))
     if tenant is not None:
         return total
-    return total + found("uploads", (size_of(folder) for folder in _strays(s, parts)))
+    return total + usage("uploads", (size_of(folder) for folder in _strays(s, parts)))
 
 
-def collect(s: Session, parts: Parts, tenant: str | None, keep_s: float) -> tuple[Found, bool]:
+def collect(s: Session, parts: Parts, tenant: str | None, keep_s: float) -> tuple[Usage, bool]:
     """Close some open ones past their time, delete some closed rows; whether to go on."""
     late = select(Upload).where(_late(s), _of(tenant)).limit(ROWS)
     sizes = []
@@ -43,16 +43,16 @@ def collect(s: Session, parts: Parts, tenant: str | None, keep_s: float) -> tupl
     ids = s.scalars(old.with_for_update(skip_locked=True)).all()
     s.execute(delete(UploadPart).where(UploadPart.upload_id.in_(ids)))
     s.execute(delete(Upload).where(Upload.id.in_(ids)))
-    return found("uploads", sizes + [0] * len(ids)), max(len(sizes), len(ids)) == ROWS
+    return usage("uploads", sizes + [0] * len(ids)), max(len(sizes), len(ids)) == ROWS
 
 
-def collect_strays(s: Session, parts: Parts) -> Found:
+def collect_strays(s: Session, parts: Parts) -> Usage:
     """Remove folders of parts whose upload is over."""
     sizes = []
     for folder in _strays(s, parts):
         sizes.append(size_of(folder))
         parts.drop(folder.name)
-    return found("uploads", sizes)
+    return usage("uploads", sizes)
 
 
 def _late(s: Session) -> ColumnElement[bool]:

@@ -10,22 +10,22 @@ MS_PER_S = 1000
 
 
 @dataclass(frozen=True)
-class Found:
+class Usage:
     """So many things of a kind, and their bytes on disk."""
 
     kind: Kind
     count: int = 0
     size: int = 0
 
-    def __add__(self, other: "Found") -> "Found":
+    def __add__(self, other: "Usage") -> "Usage":
         assert self.kind == other.kind, (self.kind, other.kind)
-        return Found(self.kind, self.count + other.count, self.size + other.size)
+        return Usage(self.kind, self.count + other.count, self.size + other.size)
 
 
-def found(kind: Kind, sizes: Iterable[int]) -> Found:
+def usage(kind: Kind, sizes: Iterable[int]) -> Usage:
     """Things of these sizes."""
     sizes = list(sizes)
-    return Found(kind, len(sizes), sum(sizes))
+    return Usage(kind, len(sizes), sum(sizes))
 
 
 def size_of(folder: Path) -> int:

@@ -79,10 +79,10 @@ def test_what_nothing_names_goes_and_the_rest_stays(collector: Collector) -> Non
     use(database, used)
     age(blobs, used.sha256)  # type: ignore[arg-type]
     young = blobs.put_stream([b"just being brought in"])
-    [count] = [found for found in collector.count() if found.kind == "blobs"]
+    [count] = [usage for usage in collector.count() if usage.kind == "blobs"]
     assert (count.count, count.size) == (2, 3)
     gone, complete = collector.collect(None, 60)
-    assert [(found.count, found.size) for found in gone if found.kind == "blobs"] == [(2, 3)]
+    assert [(usage.count, usage.size) for usage in gone if usage.kind == "blobs"] == [(2, 3)]
     assert complete
     assert blobs.exists(used.sha256) and blobs.exists(young.sha256)
     assert not blobs.exists(unused.sha256) and not blobs.exists(stray.sha256)
@@ -91,7 +91,7 @@ def test_what_nothing_names_goes_and_the_rest_stays(collector: Collector) -> Non
 
 def test_of_one_tenant_no_bytes_are_collected(collector: Collector) -> None:
     unused = old(collector, b"bb")
-    assert "blobs" not in {found.kind for found in collector.count(TENANT)}
+    assert "blobs" not in {usage.kind for usage in collector.count(TENANT)}
     collector.collect(TENANT, 60)
     assert collector.blobs.exists(unused.sha256)
 

@@ -17,7 +17,7 @@ from distillery.store.db.tables import (
     Transition,
 )
 from distillery.store.jobs import events
-from distillery.store.ops.retention import Collector, Found
+from distillery.store.ops.retention import Collector, Usage
 from distillery.store.ops.retention import jobs as retention
 from distillery.wire.states import State
 from tests.store.makers import (
@@ -53,8 +53,8 @@ def rows(database: Database) -> dict[str, int]:
         }
 
 
-def kinds(found: list[Found]) -> dict[str, int]:
-    return {each.kind: each.count for each in found if each.count}
+def kinds(usage: list[Usage]) -> dict[str, int]:
+    return {each.kind: each.count for each in usage if each.count}
 
 
 def test_only_what_ended_long_ago_goes_and_its_student_stays(
@@ -84,7 +84,7 @@ def test_a_long_job_goes_in_small_transactions(
     left = rows(database)["metric_points"]
     for _ in range(3):
         with database.write() as s:
-            assert retention.collect(s, None, 3600) == (Found("jobs"), True)
+            assert retention.collect(s, None, 3600) == (Usage("jobs"), True)
         now = rows(database)["metric_points"]
         assert now == left - 10 and rows(database)["jobs"] == 1
         left = now
@@ -115,5 +115,5 @@ def test_a_retried_job_stays(collector: Collector) -> None:
 def test_for_ever_is_the_default(database: Database) -> None:
     finished(database, 10**9)
     with database.write() as s:
-        assert retention.count(s, None, None) == Found("jobs")
-        assert retention.collect(s, None, None) == (Found("jobs"), False)
+        assert retention.count(s, None, None) == Usage("jobs")
+        assert retention.collect(s, None, None) == (Usage("jobs"), False)

@@ -56,9 +56,9 @@ def test_what_goes_and_what_stays(database: Database, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     os.utime(tmp_path / "job_unknown", (1, 1))
     with database.read() as s:
-        found = runs.count(s, tmp_path, KEEP, None)
-    assert (found.count, found.size) == (5, 5 * len(going))
-    assert runs.collect(database, tmp_path, KEEP, None) == found
+        usage = runs.count(s, tmp_path, KEEP, None)
+    assert (usage.count, usage.size) == (5, 5 * len(going))
+    assert runs.collect(database, tmp_path, KEEP, None) == usage
     left = {path.name for path in tmp_path.iterdir()} - {"distillery.sqlite"}
     assert left == {*staying, "job_new", "lost+found", ".rooms"}
 

@@ -9,11 +9,11 @@ from distillery.store.config import DAY_S
 from distillery.store.db.database import db_now
 from distillery.store.db.tables import Upload
 from distillery.store.ops.retention import Collector
-from distillery.store.ops.retention.usage import Found
+from distillery.store.ops.retention.usage import Usage
 from tests.store.makers import TENANT
 
 
-def found(collector: Collector) -> Found:
+def usage(collector: Collector) -> Usage:
     [one] = [each for each in collector.count() if each.kind == "uploads"]
     return one
 
@@ -30,7 +30,7 @@ def test_closed_uploads_go_a_while_after_their_end(collector: Collector) -> None
             expires_at = db_now(s) + int((uploads.LIFETIME_S - days * DAY_S) * 1000)
             values = {"state": state, "expires_at": expires_at}
             s.execute(update(Upload).where(Upload.id == upload_id).values(**values))
-    assert found(collector).count == 2
+    assert usage(collector).count == 2
     gone, _ = collector.collect(None, 60)
     assert [each.count for each in gone if each.kind == "uploads"] == [2]
     with collector.database.read() as s:
@@ -46,6 +46,6 @@ def test_parts_of_uploads_that_are_over_go(collector: Collector) -> None:
         (parts.root / name / "1.part").write_bytes(b"12345")
         if name != "upl_new":
             os.utime(parts.root / name, (1, 1))
-    assert (found(collector).count, found(collector).size) == (1, 5)
+    assert (usage(collector).count, usage(collector).size) == (1, 5)
     collector.collect(None, 60)
     assert {path.name for path in parts.root.iterdir()} == {upload.id, "upl_new"}

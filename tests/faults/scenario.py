@@ -34,7 +34,7 @@ _CONTROLS: dict[bool, str] = {}
 _CONTROL_LOCK = threading.Lock()
 
 
-class Scene:
+class FaultScenario:
     """`open` it, hurt it, `close` it. What it made lies in `folder`."""
 
     def __init__(self, place: Place, folder: Path, *, standin: bool = False):

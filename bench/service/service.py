@@ -14,7 +14,7 @@ import psutil
 
 from bench.seeds import TENANT, Seeds, fill
 from bench.service.wire import Wire
-from distillery.local.process import Child
+from distillery.local.process import ChildProcess
 from distillery.sdk.config import child_environment
 from distillery.store import keys
 from distillery.store.db.database import Database
@@ -22,10 +22,10 @@ from distillery.store.jobs import workers
 
 READY_S = 90.0
 MIB = 2**20
-PROGRAMS = {"api": ["api"], "worker": ["worker", "jobs"], "sweep": ["worker", "sweep"]}
+PROGRAMS = {"api": ["api"], "worker": ["worker", "jobs"], "reaper": ["worker", "reaper"]}
 
 
-class House:
+class Service:
     """The processes by name, started one by one; `database` is open beside them."""
 
     def __init__(self, home: Path, servers: Mapping[str, str]):
@@ -37,7 +37,9 @@ class House:
             KD_HOME=str(home), KD_PORT=str(self.port), KD_LOCAL_USER="false", **servers
         )
         self._children = {
-            name: Child(name, ["-m", *args], home / f"{name}.log", environment=self._environment)
+            name: ChildProcess(
+                name, ["-m", *args], home / f"{name}.log", environment=self._environment
+            )
             for name, args in PROGRAMS.items()
         }
         given = servers.get("KD_DATABASE_URL")
@@ -103,11 +105,11 @@ class House:
 
 
 @contextmanager
-def house(seeds: Seeds | None, servers: Mapping[str, str]) -> Iterator[House]:
-    """A house over a filled (or, without seeds, an empty) database; nothing is started yet."""
+def service(seeds: Seeds | None, servers: Mapping[str, str]) -> Iterator[Service]:
+    """A service over a filled (or, without seeds, an empty) database; nothing is started yet."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kd-bench-")))
-        opened = House(home, servers)
+        opened = Service(home, servers)
         stack.callback(opened.stop)
         if seeds is not None:
             fill(opened.database, seeds)
