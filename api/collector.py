@@ -25,7 +25,7 @@ class StoreCollector(Collector):
 
     def collect(self) -> Iterable[Family]:
         """As in Collector."""
-        yield self._parts()
+        yield self._components()
         yield from self._disk()
         if self._deps.readiness.said("broker") == OK:
             waiting = self._deps.readiness.notifications
@@ -41,11 +41,11 @@ class StoreCollector(Collector):
             return
         yield from families
 
-    def _parts(self) -> Family:
-        help_ = "Whether a part of the service works, as /v1/ready says."
-        family = GaugeMetricFamily("kd_part_up", help_, labels=("part",))
-        for part, said in self._deps.readiness.parts().items():
-            family.add_metric((part,), float(said == OK))
+    def _components(self) -> Family:
+        help_ = "Whether a component of the service works, as /v1/ready says."
+        family = GaugeMetricFamily("kd_component_up", help_, labels=("component",))
+        for component, said in self._deps.readiness.components().items():
+            family.add_metric((component,), float(said == OK))
         return family
 
     def _disk(self) -> Iterator[Family]:

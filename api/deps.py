@@ -11,7 +11,7 @@ from distillery.api.config import ApiSettings
 from distillery.api.job_feed import JobFeed
 from distillery.api.readiness import Readiness
 from distillery.store.blobs.blobs import Blobs, make_blobs
-from distillery.store.blobs.upload_parts import Parts
+from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.config import Retention, StoreSettings
 from distillery.store.db.database import Database
 from distillery.store.ops.retention import Collector
@@ -24,7 +24,7 @@ class Services:
     settings: ApiSettings
     database: Database
     blobs: Blobs
-    parts: Parts
+    parts: UploadParts
     collector: Collector
     notify: Callable[[str], object]
     streams: threading.BoundedSemaphore = field(compare=False)
@@ -42,7 +42,7 @@ def connect(
     store.home.mkdir(parents=True, exist_ok=True)
     database = Database(store.database)
     blobs = make_blobs(store.blobs, store.min_free_bytes)
-    parts = Parts(store.uploads, store.min_free_bytes)
+    parts = UploadParts(store.uploads, store.min_free_bytes)
     return Services(
         settings=settings,
         database=database,

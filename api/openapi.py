@@ -86,8 +86,7 @@ def build(app: FastAPI) -> JsonObject:
 def _rename(document: JsonObject) -> JsonObject:
     """Short names for the two schemas that share one class name."""
     text = json.dumps(document)
-    text = text.replace("api__views__jobs__Artifact", "Artifact")
-    renamed: JsonObject = json.loads(text.replace("kdcore__spec__result__Artifact", "RunArtifact"))
+    renamed: JsonObject = json.loads(text.replace("RunArtifact", "RunArtifact"))
     return renamed
 
 

@@ -35,7 +35,7 @@ class Readiness:
         self._min_free_bytes = min_free_bytes
         self._notifications_waiting = notifications_waiting
         self.notifications = 0  # that waited when the broker last answered
-        self._probes = {
+        self._checks = {
             "database": HealthCheck(self._ask_database, DATABASE_S),
             "schema": HealthCheck(self._ask_schema, DATABASE_S),
             "blobs": HealthCheck(self._ask_blobs, BLOBS_S),
@@ -45,15 +45,15 @@ class Readiness:
             "reaper": HealthCheck(lambda: self._ask(_reaper), DATABASE_S),
         }
 
-    def parts(self) -> dict[str, str]:
-        """Part -> `ok` or what is wrong with it."""
-        for probe in self._probes.values():
-            probe.start()
-        return {name: probe.answer() for name, probe in self._probes.items()}
+    def components(self) -> dict[str, str]:
+        """Component -> `ok` or what is wrong with it."""
+        for check in self._checks.values():
+            check.start()
+        return {name: check.answer() for name, check in self._checks.items()}
 
     def said(self, part: str) -> str:
         """What one part says."""
-        return self._probes[part].answer()
+        return self._checks[part].answer()
 
     def _ask_database(self) -> str:
         self._database.ping()
@@ -90,9 +90,9 @@ class Readiness:
             return f"not known: {error}"
 
 
-def status_of(parts: dict[str, str]) -> Status:
+def status_of(components: dict[str, str]) -> Status:
     """`down` where a vital part is broken, `degraded` where another is."""
-    broken = {name for name, said in parts.items() if said != OK}
+    broken = {name for name, said in components.items() if said != OK}
     return "down" if broken & VITAL else "degraded" if broken else "ok"
 
 

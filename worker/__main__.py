@@ -10,7 +10,7 @@ from distillery.broker.app import make_app
 from distillery.broker.config import BrokerSettings
 from distillery.broker.notify import Notifier
 from distillery.store.blobs.blobs import make_blobs
-from distillery.store.blobs.upload_parts import Parts
+from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.config import StoreSettings
 from distillery.store.db.database import Database
 from distillery.store.db.schema import SchemaMismatch
@@ -72,7 +72,7 @@ def run_reaper(settings: WorkerSettings, stored: StoreSettings, notifier: Broker
     failpoints.arm(stored.failpoint)
     database = open_database(stored.database)
     app = make_app(notifier)
-    parts, blobs = Parts(stored.uploads), make_blobs(stored.blobs)
+    parts, blobs = UploadParts(stored.uploads), make_blobs(stored.blobs)
     clock, runs = ClockGuard(settings.lease_s), settings.runs
     once = partial(reap, database, parts, blobs, Notifier(app), clock, runs, settings.reaper_s)
     collector = Collector(database, blobs, parts, runs, settings, BYTES_EVERY_S)

@@ -7,7 +7,7 @@ from pathlib import Path
 from distillery.broker import notify
 from distillery.store import jobs
 from distillery.store.blobs.blobs import Blobs
-from distillery.store.blobs.upload_parts import Parts
+from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.db.database import Database, db_now
 from distillery.store.errors import StoreError, Unavailable
 from distillery.store.ops import reaper_status
@@ -27,7 +27,7 @@ BYTES_EVERY_S = 3600.0
 
 def reap(
     database: Database,
-    parts: Parts,
+    parts: UploadParts,
     blobs: Blobs,
     notifier: notify.Notifier,
     clock: ClockGuard,

@@ -25,14 +25,14 @@ def program_version() -> str:
 @router.get("/health", operation_id="health")
 async def health() -> Health:
     """The process lives and answers."""
-    return Health(ok=True, version=program_version(), parts={})
+    return Health(ok=True, version=program_version(), components={})
 
 
 @router.get(
     "/ready",
     operation_id="ready",
     response_model=Health,
-    responses={503: {"model": Health, "description": "Not ready: `parts` says why."}},
+    responses={503: {"model": Health, "description": "Not ready: `components` says why."}},
 )
 def ready(deps: Deps) -> Response:
     """Whether the API can serve: 503 where database, schema or blobs are broken.
@@ -54,6 +54,6 @@ def status(caller: Reader, request: Request, deps: Deps) -> Response:
 
 
 def _health(deps: Services) -> Health:
-    parts = deps.readiness.parts()
-    said = status_of(parts)
-    return Health(ok=said != "down", status=said, version=program_version(), parts=parts)
+    components = deps.readiness.components()
+    said = status_of(components)
+    return Health(ok=said != "down", status=said, version=program_version(), components=components)

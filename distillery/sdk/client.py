@@ -61,7 +61,7 @@ class Client:
         return self._transport.post("/gc", RetentionReport, query={"dry_run": dry_run})
 
     def ready(self) -> Health:
-        """What each part of the service says; raises ApiError (503) while one is not ready."""
+        """State of each component of the service; raises ApiError (503) while one is not ready."""
         return self._transport.get("/ready", Health)
 
     def health(self) -> Health:
@@ -69,7 +69,7 @@ class Client:
         return self._transport.read(self._transport.request("GET", "/ready", final=[503]), Health)
 
     def status(self) -> Status:
-        """Parts, workers, slots, the queue, and why the caller's oldest job waits."""
+        """Components, workers, slots, the queue, and why the caller's oldest job waits."""
         return self._transport.get("/status", Status)
 
 

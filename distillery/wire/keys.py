@@ -37,14 +37,15 @@ class NewKey(Key):
 
 
 class Health(View):
-    """Liveness (`/v1/health`) and readiness (`/v1/ready`): what each part says."""
+    """Liveness (`/v1/health`) and readiness (`/v1/ready`): what each component says."""
 
     ok: bool = Field(description="Whether the API can serve.")
     status: Literal["ok", "degraded", "down"] = Field(
-        "ok", description="`degraded`: it can, but a part beside it is broken, so jobs may wait."
+        "ok",
+        description="`degraded`: it can, but a component beside it is broken, so jobs may wait.",
     )
     version: str
-    parts: dict[str, str] = Field(description="Part -> `ok` or what is wrong with it.")
+    components: dict[str, str] = Field(description="Component -> `ok` or what is wrong with it.")
 
 
 class WorkerView(View):

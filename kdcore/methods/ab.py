@@ -64,12 +64,12 @@ class Ab(MapMethod[AbKnobs]):
         )
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
-        assert isinstance(part, nn.ModuleList)
+        assert isinstance(head, nn.ModuleList)
         sized = [
             same_size(connector(s), t)
-            for connector, s, t in zip(part, students, teachers, strict=True)
+            for connector, s, t in zip(head, students, teachers, strict=True)
         ]
         own, theirs = [s for s, _ in sized], [t for _, t in sized]
         return torch.stack(boundaries_loss(own, theirs, self.knobs.margin)).sum()

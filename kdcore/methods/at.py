@@ -42,7 +42,7 @@ class At(MapMethod[AtKnobs]):
     """Matches where the networks are active, summed over levels."""
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
         losses = [
             attention_loss(s, t, self.knobs.power) for s, t in zip(students, teachers, strict=True)

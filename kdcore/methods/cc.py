@@ -68,11 +68,11 @@ class Cc(RelationMethod[CcKnobs]):
         )
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
-        assert isinstance(part, nn.ModuleList)
+        assert isinstance(head, nn.ModuleList)
         losses = []
-        for projections, s, t in zip(part, students, teachers, strict=True):
+        for projections, s, t in zip(head, students, teachers, strict=True):
             own_BE, their_BE = projections(s, t)
             if self.knobs.kernel == "gaussian":
                 losses.append(congruence_loss(own_BE, their_BE, self.knobs.gamma))

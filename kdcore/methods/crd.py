@@ -159,7 +159,7 @@ class Crd(RelationMethod[CrdKnobs]):
         return Contrast(own.grid.channels, theirs.grid.channels, self.knobs, context)
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
-        loss: Tensor = part(embedding(students[-1]), embedding(teachers[-1]), batch)
+        loss: Tensor = head(embedding(students[-1]), embedding(teachers[-1]), batch)
         return loss

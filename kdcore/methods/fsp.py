@@ -70,7 +70,7 @@ class Fsp(MapMethod[FspKnobs]):
         return nn.Identity()
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
         flows = zip(pairwise(students), pairwise(teachers), strict=True)
         losses = [fsp_loss(*student, *teacher) for student, teacher in flows]

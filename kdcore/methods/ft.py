@@ -154,12 +154,12 @@ class Ft(MapMethod[FtKnobs]):
 
     def _reconstruct(self, number: int, teacher: Outputs) -> Tensor:
         maps = [level.read(teacher) for _, level in self.pairs[number]]
-        levels = _levels(self.parts[number])
+        levels = _levels(self.heads[number])
         losses = [x.paraphraser.reconstruction(t) for x, t in zip(levels, maps, strict=True)]
         return torch.stack(losses).sum()
 
     def _factors(self) -> list[Factors]:
-        return _levels(self.parts)
+        return _levels(self.heads)
 
 
 def _levels(part: nn.Module) -> list[Factors]:

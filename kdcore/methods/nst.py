@@ -43,7 +43,7 @@ class Nst(MapMethod[NstKnobs]):
     """Matches what the neurons of every level respond to."""
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
         losses = [selectivity_loss(s, t) for s, t in zip(students, teachers, strict=True)]
         return torch.stack(losses).sum()

@@ -122,10 +122,10 @@ class Overhaul(MapMethod[OverhaulKnobs]):
         )
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
-        assert isinstance(part, nn.ModuleList)
+        assert isinstance(head, nn.ModuleList)
         total = torch.zeros((), device=students[0].device)
-        for index, (connector, s, t) in enumerate(zip(part, students, teachers, strict=True)):
+        for index, (connector, s, t) in enumerate(zip(head, students, teachers, strict=True)):
             total = total + connector(s, t) * 2.0 ** -(len(students) - 1 - index)
         return total / len(students[0])

@@ -40,7 +40,7 @@ class Pkt(RelationMethod[PktKnobs]):
     """Matches who is whose neighbour in a batch."""
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
         losses = [
             neighbour_loss(embedding(s), embedding(t))

@@ -141,7 +141,7 @@ class Reviewkd(MapMethod[ReviewkdKnobs]):
         return Review(fusions, (own, theirs))
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
-        loss: Tensor = part(students, teachers)
+        loss: Tensor = head(students, teachers)
         return loss

@@ -53,7 +53,7 @@ class Rkd(RelationMethod[RkdKnobs]):
     """Matches distances and angles between the samples of a batch."""
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
         losses = [
             relational_loss(embedding(s), embedding(t), self.knobs.distance, self.knobs.angle)

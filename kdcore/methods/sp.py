@@ -36,7 +36,7 @@ class Sp(RelationMethod[SpKnobs]):
     """Matches which samples of a batch look alike."""
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
         losses = [similarity_loss(s, t) for s, t in zip(students, teachers, strict=True)]
         return torch.stack(losses).sum()

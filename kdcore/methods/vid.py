@@ -68,8 +68,8 @@ class Vid(MapMethod[VidKnobs]):
         )
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
-        assert isinstance(part, nn.ModuleList)
-        losses = [level(s, t) for level, s, t in zip(part, students, teachers, strict=True)]
+        assert isinstance(head, nn.ModuleList)
+        losses = [level(s, t) for level, s, t in zip(head, students, teachers, strict=True)]
         return torch.stack(losses).sum()

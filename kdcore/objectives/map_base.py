@@ -41,9 +41,9 @@ class MapMethod(Method[K], Generic[K]):
     def __init__(self, knobs: K, context: MethodContext) -> None:
         super().__init__(knobs, context)
         self.pairs = [self._pair(context.student, teacher) for teacher in context.teachers]
-        self.parts = nn.ModuleList()
+        self.heads = nn.ModuleList()
         for pairs, teacher in zip(self.pairs, context.teachers, strict=True):
-            self.parts.append(self.build(pairs, teacher, context))
+            self.heads.append(self.build(pairs, teacher, context))
         levels = (student for pairs in self.pairs for student, _ in pairs)
         self.student_taps = tuple(dict.fromkeys(level.tap for level in levels))
         self.teacher_taps = tuple(
@@ -56,7 +56,7 @@ class MapMethod(Method[K], Generic[K]):
         return nn.Identity()
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
         """The unweighted loss of one teacher, a float32 scalar, from its paired maps_BCHW."""
         raise NotImplementedError
@@ -66,16 +66,16 @@ class MapMethod(Method[K], Generic[K]):
     ) -> dict[str, Tensor]:
         """One term, named as the method."""
         losses = []
-        for part, pairs, teacher in zip(self.parts, self.pairs, teachers, strict=True):
+        for head, pairs, teacher in zip(self.heads, self.pairs, teachers, strict=True):
             own = [level.read(student) for level, _ in pairs]
             theirs = [level.read(teacher) for _, level in pairs]
-            losses.append(self.compare(part, own, theirs, batch))
+            losses.append(self.compare(head, own, theirs, batch))
         return {self.knobs.method: self._weighted(losses)}
 
     def _weighted(self, losses: Sequence[Tensor]) -> Tensor:
         """The mean of one loss per teacher by the teachers' weights."""
-        parts = [share * loss for share, loss in zip(self._shares, losses, strict=True)]
-        return torch.stack(parts).sum()
+        heads = [share * loss for share, loss in zip(self._shares, losses, strict=True)]
+        return torch.stack(heads).sum()
 
     def _pair(self, student: Probe, teacher: Probe) -> list[Pair]:
         own = self._levels(student, self.knobs.student_taps, "student_taps")

@@ -58,7 +58,7 @@ def test_the_store_is_counted(either: ApiHarness) -> None:
     assert seen["kd_blob_bytes", ()] == 123
     assert seen["kd_disk_free_bytes", ()] > 0
     assert seen["kd_notifications_waiting", ()] == 0
-    parts = {key[1][0]: value for key, value in seen.items() if key[0] == "kd_part_up"}
+    parts = {key[1][0]: value for key, value in seen.items() if key[0] == "kd_component_up"}
     assert set(parts) >= {"database", "blobs", "broker", "workers", "reaper"}
     assert set(parts.values()) == {1.0}
 

@@ -24,9 +24,9 @@ for n in itertools.count():
 PARENT = f"""
 import sys, time
 from pathlib import Path
-from distillery.local.process import Child
+from distillery.local.process import ChildProcess
 from distillery.sdk.config import child_environment
-child = Child("c", ["-c", {SLEEPER!r}], Path(sys.argv[1]), environment=child_environment())
+child = ChildProcess("c", ["-c", {SLEEPER!r}], Path(sys.argv[1]), environment=child_environment())
 child.start()
 print(child.pid, flush=True)
 time.sleep(60)

@@ -10,7 +10,7 @@ from sqlalchemy import MetaData, select, text
 
 from distillery.store import jobs, keys
 from distillery.store.blobs.blobs import LocalBlobs
-from distillery.store.blobs.upload_parts import Parts
+from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.catalog import teacher_outputs, uploads
 from distillery.store.db import schema
 from distillery.store.db.database import Database
@@ -42,7 +42,7 @@ def revisions() -> list[str]:
     return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
 
 
-def fill(database: Database, parts: Parts, blobs: LocalBlobs) -> str:
+def fill(database: Database, parts: UploadParts, blobs: LocalBlobs) -> str:
     """Rows in every table; the id of a job that a silent worker runs."""
     claim, done = claimed(database, lease_s=-1), claimed(database)
     with database.write() as s:
@@ -86,7 +86,7 @@ def same(before: Rows, after: Rows) -> None:
 
 
 def test_rows_survive_every_migration_down_and_up(
-    database: Database, parts: Parts, blobs: LocalBlobs
+    database: Database, parts: UploadParts, blobs: LocalBlobs
 ) -> None:
     job_id = fill(database, parts, blobs)
     filled = dump(database)

@@ -11,7 +11,7 @@ from distillery.wire.common import Problem
 from distillery.wire.keys import Health
 from tests.sdk.scripted import Scripted, answer, cut, serve
 
-HEALTH = json.dumps({"ok": True, "version": "1", "parts": {}})
+HEALTH = json.dumps({"ok": True, "version": "1", "components": {}})
 
 
 def _problem(status: int, **more: object) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from distillery.store.blobs.blobs import LocalBlobs
-from distillery.store.blobs.upload_parts import Parts
+from distillery.store.blobs.upload_parts import UploadParts
 
 
 @pytest.fixture
@@ -15,6 +15,6 @@ def blobs(tmp_path: Path) -> LocalBlobs:
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Parts:
+def parts(tmp_path: Path) -> UploadParts:
     """An empty folder for the parts of uploads."""
-    return Parts(tmp_path / "uploads")
+    return UploadParts(tmp_path / "uploads")

@@ -15,7 +15,7 @@ from distillery.broker.config import BrokerSettings
 from distillery.broker.notify import Notifier
 from distillery.store import jobs
 from distillery.store.blobs.blobs import LocalBlobs
-from distillery.store.blobs.upload_parts import Parts
+from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.db.database import Database
 from distillery.store.db.tables import Attempt, Dataset, Job, Model
 from distillery.store.jobs import events
@@ -198,7 +198,7 @@ def test_a_job_that_kills_its_workers_ends_as_poison_with_the_end_of_its_log(
 ) -> None:
     """Each time the lease lapses, and the reaper reads what the run had said."""
     job_id, notifier = harness.job(), Notifier(make_app(BrokerSettings(home=harness.home)))
-    parts, blobs = Parts(harness.home / "uploads"), LocalBlobs(harness.home / "blobs")
+    parts, blobs = UploadParts(harness.home / "uploads"), LocalBlobs(harness.home / "blobs")
     clock, runs = ClockGuard(60.0), harness.settings().runs
     for attempt in (1, 2, 3):
         with harness.database.write() as session:

@@ -8,8 +8,8 @@ from pathlib import Path
 from celery import Celery
 
 from bench.servers import valkey
-from bench.service.house import memory_mib
 from bench.service.peers.venv import ROOT, started
+from bench.service.service import memory_mib
 from bench.service.wire import Latency, latency
 
 COUNT = 300

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.service.crowd import PEOPLE, Crowd, pollers
-from bench.service.house import memory_mib, wait_until
 from bench.service.peers.venv import free_port, program, started
+from bench.service.service import memory_mib, wait_until
 from bench.service.wire import Answer, Latency, Wire, clocked
 
 API = "/api/2.0/mlflow"

@@ -5,8 +5,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from bench.service.house import memory_mib, wait_until
 from bench.service.peers.venv import free_port, program, started
+from bench.service.service import memory_mib, wait_until
 from bench.service.wire import Latency, Wire, clocked, latency
 
 JOBS = "/api/jobs/"

@@ -17,7 +17,7 @@ class ServiceDown(ClientError):
 
 
 def status(context: typer.Context) -> None:
-    """Parts, workers, slots, the queue, and why your oldest job waits. Fails while it is down."""
+    """Show components, workers, slots, the queue, and why your oldest job waits."""
     term = terminal(context)
     with term.client() as service:
         health = service.health()
@@ -27,13 +27,15 @@ def status(context: typer.Context) -> None:
         if full is not None:
             _show_work(term, full)
     if not health.ok:
-        raise ServiceDown("The service cannot serve: see the parts above.")
+        raise ServiceDown("The service cannot serve: see the components above.")
 
 
 def _show_parts(term: Terminal, health: Health) -> None:
     term.say(f"[bold]Distillery {escape(health.version)}[/] is {MARKS[health.status]}")
-    for part, said in health.parts.items():
-        term.say(f"  {part:9} {'[green]ok[/]' if said == 'ok' else f'[yellow]{escape(said)}[/]'}")
+    for component, said in health.components.items():
+        term.say(
+            f"  {component:9} {'[green]ok[/]' if said == 'ok' else f'[yellow]{escape(said)}[/]'}"
+        )
 
 
 def _show_work(term: Terminal, status: Status) -> None:

@@ -31,7 +31,7 @@ class PartSlot:
 
 
 class IncomingPart:
-    """A part being received; made by `Parts.receive`. `write` may be called from any thread."""
+    """A part being received, made by `UploadParts.receive`; `write` is thread-safe."""
 
     def __init__(self, slot: PartSlot, path: Path):
         self.slot = slot
@@ -80,7 +80,7 @@ class IncomingPart:
 
 
 @dataclass(frozen=True)
-class Parts:
+class UploadParts:
     """A folder of parts. Below `min_free_bytes` of free disk nothing more is taken (NoSpace)."""
 
     root: Path

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from distillery.store.blobs import blobs as blob_rows
 from distillery.store.blobs.blobs import Blobs, HashMismatch, Stored
-from distillery.store.blobs.upload_parts import IncomingPart, Parts, PartSlot
+from distillery.store.blobs.upload_parts import IncomingPart, PartSlot, UploadParts
 from distillery.store.db.database import Database, db_now
 from distillery.store.db.ids import new_id
 from distillery.store.db.tables import Upload, UploadPart
@@ -23,7 +23,13 @@ LIFETIME_S = 7 * 24 * 3600
 
 
 def create(
-    s: Session, parts: Parts, tenant: str, *, size: int, sha256: str | None, filename: str | None
+    s: Session,
+    parts: UploadParts,
+    tenant: str,
+    *,
+    size: int,
+    sha256: str | None,
+    filename: str | None,
 ) -> Upload:
     """Announce a file. Complete at once where the tenant has already uploaded these bytes.
 
@@ -98,7 +104,7 @@ def part_count(upload: Upload) -> int:
     return -(-upload.size // upload.part_size)
 
 
-def save_part(s: Session, parts: Parts, tenant: str, part: IncomingPart) -> UploadPart:
+def save_part(s: Session, parts: UploadParts, tenant: str, part: IncomingPart) -> UploadPart:
     """Keep a part that was received whole; an earlier one of the same number is replaced.
 
     Raises Invalid `part_size` where bytes are missing, Conflict where the upload is closed.
@@ -120,7 +126,7 @@ def save_part(s: Session, parts: Parts, tenant: str, part: IncomingPart) -> Uplo
 
 def complete(
     database: Database,
-    parts: Parts,
+    parts: UploadParts,
     blobs: Blobs,
     tenant: str,
     upload_id: str,
@@ -161,7 +167,7 @@ def _already(upload: Upload, sha256: str | None) -> Upload:
 
 
 def _join(
-    parts: Parts, blobs: Blobs, upload: Upload, arrived: list[UploadPart], sha256: str | None
+    parts: UploadParts, blobs: Blobs, upload: Upload, arrived: list[UploadPart], sha256: str | None
 ) -> Stored:
     wanted = {hash_ for hash_ in (upload.expected_sha256, sha256) if hash_ is not None}
     if len(wanted) > 1:
@@ -178,7 +184,7 @@ def _join(
         raise _mismatch(error.expected, error.found) from error
 
 
-def _verified(parts: Parts, part: UploadPart) -> Iterator[bytes]:
+def _verified(parts: UploadParts, part: UploadPart) -> Iterator[bytes]:
     """A part's bytes. Raises Conflict `part_damaged` where they are not those that came."""
     digest = hashlib.sha256()
     try:
@@ -213,7 +219,7 @@ def _close(s: Session, upload: Upload, stored: Stored) -> None:
     s.expire_all()
 
 
-def abort(s: Session, parts: Parts, tenant: str, upload_id: str) -> Upload:
+def abort(s: Session, parts: UploadParts, tenant: str, upload_id: str) -> Upload:
     """Give an open upload up and drop its parts; again changes nothing. Raises Conflict."""
     upload = get(s, tenant, upload_id)
     if upload.state != "aborted":

@@ -27,7 +27,7 @@ def every_look_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_check, "FRESH_S", 0.0)
 
 
-def parts(harness: ApiHarness, status: int = 200) -> JsonObject:
+def components(harness: ApiHarness, status: int = 200) -> JsonObject:
     answer = harness.http.get("/v1/ready")
     assert answer.status_code == status, answer.text
     body: JsonObject = answer.json()
@@ -44,29 +44,29 @@ def settle(harness: ApiHarness) -> None:
 
 
 def test_what_is_missing_beside_the_api_is_told_but_it_is_ready(either: ApiHarness) -> None:
-    body = parts(either)
+    body = components(either)
     assert body["status"] == "degraded"
-    broken = {name for name, said in body["parts"].items() if said != "ok"}
+    broken = {name for name, said in body["components"].items() if said != "ok"}
     assert broken == {"workers", "reaper"}
     settle(either)
-    assert parts(either)["status"] == "ok"
+    assert components(either)["status"] == "ok"
     with either.database.write() as s:
         s.execute(update(ReaperStatus).values(at=db_now(s) - 10**6))
-    body = parts(either)
-    assert (body["status"], body["parts"]["workers"]) == ("degraded", "ok")
-    assert body["parts"]["reaper"].startswith("late: the last was 100")
+    body = components(either)
+    assert (body["status"], body["components"]["workers"]) == ("degraded", "ok")
+    assert body["components"]["reaper"].startswith("late: the last was 100")
 
 
 def test_workers_that_take_no_job_are_told(harness: ApiHarness) -> None:
     settle(harness)
     with harness.database.write() as s:
         workers.beat_worker(s, "w1", 2, "the disk is low")
-    assert parts(harness)["parts"]["workers"] == "none takes a job: the disk is low"
+    assert components(harness)["components"]["workers"] == "none takes a job: the disk is low"
     (worker,) = ok(harness.http.get("/v1/status"))["workers"]
     assert worker["trouble"] == "the disk is low"
     with harness.database.write() as s:
         workers.beat_worker(s, "w2", 1)
-    assert parts(harness)["parts"]["workers"] == "ok"
+    assert components(harness)["components"]["workers"] == "ok"
 
 
 def test_storage_that_cannot_be_written_is_down(harness: ApiHarness) -> None:
@@ -74,12 +74,12 @@ def test_storage_that_cannot_be_written_is_down(harness: ApiHarness) -> None:
     incoming = harness.home / "blobs" / "incoming"
     shutil.rmtree(incoming)
     incoming.write_text("in the way")
-    body = parts(harness, 503)
+    body = components(harness, 503)
     assert body["status"] == "down"
-    assert "incoming" in body["parts"]["blobs"]
+    assert "incoming" in body["components"]["blobs"]
     incoming.unlink()
     incoming.mkdir()
-    assert parts(harness)["parts"]["blobs"] == "ok"
+    assert components(harness)["components"]["blobs"] == "ok"
     assert list(incoming.iterdir()) == []
 
 
@@ -88,18 +88,18 @@ def test_a_database_that_does_not_answer_is_down(tmp_path: Path) -> None:
         closed.bind(("127.0.0.1", 0))  # bound, not listening: refused
         url = f"postgresql://u@127.0.0.1:{closed.getsockname()[1]}/d"
         with ApiHarness(url, tmp_path) as harness:
-            body = parts(harness, 503)
-    assert body["parts"]["database"] == "the database does not answer"
+            body = components(harness, 503)
+    assert body["components"]["database"] == "the database does not answer"
     for name in ("schema", "workers", "reaper"):
-        assert body["parts"][name] == "not known: the database does not answer"
-    assert body["parts"]["blobs"] == body["parts"]["broker"] == "ok"
+        assert body["components"][name] == "not known: the database does not answer"
+    assert body["components"]["blobs"] == body["components"]["broker"] == "ok"
 
 
 def test_a_database_without_our_schema_is_down(tmp_path: Path, sqlite_url: str) -> None:
     with ApiHarness(sqlite_url, tmp_path) as harness:
-        body = parts(harness, 503)
-    assert body["parts"]["database"] == "ok"
-    assert "python -m distillery.store migrate" in body["parts"]["schema"]
+        body = components(harness, 503)
+    assert body["components"]["database"] == "ok"
+    assert "python -m distillery.store migrate" in body["components"]["schema"]
 
 
 @pytest.fixture
@@ -116,9 +116,9 @@ def test_a_broker_that_is_away_or_silent_is_told(harness: ApiHarness, silent: st
             app = make_app(BrokerSettings(broker_url=url))
             ready = harness.app.state.services.readiness
             ready._notifications_waiting = partial(notifications_waiting, app)
-            body = parts(harness)
+            body = components(harness)
             assert body["status"] == "degraded"
-            assert body["parts"]["broker"] != "ok"
+            assert body["components"]["broker"] != "ok"
 
 
 @pytest.mark.parametrize("kind", ["local", "redis"])

@@ -220,7 +220,7 @@ def _attempt_ends(scenario: FaultScenario, job: Job) -> str:
 
 def _api_lives(scenario: FaultScenario) -> None:
     # Of the storage it may say that nothing can be kept; it answers, and has its database.
-    assert scenario.client.health().parts["database"] == "ok"
+    assert scenario.client.health().components["database"] == "ok"
     assert all(scenario.service.poll(name) is None for name in ("api", "jobs", "reaper"))
 
 

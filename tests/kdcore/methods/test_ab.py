@@ -64,7 +64,7 @@ def test_the_deepest_level_counts_most_and_the_batch_is_divided_by() -> None:
 
 def test_a_connector_for_every_level_brings_the_teachers_channels() -> None:
     method = Ab(AbKnobs(margin=0.5), between(Traps(6))).eval()
-    connectors = list(cast(nn.ModuleList, method.parts[0]))
+    connectors = list(cast(nn.ModuleList, method.heads[0]))
     for connector in connectors:
         convolution, norm = cast(nn.Sequential, connector)
         assert isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (1, 1)
@@ -89,7 +89,7 @@ def test_maps_of_other_sizes_meet_at_the_smaller() -> None:
     student, (teacher,) = passes(method)
     (s,), (t,) = student.features.values(), teacher.features.values()
     assert (s.shape[2:], t.shape[2:]) == ((4, 4), (8, 8))
-    connector = cast(nn.ModuleList, method.parts[0])[0]
+    connector = cast(nn.ModuleList, method.heads[0])[0]
     pooled = nn.functional.avg_pool2d(t, 2)
     expected = boundary_loss(connector(s), pooled, 1.0) * SCALE / len(s)
     torch.testing.assert_close(method(student, [teacher], BATCH)["ab"], expected)

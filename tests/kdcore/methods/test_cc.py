@@ -59,7 +59,7 @@ def test_both_are_projected_to_one_width_and_compared(kernel: str) -> None:
     method = Cc(knobs, between(Traps(6)))
     student, (teacher,) = passes(method)
     ((s_BCHW,), (t_BCHW,)) = student.features.values(), teacher.features.values()
-    own_BE, their_BE = cast(Projections, cast(nn.ModuleList, method.parts[0])[0])(s_BCHW, t_BCHW)
+    own_BE, their_BE = cast(Projections, cast(nn.ModuleList, method.heads[0])[0])(s_BCHW, t_BCHW)
     assert own_BE.shape == their_BE.shape == (6, 5)
     if kernel == "gaussian":
         expected = congruence_loss(own_BE, their_BE, 0.7)
@@ -74,13 +74,13 @@ def test_the_students_projection_learns_and_the_teachers_does_not() -> None:
     student, teachers = passes(method)
     learning = [p for p in method.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(learning, lr=1.0)
-    part = cast(Projections, cast(nn.ModuleList, method.parts[0])[0])
+    part = cast(Projections, cast(nn.ModuleList, method.heads[0])[0])
     before = {k: v.clone() for k, v in method.state_dict().items()}
     method(student, teachers, BATCH)["cc"].backward()
     optimizer.step()
     assert part.teacher.weight.grad is None and len(learning) == 2
     changed = {k for k, v in method.state_dict().items() if not torch.equal(v, before[k])}
-    assert changed == {"parts.0.0.student.weight", "parts.0.0.student.bias"}
+    assert changed == {"heads.0.0.student.weight", "heads.0.0.student.bias"}
 
 
 def test_several_teachers_count_by_weight() -> None:

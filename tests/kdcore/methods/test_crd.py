@@ -221,7 +221,7 @@ def test_the_deepest_level_is_contrasted_and_teachers_count_by_weight() -> None:
 
 def test_every_teacher_has_its_own_memories() -> None:
     method = Crd(CrdKnobs(), between(Traps(), Traps(6), **ALL))
-    first, second = (cast(Contrast, part) for part in method.parts)
+    first, second = (cast(Contrast, part) for part in method.heads)
     assert first.memory_teacher_NE.data_ptr() != second.memory_teacher_NE.data_ptr()
 
 

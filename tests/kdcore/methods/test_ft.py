@@ -27,7 +27,7 @@ PARAPHRASER = FtKnobs(part="paraphraser")
 
 
 def _factors(method: Ft) -> Factors:
-    return cast(Factors, cast(nn.ModuleList, method.parts[0])[0])
+    return cast(Factors, cast(nn.ModuleList, method.heads[0])[0])
 
 
 def _grads(loss: Tensor, module: nn.Module) -> list[Tensor | None]:
@@ -166,7 +166,7 @@ def test_reconstructions_of_several_teachers_count_by_weight_too() -> None:
     method = Ft(PARAPHRASER, between(Traps(), Traps(6), weights=(3.0, 1.0))).eval()
     _, teachers = passes(method)
     maps = [next(iter(t.features.values())) for t in teachers]
-    levels = [cast(Factors, cast(nn.ModuleList, part)[0]) for part in method.parts]
+    levels = [cast(Factors, cast(nn.ModuleList, part)[0]) for part in method.heads]
     each = [x.paraphraser.reconstruction(t) for x, t in zip(levels, maps, strict=True)]
     terms = method(Outputs(None), teachers, BATCH)
     torch.testing.assert_close(terms["ft_reconstruction"], 0.75 * each[0] + 0.25 * each[1])

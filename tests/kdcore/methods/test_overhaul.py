@@ -111,7 +111,7 @@ def test_margins_come_from_the_norm_before_the_relu_of_the_teacher() -> None:
     teacher = Traps()
     nn.init.constant_(teacher.bn1.weight, 0.7)
     nn.init.constant_(teacher.bn2.bias, -0.4)
-    (part,) = Overhaul(OverhaulKnobs(), between(teacher)).parts
+    (part,) = Overhaul(OverhaulKnobs(), between(teacher)).heads
     for connector, norm in zip(part.children(), (teacher.bn1, teacher.bn2), strict=True):
         assert isinstance(connector, Connector) and not connector.measured
         assert torch.equal(connector.margin_C, margin_of_norm(norm.weight, norm.bias))
@@ -146,7 +146,7 @@ def test_margins_do_not_move_in_validation_nor_where_a_norm_gave_them(
 
 
 def test_a_network_without_norms_is_measured() -> None:
-    (part,) = Overhaul(OverhaulKnobs(), between(_plain())).parts
+    (part,) = Overhaul(OverhaulKnobs(), between(_plain())).heads
     assert [c.measured for c in part.children() if isinstance(c, Connector)] == [True, True]
 
 
@@ -156,7 +156,7 @@ def test_the_deepest_level_counts_in_full_each_one_before_half() -> None:
     knobs = OverhaulKnobs.model_validate({"student_taps": taps, "teacher_taps": taps})
     method = Overhaul(knobs, between()).eval()
     student, (teacher,) = passes(method)
-    (part,) = method.parts
+    (part,) = method.heads
     maps = zip(part.children(), student.features.values(), teacher.features.values(), strict=True)
     each = [connector(s, t) for connector, s, t in maps]
     expected = (each[0] / 4 + each[1] / 2 + each[2]) / len(BATCH.index_B)

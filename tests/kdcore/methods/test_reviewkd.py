@@ -26,7 +26,7 @@ from tests.kdcore.tiny import Traps
 
 
 def _fusions(method: Reviewkd, teacher: int = 0) -> list[Fusion]:
-    part = cast(nn.ModuleList, method.parts[teacher])
+    part = cast(nn.ModuleList, method.heads[teacher])
     return [fusion for fusion in part if isinstance(fusion, Fusion)]
 
 

@@ -74,7 +74,7 @@ def test_half_precision_is_finite_float32(dtype: torch.dtype) -> None:
 
 def test_every_level_has_its_regression_and_they_are_summed() -> None:
     method = Vid(VidKnobs(initial_variance=2.0), between(Traps(6)))
-    levels = [cast(Regression, x) for x in cast(nn.ModuleList, method.parts[0])]
+    levels = [cast(Regression, x) for x in cast(nn.ModuleList, method.heads[0])]
     for level in levels:
         torch.testing.assert_close(_variance(level), torch.full((6,), 2.0))
         assert level.log_scale.requires_grad

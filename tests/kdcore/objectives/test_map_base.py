@@ -160,7 +160,7 @@ def test_a_network_without_maps_points_at_the_taps_to_name() -> None:
 
 def test_each_teacher_has_its_own_pairs_parts_and_weight() -> None:
     method = _method(between(Traps(6), _Three(), weights=(1.0, 3.0)), levels=1)
-    shapes = [p.shape[:2] for part in method.parts for p in part.parameters() if p.ndim == 4]
+    shapes = [p.shape[:2] for part in method.heads for p in part.parameters() if p.ndim == 4]
     assert shapes == [(6, 4), (5, 4)]
     assert [[tap.module for tap in taps] for taps in method.teacher_taps] == [["relu"], ["stages"]]
     student, teachers = passes(method)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from distillery.store.blobs.disk import failing_disk, hold, remove_abandoned
-from distillery.store.blobs.upload_parts import Parts, PartSlot
+from distillery.store.blobs.upload_parts import PartSlot, UploadParts
 from distillery.store.errors import NoSpace, StorageFailed
 
 HOUR_AGO = time.time() - 3600
@@ -44,7 +44,7 @@ def test_only_old_files_that_nobody_holds_are_abandoned(tmp_path: Path) -> None:
 
 def test_a_part_on_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
     """/dev/full takes no byte, as a full disk does; opening it stands for the part's own file."""
-    parts = Parts(tmp_path)
+    parts = UploadParts(tmp_path)
     with pytest.raises(NoSpace), parts.receive(PartSlot("upl_1", 1, 10)) as part:
         full = os.open("/dev/full", os.O_WRONLY)
         os.dup2(full, part._file.fileno())

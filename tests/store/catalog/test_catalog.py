@@ -7,7 +7,7 @@ from sqlalchemy.exc import InvalidRequestError
 
 from distillery.store import jobs
 from distillery.store.blobs.blobs import LocalBlobs
-from distillery.store.blobs.upload_parts import Parts
+from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.catalog import catalog, uploads
 from distillery.store.db.database import Database
 from distillery.store.db.tables import Dataset, Model
@@ -20,7 +20,7 @@ from tests.store.makers import LEASE_S, TENANT, WEIGHTS, add_dataset, add_model
 
 
 @pytest.fixture
-def upload(database: Database, parts: Parts, blobs: LocalBlobs) -> Any:
+def upload(database: Database, parts: UploadParts, blobs: LocalBlobs) -> Any:
     """Uploads some bytes whole and returns the upload's id."""
 
     def send(body: bytes) -> str:
@@ -143,7 +143,7 @@ def test_a_retry_after_the_subject_is_gone_is_refused(
 
 
 def test_what_cannot_be_a_model_leaves_nothing(
-    database: Database, parts: Parts, blobs: LocalBlobs, upload: Any
+    database: Database, parts: UploadParts, blobs: LocalBlobs, upload: Any
 ) -> None:
     whole, cut = upload(SAFETENSORS), upload(SAFETENSORS[:-1])
     with database.write() as s:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from distillery.store.blobs.blobs import LocalBlobs
-from distillery.store.blobs.upload_parts import Parts
+from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.catalog import uploads
 from distillery.store.config import DAY_S
 from distillery.store.db.database import Database
@@ -29,13 +29,13 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def create(
-    database: Database, parts: Parts, sha256: str | None = None, tenant: str = TENANT
+    database: Database, parts: UploadParts, sha256: str | None = None, tenant: str = TENANT
 ) -> Upload:
     with database.write() as s:
         return uploads.create(s, parts, tenant, size=len(CONTENT), sha256=sha256, filename="x.npz")
 
 
-def send(database: Database, parts: Parts, upload: Upload, number: int, body: bytes) -> None:
+def send(database: Database, parts: UploadParts, upload: Upload, number: int, body: bytes) -> None:
     with database.read() as s:
         slot = uploads.slot(s, TENANT, upload.id, number)
     with parts.receive(slot) as part:
@@ -45,7 +45,7 @@ def send(database: Database, parts: Parts, upload: Upload, number: int, body: by
             uploads.save_part(s, parts, TENANT, part)
 
 
-def send_all(database: Database, parts: Parts, upload: Upload) -> None:
+def send_all(database: Database, parts: UploadParts, upload: Upload) -> None:
     for number in (4, 2, 1, 3):
         send(database, parts, upload, number, piece(number))
 
@@ -54,12 +54,12 @@ def piece(number: int) -> bytes:
     return CONTENT[(number - 1) * PART : number * PART]
 
 
-def leftovers(parts: Parts) -> list[Path]:
+def leftovers(parts: UploadParts) -> list[Path]:
     return [path for path in parts.root.rglob("*") if path.is_file()]
 
 
 def test_parts_in_any_order_become_one_blob(
-    database: Database, parts: Parts, blobs: LocalBlobs
+    database: Database, parts: UploadParts, blobs: LocalBlobs
 ) -> None:
     upload = create(database, parts, SHA256)
     send_all(database, parts, upload)
@@ -74,7 +74,7 @@ def test_parts_in_any_order_become_one_blob(
 
 
 def test_known_content_needs_no_bytes_but_only_within_the_tenant(
-    database: Database, parts: Parts, blobs: LocalBlobs
+    database: Database, parts: UploadParts, blobs: LocalBlobs
 ) -> None:
     upload = create(database, parts)
     send_all(database, parts, upload)
@@ -84,7 +84,7 @@ def test_known_content_needs_no_bytes_but_only_within_the_tenant(
 
 
 def test_a_part_sent_again_replaces_the_first(
-    database: Database, parts: Parts, blobs: LocalBlobs
+    database: Database, parts: UploadParts, blobs: LocalBlobs
 ) -> None:
     upload = create(database, parts, SHA256)
     send_all(database, parts, upload)
@@ -99,7 +99,7 @@ def test_a_part_sent_again_replaces_the_first(
 
 
 def test_a_hash_other_than_announced_is_refused(
-    database: Database, parts: Parts, blobs: LocalBlobs
+    database: Database, parts: UploadParts, blobs: LocalBlobs
 ) -> None:
     upload = create(database, parts, SHA256)
     send_all(database, parts, upload)
@@ -113,7 +113,7 @@ def test_a_hash_other_than_announced_is_refused(
 
 @pytest.mark.parametrize(("number", "size"), [(1, PART - 1), (1, PART + 1), (4, PART), (4, 1)])
 def test_a_part_of_the_wrong_size_is_refused_and_gone(
-    database: Database, parts: Parts, number: int, size: int
+    database: Database, parts: UploadParts, number: int, size: int
 ) -> None:
     upload = create(database, parts)
     with pytest.raises(Invalid) as caught:
@@ -125,14 +125,16 @@ def test_a_part_of_the_wrong_size_is_refused_and_gone(
 
 
 @pytest.mark.parametrize("number", [0, 5, -1])
-def test_only_real_part_numbers_are_taken(database: Database, parts: Parts, number: int) -> None:
+def test_only_real_part_numbers_are_taken(
+    database: Database, parts: UploadParts, number: int
+) -> None:
     upload = create(database, parts)
     with database.read() as s, pytest.raises(Invalid) as caught:
         uploads.slot(s, TENANT, upload.id, number)
     assert caught.value.code == "part_number"
 
 
-def test_missing_parts_are_named(database: Database, parts: Parts, blobs: LocalBlobs) -> None:
+def test_missing_parts_are_named(database: Database, parts: UploadParts, blobs: LocalBlobs) -> None:
     upload = create(database, parts)
     send(database, parts, upload, 2, piece(2))
     with pytest.raises(Conflict, match=r"parts 1, 3, 4 have not") as caught:
@@ -141,7 +143,7 @@ def test_missing_parts_are_named(database: Database, parts: Parts, blobs: LocalB
 
 
 def test_a_foreign_upload_is_a_missing_one(
-    database: Database, parts: Parts, blobs: LocalBlobs
+    database: Database, parts: UploadParts, blobs: LocalBlobs
 ) -> None:
     upload = create(database, parts)
     with database.read() as s, pytest.raises(NotFound):
@@ -150,7 +152,7 @@ def test_a_foreign_upload_is_a_missing_one(
         uploads.complete(database, parts, blobs, "other", upload.id)
 
 
-def test_abort_and_expiry_drop_the_parts(database: Database, parts: Parts) -> None:
+def test_abort_and_expiry_drop_the_parts(database: Database, parts: UploadParts) -> None:
     aborted, old, fresh = (create(database, parts) for _ in range(3))
     for upload in (aborted, old, fresh):
         send(database, parts, upload, 1, piece(1))
@@ -166,13 +168,13 @@ def test_abort_and_expiry_drop_the_parts(database: Database, parts: Parts) -> No
 
 
 def test_a_full_disk_refuses_before_taking_a_byte(database: Database, tmp_path: Path) -> None:
-    full = Parts(tmp_path / "full", min_free_bytes=2**60)
+    full = UploadParts(tmp_path / "full", min_free_bytes=2**60)
     with pytest.raises(NoSpace) as caught:
         create(database, full)
     assert caught.value.code == "no_space"
 
 
-def test_too_large_is_refused(database: Database, parts: Parts) -> None:
+def test_too_large_is_refused(database: Database, parts: UploadParts) -> None:
     with database.write() as s, pytest.raises(Invalid) as caught:
         uploads.create(s, parts, TENANT, size=2**41, sha256=None, filename=None)
     assert (caught.value.code, caught.value.pointer) == ("too_large", "/size")
@@ -186,7 +188,7 @@ def test_a_huge_file_has_a_bounded_number_of_parts() -> None:
 
 
 def test_completing_twice_at_once_gives_one_blob(
-    database: Database, parts: Parts, blobs: LocalBlobs
+    database: Database, parts: UploadParts, blobs: LocalBlobs
 ) -> None:
     upload = create(database, parts, SHA256)
     send_all(database, parts, upload)
@@ -204,7 +206,7 @@ def test_completing_twice_at_once_gives_one_blob(
 
 
 def test_a_part_that_arrives_while_completing_wins_nothing(
-    database: Database, parts: Parts, blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+    database: Database, parts: UploadParts, blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The joined bytes are kept only if no part changed since they were read."""
     upload = create(database, parts)
@@ -225,7 +227,7 @@ def test_a_part_that_arrives_while_completing_wins_nothing(
 
 @pytest.mark.parametrize("damage", ["other bytes", "gone"])
 def test_a_part_damaged_on_disk_is_named(
-    database: Database, parts: Parts, blobs: LocalBlobs, damage: str
+    database: Database, parts: UploadParts, blobs: LocalBlobs, damage: str
 ) -> None:
     """Also what a crash between the rename and the commit leaves."""
     upload = create(database, parts)

@@ -73,12 +73,12 @@ ACTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
         },
     ),
     "wish": (3, {"pick": PICK, "wish": st.sampled_from(WISHES)}),
-    "wait": (3, {"ms": st.sampled_from(TICKS_MS), "reaper_status": st.booleans()}),
+    "wait": (3, {"ms": st.sampled_from(TICKS_MS), "reaps": st.booleans()}),
     "release": (2, {"pick": PICK, "end": st.sampled_from(ENDS)}),
     "submit": (2, {"key": st.sampled_from([None, "a", "b"]), "limit": st.integers(1, 4)}),
     "beat": (2, {"pick": PICK}),
     "succeed": (1, {"pick": PICK}),
-    "reaper": (1, {}),
+    "reap": (1, {}),
     "reuse_a_key": (1, {"key": st.sampled_from(["a", "b"])}),
 }
 NAMES = [name for name, (often, _) in ACTS.items() for _ in range(often)]

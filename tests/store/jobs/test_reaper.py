@@ -52,7 +52,7 @@ def test_many_sweepers_move_a_job_once(database: Database) -> None:
     assert lapsed == [claim.job_id]
 
 
-def test_workers_that_reaper_and_claim_at_once_make_one_attempt(database: Database) -> None:
+def test_workers_that_reap_and_claim_at_once_make_one_attempt(database: Database) -> None:
     """F16: eight race for the job of a worker that fell silent."""
     lost = claimed(database, lease_s=-1)
     with database.write() as s:

@@ -10,7 +10,7 @@ import pytest
 from distillery.store import jobs
 from distillery.store.blobs import blobs as rows
 from distillery.store.blobs.blobs import LocalBlobs
-from distillery.store.blobs.upload_parts import Parts
+from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.catalog import teacher_outputs, uploads
 from distillery.store.db.database import Database, db_now
 from distillery.store.db.tables import Artifact, Dataset, Job, TeacherOutput, Upload, Worker
@@ -59,7 +59,7 @@ def lose(blobs: LocalBlobs, sha256: str) -> None:
     path.unlink()
 
 
-def fill(database: Database, blobs: LocalBlobs, parts: Parts) -> dict[str, str]:
+def fill(database: Database, blobs: LocalBlobs, parts: UploadParts) -> dict[str, str]:
     """A job of every kind, an open upload, a teacher's outputs, a worker."""
     ids = {"done": finish(database, blobs, b"student")}
     for name in ("running", "pausing", "cancelling", "queued"):
@@ -78,7 +78,7 @@ def fill(database: Database, blobs: LocalBlobs, parts: Parts) -> dict[str, str]:
 
 
 def test_to_another_place_and_on(
-    database: Database, elsewhere: Database, blobs: LocalBlobs, parts: Parts, tmp_path: Path
+    database: Database, elsewhere: Database, blobs: LocalBlobs, parts: UploadParts, tmp_path: Path
 ) -> None:
     ids = fill(database, blobs, parts)
     record = back_up(database, blobs, tmp_path / "backup")
@@ -162,7 +162,7 @@ def _dataset(sha256: str) -> Dataset:
 
 
 def test_lost_teacher_outputs_are_let_go(
-    database: Database, elsewhere: Database, blobs: LocalBlobs, parts: Parts, tmp_path: Path
+    database: Database, elsewhere: Database, blobs: LocalBlobs, parts: UploadParts, tmp_path: Path
 ) -> None:
     """They may be deleted between the copy of the database and that of the blobs."""
     fill(database, blobs, parts)
@@ -201,7 +201,7 @@ def test_the_blob_a_row_points_at_was_there_before_the_row(
 
 
 def test_the_database_may_be_taken_care_of_elsewhere(
-    database: Database, elsewhere: Database, blobs: LocalBlobs, parts: Parts, tmp_path: Path
+    database: Database, elsewhere: Database, blobs: LocalBlobs, parts: UploadParts, tmp_path: Path
 ) -> None:
     ids = fill(database, blobs, parts)
     dump(database, tmp_path / "dump")

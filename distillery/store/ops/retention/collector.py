@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from distillery.store.blobs.blobs import Blobs, Stored
-from distillery.store.blobs.upload_parts import Parts
+from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.config import Retention
 from distillery.store.db.database import Database
 from distillery.store.ops.retention import blobs as blob_rows
@@ -27,7 +27,7 @@ class Collector:
 
     database: Database
     blobs: Blobs
-    parts: Parts
+    parts: UploadParts
     runs: Path
     keep: Retention
     bytes_every_s: float = 0.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, delete, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from distillery.store.blobs.upload_parts import Parts
+from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.catalog.uploads import LIFETIME_S
 from distillery.store.db.database import db_now
 from distillery.store.db.tables import Upload, UploadPart
@@ -17,7 +17,7 @@ ROWS = 200
 STRAY_S = 3600  # parts are dropped with the upload's end: what is older was forgotten in a crash
 
 
-def count(s: Session, parts: Parts, tenant: str | None, keep_s: float) -> Usage:
+def count(s: Session, parts: UploadParts, tenant: str | None, keep_s: float) -> Usage:
     """What would go; bytes of parts: those of a complete upload count as blobs."""
     which = (or_(_late(s), _closed(s, keep_s)), _of(tenant))
     open_ids = select(Upload.id).where(_late(s), _of(tenant))
@@ -30,7 +30,9 @@ def count(s: Session, parts: Parts, tenant: str | None, keep_s: float) -> Usage:
     return total + usage("uploads", (size_of(folder) for folder in _strays(s, parts)))
 
 
-def collect(s: Session, parts: Parts, tenant: str | None, keep_s: float) -> tuple[Usage, bool]:
+def collect(
+    s: Session, parts: UploadParts, tenant: str | None, keep_s: float
+) -> tuple[Usage, bool]:
     """Close some open ones past their time, delete some closed rows; whether to go on."""
     late = select(Upload).where(_late(s), _of(tenant)).limit(ROWS)
     sizes = []
@@ -46,7 +48,7 @@ def collect(s: Session, parts: Parts, tenant: str | None, keep_s: float) -> tupl
     return usage("uploads", sizes + [0] * len(ids)), max(len(sizes), len(ids)) == ROWS
 
 
-def collect_strays(s: Session, parts: Parts) -> Usage:
+def collect_strays(s: Session, parts: UploadParts) -> Usage:
     """Remove folders of parts whose upload is over."""
     sizes = []
     for folder in _strays(s, parts):
@@ -68,7 +70,7 @@ def _of(tenant: str | None) -> ColumnElement[bool]:
     return true() if tenant is None else Upload.tenant == tenant
 
 
-def _strays(s: Session, parts: Parts) -> Iterator[Path]:
+def _strays(s: Session, parts: UploadParts) -> Iterator[Path]:
     for folder in sorted(parts.root.iterdir()) if parts.root.is_dir() else ():
         upload = s.get(Upload, folder.name)
         is_over = upload is None or upload.state != "open"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from distillery.store.blobs.blobs import LocalBlobs
-from distillery.store.blobs.upload_parts import Parts
+from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.config import Retention
 from distillery.store.db.database import Database
 from distillery.store.ops.retention import Collector
@@ -14,6 +14,8 @@ KEEP = Retention(keep_jobs_s=3600)
 
 
 @pytest.fixture
-def collector(database: Database, blobs: LocalBlobs, parts: Parts, tmp_path: Path) -> Collector:
+def collector(
+    database: Database, blobs: LocalBlobs, parts: UploadParts, tmp_path: Path
+) -> Collector:
     """Finished jobs go after an hour, everything else as by default."""
     return Collector(database, blobs, parts, tmp_path / "runs", KEEP)
