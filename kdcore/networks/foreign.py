@@ -29,15 +29,15 @@ Options = dict[str, Any]
 
 
 @cache
-def model_names(output_cache: str) -> list[str]:
+def model_names(library: str) -> list[str]:
     """Every classification network the installed library can build."""
-    if output_cache == "timm":
+    if library == "timm":
         return list(importlib.import_module("timm").list_models())
     models = importlib.import_module("torchvision.models")
     return list(models.list_models(module=models))
 
 
-def build(output_cache: str, name: str, network: Network) -> nn.Module:
+def build(library: str, name: str, network: Network) -> nn.Module:
     """The network, random weights, tried once on a blank image of its input size.
 
     Raises RunError: `bad_option`, `bad_input_size`.
@@ -47,7 +47,7 @@ def build(output_cache: str, name: str, network: Network) -> nn.Module:
             raise RunError(
                 "bad_option", f"{option!r} cannot be set as an option", pointer=f"/options/{option}"
             )
-    make = _torchvision if output_cache == "torchvision" else _timm
+    make = _torchvision if library == "torchvision" else _timm
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = _made(network, lambda: make(name, network))

@@ -81,9 +81,9 @@ def _build(network: Network) -> nn.Module:
     name = network.architecture
     if name in BUILDERS:
         return BUILDERS[name](network.input, network.num_classes, _width(network))
-    output_cache, _, model = name.partition("/")
-    if output_cache in foreign.LIBRARIES and model in foreign.model_names(output_cache):
-        return foreign.build(output_cache, model, network)
+    library, _, model = name.partition("/")
+    if library in foreign.LIBRARIES and model in foreign.model_names(library):
+        return foreign.build(library, model, network)
     raise RunError(
         "unknown_architecture",
         f"no architecture is named {name!r}; {_suggestion(name)}",
@@ -110,9 +110,9 @@ def _width(network: Network) -> float:
 
 
 def _suggestion(name: str) -> str:
-    output_cache, slash, model = name.partition("/")
-    if slash and output_cache in foreign.LIBRARIES:
-        close = [f"{output_cache}/{n}" for n in _closest(model, foreign.model_names(output_cache))]
+    library, slash, model = name.partition("/")
+    if slash and library in foreign.LIBRARIES:
+        close = [f"{library}/{n}" for n in _closest(model, foreign.model_names(library))]
     else:
         close = _closest(name, architecture_names())
         close += [f"{lib}/{name}" for lib in foreign.LIBRARIES if name in foreign.model_names(lib)]

@@ -37,6 +37,8 @@ def _warm_up() -> None:
     Nothing that decides a run's bits is left changed: the generators' states are put back, and
     threads, precision and determinism are not touched.
     """
+    import kdcore.runs.distill
+    import kdcore.runs.inspect  # noqa: F401
 
     for stage in (train_once, _import_foreign):
         if not _told():
@@ -71,9 +73,9 @@ def _import_foreign() -> None:
     """Libraries of networks, which a run imports when its spec names one of theirs."""
     from kdcore.networks.foreign import LIBRARIES, model_names
 
-    for output_cache in LIBRARIES:
+    for library in LIBRARIES:
         if not _told():
-            model_names(output_cache)
+            model_names(library)
 
 
 def _told() -> bool:

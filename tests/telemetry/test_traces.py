@@ -25,7 +25,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
 def test_off_costs_nothing() -> None:
     code = (
         "import sys\n"
-        "from telemetry import traces\n"
+        "from distillery.telemetry import traces\n"
         "from distillery.telemetry.config import TelemetrySettings\n"
         "traces.set_up('x', TelemetrySettings(otlp_endpoint=None))\n"
         "with traces.span('a') as span:\n"

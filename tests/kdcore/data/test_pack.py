@@ -272,7 +272,7 @@ def test_pixels_beyond_the_limit_are_refused_before_any_file_is_made(
 def test_a_folder_too_large_for_memory_can_be_packed(
     pictures: RunDataset, packs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kdcore.data.sink.Memory.limit", 1000)
+    monkeypatch.setattr("kdcore.data.sink.MemorySink.limit", 1000)
     with pytest.raises(RunError, match="more than"):
         load_dataset(pictures)
     assert len(load_dataset(pictures, packs=packs).train) == 6

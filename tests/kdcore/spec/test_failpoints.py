@@ -88,7 +88,7 @@ def test_a_run_never_inherits_it() -> None:
 def test_every_place_is_in_the_code_once() -> None:
     found = [
         place
-        for path in python_files("api", "broker", "kdcore", "store", "worker")
+        for path in python_files("api", "distillery", "kdcore", "worker")
         for place in re.findall(r'\bfailpoint\("([a-z.]+)"\)', Path(path).read_text())
         if path.name != "failpoints.py"
     ]
