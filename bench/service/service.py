@@ -22,7 +22,11 @@ from distillery.store.jobs import workers
 
 READY_S = 90.0
 MIB = 2**20
-PROGRAMS = {"api": ["api"], "worker": ["worker", "jobs"], "reaper": ["worker", "reaper"]}
+PROGRAMS = {
+    "api": ["distillery.api"],
+    "worker": ["distillery.worker", "jobs"],
+    "reaper": ["distillery.worker", "reaper"],
+}
 
 
 class Service:

@@ -75,9 +75,9 @@ class LocalService:
             self._lock.note(self.url)
             self._migrate()
             for name, args in (
-                ("api", ("api",)),
-                ("worker", ("worker", "jobs")),
-                ("reaper", ("worker", "reaper")),
+                ("api", ("distillery.api",)),
+                ("worker", ("distillery.worker", "jobs")),
+                ("reaper", ("distillery.worker", "reaper")),
             ):
                 child = self._child(name, *args)
                 self._children.append(child)
@@ -127,7 +127,7 @@ class LocalService:
         )
 
     def _migrate(self) -> None:
-        child = self._child("migrate", "store", "migrate")
+        child = self._child("migrate", "distillery.store", "migrate")
         child.start()
         if child.wait() != 0:
             raise _died(child, "The database could not be brought up to date.")

@@ -30,7 +30,11 @@ QUICK = {
     "KD_LOCAL_USER": "true",
     "OMP_NUM_THREADS": "1",
 }
-PROGRAMS = {"api": ["api"], "jobs": ["worker", "jobs"], "reaper": ["worker", "reaper"]}
+PROGRAMS = {
+    "api": ["distillery.api"],
+    "jobs": ["distillery.worker", "jobs"],
+    "reaper": ["distillery.worker", "reaper"],
+}
 
 
 class Service:
