@@ -105,7 +105,7 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
     with up(tmp_path / "home") as first:
         with Client(first.url()) as client:
             assert client.ready().ok
-            api = _child(first, "api")
+            api = _child(first, "distillery.api")
             api.kill()
             wait_until(lambda: not lives(api), 5, "the API is gone")
             assert client.ready().ok  # asked again until it is back
