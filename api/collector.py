@@ -73,7 +73,7 @@ def _jobs(s: Session) -> Iterator[Family]:
 
 def _workers(s: Session) -> Iterator[Family]:
     alive = workers.alive(s)
-    yield _gauge("kd_workers", "Workers that have beaten lately.", len(alive))
+    yield _gauge("kd_workers", "Workers with a recent heartbeat.", len(alive))
     slots = sum(worker.slots for worker in alive)
     yield _gauge("kd_worker_slots", "Slots of all living workers.", slots)
 

@@ -32,7 +32,7 @@ from tests.e2e.service import Service, finish, wait_until
 # each other where other work shares the cores.
 DEFAULTS = {
     "KD_LEASE_S": "60",
-    "KD_BEAT_S": "10",
+    "KD_HEARTBEAT_S": "10",
     "KD_TICK_S": "1",
     "KD_POLL_S": "3",
     "KD_REAPER_S": "5",

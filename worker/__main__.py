@@ -58,8 +58,8 @@ def run_jobs(
         command = (*command, "--failpoint", stored.failpoint)
     database = open_database(stored.database)
     # A beat that gets no answer must be tried again well before half of the lease is over.
-    beats = Database(stored.database, answer_s=max(2.0, settings.lease_s / 8))
-    context = WorkerContext(settings, database, beats, make_blobs(stored.blobs), command)
+    lease_database = Database(stored.database, answer_s=max(2.0, settings.lease_s / 8))
+    context = WorkerContext(settings, database, lease_database, make_blobs(stored.blobs), command)
     slots = make_slots(find_gpus(settings.gpus), settings.slots, settings.threads)
     dispatcher = Dispatcher(context, slots)
     metrics.serve(settings, dispatcher.slots)

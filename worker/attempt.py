@@ -71,7 +71,7 @@ class Attempt:
         self._recorder = Recorder(self._dir.path)
         self._recorded_s = 0.0
         self._oom_kills = oom_kills()
-        self._lease = Lease(context.beats, claim, context.settings)
+        self._lease = Lease(context.lease_database, claim, context.settings)
         self._phases = Phases()
         self._log = logging.getLogger(__name__)
 

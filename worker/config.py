@@ -53,7 +53,7 @@ class WorkerSettings(Retention):
         True, description="Keep a process with torch imported waiting for the next job, per slot."
     )
     lease_s: float = Field(60.0, gt=0, description="A job is taken away after so long in silence.")
-    beat_s: float = Field(10.0, gt=0, description="Between two renewals of a lease.")
+    heartbeat_s: float = Field(10.0, gt=0, description="Between two renewals of a lease.")
     tick_s: float = Field(1.0, gt=0, description="Between two looks at events and requests.")
     poll_s: float = Field(
         3.0, gt=0, description="Between two looks for jobs whose notification was lost."
@@ -86,10 +86,10 @@ class WorkerSettings(Retention):
     )
 
     @model_validator(mode="after")
-    def _beats_fit_the_lease(self) -> "WorkerSettings":
+    def _heartbeats_fit_the_lease(self) -> "WorkerSettings":
         # A worker gives a job up after half a lease in silence: two beats must fit into that half.
-        if self.beat_s * 4 > self.lease_s:
-            raise ValueError("KD_LEASE_S must be at least four times KD_BEAT_S")
+        if self.heartbeat_s * 4 > self.lease_s:
+            raise ValueError("KD_LEASE_S must be at least four times KD_HEARTBEAT_S")
         return self
 
     @property

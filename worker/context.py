@@ -15,7 +15,7 @@ class WorkerContext:
 
     settings: WorkerSettings
     database: Database
-    beats: Database  # the same database by connections of its own: a beat must not queue
+    lease_database: Database  # the same database by connections of its own: a beat must not queue
     blobs: Blobs
     command: Command = KDCORE
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -106,13 +106,13 @@ class Dispatcher:
 
     def _poll_until_stopped(self) -> None:
         settings = self._context.settings
-        beaten_s = cleaned_s = -CLEAN_EVERY_S
+        heartbeat_at_s = cleaned_s = -CLEAN_EVERY_S
         while not self._context.stopping.is_set():
             now_s = time.monotonic()
             try:
-                if self._is_news() or now_s - beaten_s >= settings.beat_s:
-                    self._beat()
-                    beaten_s = now_s
+                if self._is_news() or now_s - heartbeat_at_s >= settings.heartbeat_s:
+                    self._record_heartbeat()
+                    heartbeat_at_s = now_s
                 self._look()
                 if now_s - cleaned_s >= CLEAN_EVERY_S:
                     self._clean()
@@ -150,9 +150,9 @@ class Dispatcher:
             self._threads.append(thread)
             thread.start()
 
-    def _beat(self) -> None:
+    def _record_heartbeat(self) -> None:
         with self._context.database.write() as session:
-            workers.beat_worker(session, self.name, self.slots.count, self._trouble)
+            workers.record_heartbeat(session, self.name, self.slots.count, self._trouble)
 
     def _retire(self) -> None:
         try:

@@ -68,8 +68,8 @@ class Lease:
     def _keep(self) -> None:
         metrics.TICKS.inc()
         try:
-            if self.silence_s >= self._settings.beat_s:
-                self._beat()
+            if self.silence_s >= self._settings.heartbeat_s:
+                self._renew()
             else:
                 self._look()
         except LeaseLost:
@@ -78,18 +78,18 @@ class Lease:
             metrics.RENEWAL_FAILURES.inc()
             logger.warning("no beat: %s", error)
 
-    def _beat(self) -> None:
+    def _renew(self) -> None:
         asked_s = clock_s()  # before the call: its answer may be slow, the renewal came earlier
         failpoint("lease.renewing")
         with self._database.write() as session:
-            stop_reason = jobs.beat(session, self._claim, self._settings.lease_s)
+            stop_reason = jobs.renew_lease(session, self._claim, self._settings.lease_s)
         self.request = _request(stop_reason)
         failpoint("lease.renewed")
         self._renewed_s = asked_s
         metrics.RENEWALS.inc()
 
     def _look(self) -> None:
-        """Between beats, reading is enough to see a request, or that the job is another's."""
+        """Read the row between renewals, to see a request or that the job is another's."""
         query = select(Job.request, Job.attempt, Job.state).where(Job.id == self._claim.job_id)
         with self._database.read() as session:
             row = session.execute(query).one_or_none()

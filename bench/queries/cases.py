@@ -130,7 +130,7 @@ CASES: dict[str, Case] = {
     "oldest queued": Case(lambda s, x: job_counts.oldest_queued(s, TENANT)),
     "claimable": Case(lambda s, x: jobs.claimable(s, 4)),
     "claim": Case(lambda s, x: jobs.claim(s, job_id(101), "w", 60.0)),
-    "beat": Case(lambda s, x: jobs.beat(s, _claim_of(s, x), 60.0)),
+    "renew lease": Case(lambda s, x: jobs.renew_lease(s, _claim_of(s, x), 60.0)),
     "append events": Case(_append),
     "reaper": Case(_lapse),
     "delete dataset": Case(_delete_dataset),

@@ -110,7 +110,7 @@ def until_running(service: Service, repeats: int) -> dict[str, Latency]:
     running_ms: list[float] = []
     step_ms: list[float] = []
     for _ in range(repeats + 1):
-        time.sleep(0.5 + 0.0937 * (len(step_ms) % 7))  # at no fixed place in the worker's beat
+        time.sleep(0.5 + 0.0937 * (len(step_ms) % 7))  # out of step with the worker's heartbeat
         begun_s = time.perf_counter()
         path = f"/v1/jobs/{create(wire, spec).json()['id']}"
         _see(wire, path, lambda job: job["state"] == "running")

@@ -39,7 +39,7 @@ def test_requests_are_counted_by_template(harness: ApiHarness) -> None:
 
 def test_the_store_is_counted(either: ApiHarness) -> None:
     with either.database.write() as s:
-        workers.beat_worker(s, "w1", 3)
+        workers.record_heartbeat(s, "w1", 3)
         reaper_status.record(s, every_s=5, took_s=0.25, rescued=2, blob_bytes=123)
     first, _, third = (either.submit()["id"] for _ in range(3))
     either.claim(first)

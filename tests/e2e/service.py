@@ -21,7 +21,7 @@ from distillery.wire.jobs import Job
 # loss: a worker gives its job up after half a lease. One thread, so that runs have the same bits.
 QUICK = {
     "KD_LEASE_S": "12",
-    "KD_BEAT_S": "1",
+    "KD_HEARTBEAT_S": "1",
     "KD_TICK_S": "0.2",
     "KD_POLL_S": "0.3",
     "KD_REAPER_S": "0.5",

@@ -22,7 +22,7 @@ from tests.faults.scenario import FaultScenario
 from tests.faults.servers import Broker, Postgres, broker, postgres, proxy_for, through
 
 # The usual lease: an outage of seconds is no reason to give a run up.
-PATIENT = {"KD_LEASE_S": "60", "KD_BEAT_S": "1", "KD_SLOTS": "1", "KD_WARM": "false"}
+PATIENT = {"KD_LEASE_S": "60", "KD_HEARTBEAT_S": "1", "KD_SLOTS": "1", "KD_WARM": "false"}
 ENDLESS = 100_000  # epochs: far too many to end by themselves
 READY = ("GET", "/v1/ready", None)
 ANSWER_S = 60.0  # no request may take longer, whatever is broken: the API's own bounds are 15 to 30

@@ -10,7 +10,7 @@ from distillery.local.process import ChildProcess
 from tests.e2e.service import PROGRAMS, QUICK, Service, wait_until
 
 # Short waits, long enough for a loaded machine: a worker gives a job up after half a lease.
-FAST = {"KD_LEASE_S": "8", "KD_BEAT_S": "1", "KD_GRACE_S": "10", "KD_STALL_S": "60"}
+FAST = {"KD_LEASE_S": "8", "KD_HEARTBEAT_S": "1", "KD_GRACE_S": "10", "KD_STALL_S": "60"}
 STANDIN_PROGRAMS = {
     "api": ["distillery.api"],
     "jobs": ["tests.faults.standin_worker"],

@@ -55,7 +55,7 @@ def fill(database: Database, parts: UploadParts, blobs: LocalBlobs) -> str:
         s.add(UploadPart(upload_id=upload.id, number=1, size=3, sha256="c" * 64))
         keys.create(s, TENANT, "key", ["read"])
         save(s, TENANT, "key", "f" * 64, status=201, location=None, body={})
-        workers.beat_worker(s, "w", 1)
+        workers.record_heartbeat(s, "w", 1)
         reaper_status.record(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
     new_job(database)
     return claim.job_id

@@ -74,7 +74,7 @@ class WorkerHarness:
             "home": self.home,
             "tick_s": 0.1,
             "poll_s": 0.2,
-            "beat_s": 0.5,
+            "heartbeat_s": 0.5,
             "lease_s": 8,
             "grace_s": 5,
             "threads": 1,
@@ -83,8 +83,10 @@ class WorkerHarness:
 
     def dispatcher(self, slots: int = 1, **changes: Any) -> Dispatcher:
         """A floor in this process, its runs odd ones in processes of their own."""
-        beats = Database(self.url)
-        context = WorkerContext(self.settings(**changes), self.database, beats, self.blobs, ODD_RUN)
+        lease_database = Database(self.url)
+        context = WorkerContext(
+            self.settings(**changes), self.database, lease_database, self.blobs, ODD_RUN
+        )
         return Dispatcher(context, [DeviceSlot(None, 1)] * slots)
 
 

@@ -292,7 +292,7 @@ def test_a_lost_lease_kills_the_run_and_nothing_late_is_written(harness: WorkerH
 def test_silence_makes_a_worker_give_up_within_half_a_lease_and_release_later(
     harness: WorkerHarness,
 ) -> None:
-    running_job = RunningJob(harness, {"lease_s": 6, "beat_s": 0.2})
+    running_job = RunningJob(harness, {"lease_s": 6, "heartbeat_s": 0.2})
     lock = Database(harness.url)
     began_s = time.monotonic()
     with lock.write() as session:  # nobody else can write: no beat, no event

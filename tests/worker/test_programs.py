@@ -42,7 +42,7 @@ class Programs:
         quick = {
             "TICK_S": 0.1,
             "POLL_S": 60,  # notifications alone, unless a test asks for a poll
-            "BEAT_S": 0.5,
+            "HEARTBEAT_S": 0.5,
             "LEASE_S": 3,
             "REAPER_S": 0.5,
             "GRACE_S": 5,

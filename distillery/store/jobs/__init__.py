@@ -1,6 +1,6 @@
 """Jobs: every function that reads or moves one, gathered from the files beside this one."""
 
-from distillery.store.jobs.claim import Claim, beat, claim, claimable
+from distillery.store.jobs.claim import Claim, claim, claimable, renew_lease
 from distillery.store.jobs.clock import rein_in_backoffs, rein_in_leases
 from distillery.store.jobs.cost import Estimate, estimate
 from distillery.store.jobs.finish import NewArtifact, fail, release, succeed
@@ -17,7 +17,6 @@ __all__ = [
     "Order",
     "ReaperReport",
     "Waiting",
-    "beat",
     "claim",
     "claimable",
     "estimate",
@@ -28,6 +27,7 @@ __all__ = [
     "rein_in_backoffs",
     "rein_in_leases",
     "release",
+    "renew_lease",
     "request_cancel",
     "request_pause",
     "resume",

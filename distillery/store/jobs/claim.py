@@ -85,7 +85,7 @@ def claim(s: Session, job_id: str, worker: str, lease_s: float) -> Claim | None:
     )
 
 
-def beat(s: Session, claim: Claim, lease_s: float) -> str | None:
+def renew_lease(s: Session, claim: Claim, lease_s: float) -> str | None:
     """Renew the lease and return what was requested meanwhile (`cancel`, `pause`, None).
 
     Raises LeaseLost: kill the child at once and write nothing more.

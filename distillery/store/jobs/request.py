@@ -12,7 +12,7 @@ from distillery.wire.states import TERMINAL, State
 
 
 def request_cancel(s: Session, tenant: str, job_id: str) -> Job:
-    """Cancel: at once where nothing runs, else as a request the worker sees at its next beat.
+    """Cancel: at once where nothing runs, else as a request the worker sees at its next renewal.
 
     Raises NotFound, or Conflict `ended` where the job ended otherwise.
     """
@@ -27,7 +27,7 @@ def request_cancel(s: Session, tenant: str, job_id: str) -> Job:
 
 
 def request_pause(s: Session, tenant: str, job_id: str) -> Job:
-    """Pause: at once where nothing runs, else as a request the worker sees at its next beat.
+    """Pause: at once where nothing runs, else as a request the worker sees at its next renewal.
 
     Raises NotFound, or Conflict (`ended`, `cancelling`).
     """

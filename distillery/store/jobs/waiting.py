@@ -30,8 +30,8 @@ class Waiting:
 def waiting_for(s: Session, job: Job) -> Waiting | None:
     """What a job waits for; None where it should start any moment, runs, or has ended.
 
-    `backoff`: an attempt died and the pause before the next is not over. `no_worker`: none has
-    beaten lately. `disk_low`: every worker is short of disk space. `capacity`: other jobs hold
+    `backoff`: an attempt died and the pause before the next is not over. `no_worker`: none sent a
+    heartbeat lately. `disk_low`: every worker is short of disk space. `capacity`: other jobs hold
     every slot. `reaper_late`: the row says that it runs, but its worker is gone and no reaper has
     requeued it.
     """

@@ -1,4 +1,4 @@
-"""Workers that beat: enough to say why a queued job has not started."""
+"""Worker heartbeats: enough to say why a queued job has not started."""
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -7,12 +7,12 @@ from distillery.store.db.database import db_now
 from distillery.store.db.tables import Worker
 from distillery.store.db.upsert import upsert
 
-ALIVE_S = 30  # without a beat for so long, a worker counts as gone
+ALIVE_S = 30  # a worker without a heartbeat for this long counts as gone
 FORGET_S = 24 * 3600
 
 
-def beat_worker(s: Session, name: str, slots: int, trouble: str | None = None) -> None:
-    """Say that a worker lives and how many jobs it can run at once; a few times in ALIVE_S.
+def record_heartbeat(s: Session, name: str, slots: int, trouble: str | None = None) -> None:
+    """Record that a worker is alive and how many jobs it runs; call it a few times per ALIVE_S.
 
     `trouble`: why it takes no job at present.
     """
@@ -28,7 +28,7 @@ def retire_worker(s: Session, name: str) -> None:
 
 
 def alive(s: Session) -> list[Worker]:
-    """The workers that have beaten lately."""
+    """The workers with a heartbeat in the last ALIVE_S seconds."""
     return list(s.scalars(select(Worker).where(Worker.seen_at >= db_now(s) - ALIVE_S * 1000)))
 
 

@@ -39,7 +39,7 @@ def components(harness: ApiHarness, status: int = 200) -> JsonObject:
 def settle(harness: ApiHarness) -> None:
     """A worker and a reaper have just been heard."""
     with harness.database.write() as s:
-        workers.beat_worker(s, "w1", 2)
+        workers.record_heartbeat(s, "w1", 2)
         reaper_status.record(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
 
 
@@ -60,12 +60,12 @@ def test_what_is_missing_beside_the_api_is_told_but_it_is_ready(either: ApiHarne
 def test_workers_that_take_no_job_are_told(harness: ApiHarness) -> None:
     settle(harness)
     with harness.database.write() as s:
-        workers.beat_worker(s, "w1", 2, "the disk is low")
+        workers.record_heartbeat(s, "w1", 2, "the disk is low")
     assert components(harness)["components"]["workers"] == "none takes a job: the disk is low"
     (worker,) = ok(harness.http.get("/v1/status"))["workers"]
     assert worker["trouble"] == "the disk is low"
     with harness.database.write() as s:
-        workers.beat_worker(s, "w2", 1)
+        workers.record_heartbeat(s, "w2", 1)
     assert components(harness)["components"]["workers"] == "ok"
 
 
@@ -145,7 +145,7 @@ def test_status_counts_all_and_names_only_what_is_ones_own(either: ApiHarness) -
     assert said["jobs"] == {"queued": 1, "running": 1, "paused": 1}
     assert (said["oldest"]["id"], said["oldest"]["waiting"]) == (second, None)
     with either.database.write() as s:
-        workers.beat_worker(s, "w1", 1)
+        workers.record_heartbeat(s, "w1", 1)
     said = ok(either.http.get("/v1/status"))
     assert said["oldest"]["waiting"]["reason"] == "capacity"
     stranger = either.key("read", tenant="other")

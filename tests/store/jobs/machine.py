@@ -56,7 +56,7 @@ WISHES = ["cancel", "cancel", "pause", "pause", "resume", "resume", "retry"]
 
 # Who does how much: one rule draws an act from these. Of many rules Hypothesis leaves some out of
 # every example ("swarm"), and without a submission, a claim and the clock nothing much happens.
-WORK = ("beat", "append", "succeed", "fail", "release")
+WORK = ("renew_lease", "append", "succeed", "fail", "release")
 ACTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
     "claim": (5, {"pick": PICK, "worker": st.sampled_from(["w1", "w2", "w3"])}),
     "fail": (3, {"pick": PICK, "retry": st.sampled_from([True, True, False])}),
@@ -76,7 +76,7 @@ ACTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
     "wait": (3, {"ms": st.sampled_from(TICKS_MS), "reaps": st.booleans()}),
     "release": (2, {"pick": PICK, "end": st.sampled_from(ENDS)}),
     "submit": (2, {"key": st.sampled_from([None, "a", "b"]), "limit": st.integers(1, 4)}),
-    "beat": (2, {"pick": PICK}),
+    "renew_lease": (2, {"pick": PICK}),
     "succeed": (1, {"pick": PICK}),
     "reap": (1, {}),
     "reuse_a_key": (1, {"key": st.sampled_from(["a", "b"])}),
@@ -166,7 +166,7 @@ class JobMachine(RuleBasedStateMachine):
         assert claim.attempt == expected.attempt
         self.claims.append((claim, expected))
 
-    def beat(self, pick: int) -> None:
+    def renew_lease(self, pick: int) -> None:
         """The worker renews its lease and learns what users want."""
         claim, mine = self._pick(pick)
 
@@ -175,7 +175,7 @@ class JobMachine(RuleBasedStateMachine):
             job.lease_until = self.model.now + LEASE_MS
             return job.request
 
-        self._same(lambda s: jobs.beat(s, claim, LEASE_MS / 1000), expect)
+        self._same(lambda s: jobs.renew_lease(s, claim, LEASE_MS / 1000), expect)
 
     def append(self, pick: int, again: int, fresh: int, checkpoint: bool, value: float) -> None:
         """The worker tells of steps; some it has told of before, as after a lost answer."""
@@ -237,7 +237,7 @@ class JobMachine(RuleBasedStateMachine):
         assert report.waiting == self.model.waiting()
 
     def silence(self) -> None:
-        """Nobody beats until every lease has lapsed, and the reaper sees it."""
+        """Lets every lease lapse, then runs the reaper."""
         self.tick(LEASE_MS + 1)
         self.reap()
 

@@ -82,13 +82,13 @@ def test_inspections_come_first_then_the_oldest(database: Database) -> None:
         assert jobs.claimable(s, 1) == [inspection.id]
 
 
-def test_a_beat_renews_the_lease_and_brings_the_request(database: Database) -> None:
+def test_renewal_extends_the_lease_and_brings_the_request(database: Database) -> None:
     claim = claimed(database, lease_s=1)
     with database.write() as s:
-        assert jobs.beat(s, claim, 500) is None
+        assert jobs.renew_lease(s, claim, 500) is None
         assert (s.get_one(Job, claim.job_id).lease_until or 0) > db_now(s) + 400_000
         jobs.request_cancel(s, TENANT, claim.job_id)
-        assert jobs.beat(s, claim, LEASE_S) == "cancel"
+        assert jobs.renew_lease(s, claim, LEASE_S) == "cancel"
 
 
 def _append(s: Session, claim: jobs.Claim) -> object:
@@ -96,7 +96,7 @@ def _append(s: Session, claim: jobs.Claim) -> object:
 
 
 FENCED: dict[str, Callable[[Session, jobs.Claim], object]] = {
-    "beat": lambda s, claim: jobs.beat(s, claim, LEASE_S),
+    "renew_lease": lambda s, claim: jobs.renew_lease(s, claim, LEASE_S),
     "append": _append,
     "succeed": lambda s, claim: jobs.succeed(s, claim, distill_result(), [WEIGHTS]),
     "fail": lambda s, claim: jobs.fail(s, claim, "bug", "it broke"),

@@ -31,7 +31,7 @@ ASKS: dict[str, Deed] = {
 }
 CLAIMS: dict[str, float] = {"claim": 60, "claim and lapse": -1}
 ENDS: dict[str, End] = {
-    "beat": lambda s, claim: jobs.beat(s, claim, 60),
+    "renew_lease": lambda s, claim: jobs.renew_lease(s, claim, 60),
     "succeed": lambda s, claim: jobs.succeed(s, claim, distill_result(), [WEIGHTS]),
     "fail": lambda s, claim: jobs.fail(s, claim, "diverged", "x"),
     "die": lambda s, claim: jobs.fail(s, claim, "killed", "x", retry=True),

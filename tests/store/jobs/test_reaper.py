@@ -79,7 +79,7 @@ def test_workers_that_reap_and_claim_at_once_make_one_attempt(database: Database
 
 def test_dead_workers_are_forgotten(database: Database) -> None:
     with database.write() as s:
-        workers.beat_worker(s, "old", 1)
+        workers.record_heartbeat(s, "old", 1)
         s.execute(update(Worker).values(seen_at=1))
         jobs.reap(s)
         assert s.scalars(select(Worker)).all() == []

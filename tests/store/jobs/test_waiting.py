@@ -15,13 +15,13 @@ def test_why_a_queued_job_waits(database: Database) -> None:
         job, other = add_job(s), add_job(s)
         alone = jobs.waiting_for(s, job)
         assert alone == jobs.Waiting("no_worker", "no worker is running", job.queued_at)
-        workers.beat_worker(s, "w1", 1)
+        workers.record_heartbeat(s, "w1", 1)
         assert jobs.waiting_for(s, job) is None
         jobs.claim(s, other.id, "w1", LEASE_S)
         full = jobs.waiting_for(s, job)
         assert full == jobs.Waiting("capacity", "other jobs hold the only slot", job.queued_at)
         assert jobs.waiting_for(s, s.get_one(Job, other.id)) is None
-        workers.beat_worker(s, "w2", 1)
+        workers.record_heartbeat(s, "w2", 1)
         assert jobs.waiting_for(s, job) is None
         until = db_now(s) + 9000
         s.execute(update(Job).where(Job.id == job.id).values(not_before=until))
@@ -48,7 +48,7 @@ def test_the_last_word_of_a_worker_is_when_the_waiting_began(database: Database)
 def test_a_lapsed_lease_holds_no_slot_and_a_late_reaper_is_named(database: Database) -> None:
     with database.write() as s:
         job, lost = add_job(s), add_job(s)
-        workers.beat_worker(s, "w1", 1)
+        workers.record_heartbeat(s, "w1", 1)
         jobs.claim(s, lost.id, "w2", LEASE_S)
         assert jobs.waiting_for(s, lost) is None
         lapsed = db_now(s) - 1

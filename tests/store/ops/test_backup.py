@@ -15,7 +15,7 @@ from distillery.store.catalog import teacher_outputs, uploads
 from distillery.store.db.database import Database, db_now
 from distillery.store.db.tables import Artifact, Dataset, Job, TeacherOutput, Upload, Worker
 from distillery.store.errors import Conflict, NotFound
-from distillery.store.jobs.workers import beat_worker
+from distillery.store.jobs.workers import record_heartbeat
 from distillery.store.ops.backup import back_up, restore
 from distillery.store.ops.check import check
 from distillery.store.ops.dump import DumpFailed, dump, load
@@ -73,7 +73,7 @@ def fill(database: Database, blobs: LocalBlobs, parts: UploadParts) -> dict[str,
         ids["upload"] = uploads.create(s, parts, TENANT, size=10, sha256=None, filename=None).id
         new = teacher_outputs.NewOutput("ab" * 32, "t" * 64, "d" * 64, cached.sha256, cached.size)
         teacher_outputs.keep(s, TENANT, [new], [], 10**9)
-        beat_worker(s, "w1", 1)
+        record_heartbeat(s, "w1", 1)
     return ids
 
 

@@ -129,7 +129,7 @@ class Attempt(Table):
 
 
 class Worker(Table):
-    """A worker that beats, so that we can say why a queued job waits."""
+    """A worker and its last heartbeat, to explain why a queued job waits."""
 
     __tablename__ = "workers"
     name: Mapped[str] = mapped_column(primary_key=True)
