@@ -10,7 +10,7 @@ from kdcore.runtime.errors import RunError
 from kdcore.runtime.signals import Interrupted, Stop
 from kdcore.runtime.specfile import read_spec
 from kdcore.spec import failpoints
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from kdcore.spec.run import DistillRun
 
 DESCRIPTION = """\

@@ -42,7 +42,8 @@ from distillery.worker.rundir import BadRunDir, RunDir
 from distillery.worker.runner import Run
 from distillery.worker.tracing import Phases
 from distillery.worker.warm_pool import WarmPool, WarmProcess
-from kdcore.spec.events import Exit, RunEvent
+from kdcore.spec.codes import Exit
+from kdcore.spec.events import RunEvent
 from kdcore.spec.failpoints import failpoint
 from kdcore.spec.run import DistillRun
 

@@ -8,7 +8,8 @@ from typing import Literal
 from distillery.store.catalog.teacher_outputs import NewOutput
 from distillery.store.jobs import NewArtifact
 from distillery.wire.states import State
-from kdcore.spec.events import EndEvent, Exit
+from kdcore.spec.codes import Exit
+from kdcore.spec.events import EndEvent
 from kdcore.spec.result import RunResult
 
 # Why the worker ended the run itself.

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from kdcore.data.images import bad_dataset
 from kdcore.runtime.errors import RunError
+from kdcore.spec.codes import RunCode
 
 MAX_MEMBERS = 2_000_000
 MAX_TOTAL_BYTES = 256 * 2**30
@@ -56,7 +57,7 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError) as error:
-            raise bad_dataset(f"not a whole zip archive: {error}", "bad_archive") from error
+            raise bad_dataset(f"not a whole zip archive: {error}", RunCode.BAD_ARCHIVE) from error
         members = self._zip.infolist()
         _check_amount(members, path.stat().st_size)
         for member in members:
@@ -72,7 +73,7 @@ class Archive:
                 return stream.read(member.file_size + 1)
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
             raise bad_dataset(
-                f"{name!r} in the archive is damaged: {error}", "bad_archive"
+                f"{name!r} in the archive is damaged: {error}", RunCode.BAD_ARCHIVE
             ) from error
 
 
@@ -86,7 +87,7 @@ def open_files(path: Path) -> Files:
 
 
 def _unsafe(message: str) -> RunError:
-    return bad_dataset(message, "unsafe_archive")
+    return bad_dataset(message, RunCode.UNSAFE_ARCHIVE)
 
 
 def _check_amount(members: list[zipfile.ZipInfo], archive_bytes: int) -> None:
@@ -118,7 +119,7 @@ def _check_member(member: zipfile.ZipInfo) -> None:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise bad_dataset(
             f"the archive's member {shown} has an unusual compression; use stored or deflated",
-            "bad_archive",
+            RunCode.BAD_ARCHIVE,
         )
 
 

@@ -20,8 +20,9 @@ from kdcore.data.augment.policy import Policy, columns_of
 from kdcore.data.counter import hash_indices, shuffle
 from kdcore.data.images import Split
 from kdcore.data.pixels import Pixels, pixels_of
-from kdcore.runtime.errors import RunError
+from kdcore.runtime.errors import pointing, refuse
 from kdcore.spec.augment import Cutmix, Mixup, mixes, with_knobs
+from kdcore.spec.fit import unreadable_channels
 from kdcore.spec.recipe import Data
 from kdcore.spec.run import Input
 
@@ -75,13 +76,7 @@ class Loader:
     ):
         if len(indices) == 0:
             raise ValueError("there are no samples to train on")
-        if views is not None and mixes(data.augment):
-            raise RunError(
-                "mixing_with_views",
-                "mixup and cutmix mix other images every epoch; with a number of views, leave them "
-                "out",
-                pointer="/data/augment",
-            )
+        assert views is None or not mixes(data.augment), "the spec refuses mixed views"
         self._pixels = pixels_of(split, device)
         self._index_N = indices.to("cpu", torch.int64)
         self._policy = Policy(data.augment, self._pixels.stored, self._pixels.size)
@@ -163,12 +158,8 @@ class Adapter(nn.Module):
 
     def __init__(self, input: Input, channels: int):
         super().__init__()
-        if channels != input.channels and {channels, input.channels} != {1, 3}:
-            raise RunError(
-                "channels_mismatch",
-                f"the images have {channels} channels, the network reads {input.channels}",
-                pointer="/input/channels",
-            )
+        with pointing("/input/channels"):
+            refuse(unreadable_channels(channels, input.channels))
         self._size = (input.height, input.width)
         self._to_grey = channels == 3 and input.channels == 1
         self._to_colour = channels == 1 and input.channels == 3

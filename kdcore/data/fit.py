@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from kdcore.data.images import CHUNK, ImageData, Size, Split, check_size
 from kdcore.data.sink import Sink
-from kdcore.runtime.errors import RunError
+from kdcore.runtime.errors import refuse
+from kdcore.spec.fit import impossible_padding
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,5 @@ def pad(images_NCHW: Tensor, size: Size) -> Tensor:
 
 
 def _margins(own: Size, size: Size) -> Size:
-    rows, columns = size[0] - own[0], size[1] - own[1]
-    if rows < 0 or columns < 0:
-        raise RunError(
-            "bad_pad",
-            f"pad_to is {size[0]}x{size[1]}, but the images are already {own[0]}x{own[1]}",
-            pointer="/data/pad_to",
-        )
-    return rows, columns
+    refuse(impossible_padding(own, size))
+    return size[0] - own[0], size[1] - own[1]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kdcore.runtime.errors import RunError
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import RunCode
 
 MIN_SIDE, MAX_SIDE = 4, 1024
 MAX_CHANNELS = 16
@@ -57,9 +57,9 @@ class ImageData:
     uniform: bool = True
 
 
-def bad_dataset(message: str, code: str = "bad_dataset") -> RunError:
+def bad_dataset(message: str, code: RunCode = RunCode.BAD_DATASET) -> RunError:
     """The error for a dataset that cannot be used."""
-    return RunError(code, message, pointer="/dataset", exit=Exit.BAD_INPUT)
+    return RunError(code, message, pointer="/dataset")
 
 
 def check_size(count: int, channels: int, height: int, width: int, limit: int = MAX_BYTES) -> None:
@@ -76,7 +76,7 @@ def check_size(count: int, channels: int, height: int, width: int, limit: int = 
         raise bad_dataset(
             f"{count} images of {channels}x{height}x{width} need more than"
             f" {limit / 2**30:g} GiB; make them smaller",
-            code="dataset_too_large",
+            code=RunCode.DATASET_TOO_LARGE,
         )
 
 

@@ -19,7 +19,7 @@ from kdcore.data.images import ImageData
 from kdcore.data.packfile import MANIFEST, Damaged, finish_pack, map_pixels, open_pack
 from kdcore.data.sink import LogFn, LoggingSink, Shape
 from kdcore.runtime.errors import RunError
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import RunCode
 
 WRITING = ".writing-"
 MAX_PACKED_BYTES = 512 * 2**30  # of a split's pixels
@@ -94,11 +94,10 @@ def make_room(cache: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(cache).free
     if free < wanted:
         raise RunError(
-            "no_space",
+            RunCode.NO_SPACE,
             f"the packed dataset takes {needed_bytes / 2**20:.0f} MiB on disk, where "
             f"{free / 2**20:.0f} MiB are free; make room, or use a smaller image_size",
             pointer="/dataset",
-            exit=Exit.NO_SPACE,
         )
 
 

@@ -11,13 +11,14 @@ B: batch, C: channels, H, W: height and width, K: classes.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Self
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from kdcore.runtime.errors import RunError
+from kdcore.runtime.errors import RunError, refuse
+from kdcore.spec.codes import RunCode
+from kdcore.spec.fit import missing_module
 from kdcore.spec.knobs.base import Tap
 
 _GATES = (nn.MultiheadAttention, nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin)
@@ -51,13 +52,11 @@ def find_module(network: nn.Module, tap: Tap, name: str) -> nn.Module:
     """
     modules = dict(network.named_modules(remove_duplicate=False))
     module: nn.Module | None = modules.get(tap.module)
-    if module is None:
-        close = get_close_matches(tap.module, modules, n=3, cutoff=0.3)
-        hint = f"; close to it: {', '.join(close)}" if close else ""
-        raise RunError("tap_not_found", f"{name} has no module {tap.module!r}{hint}")
+    refuse(missing_module(name, tap.module, modules))
+    assert module is not None
     if tap.position == "before_relu" and not is_activation(module):
         raise RunError(
-            "tap_not_activation",
+            RunCode.TAP_NOT_ACTIVATION,
             f"{tap.module!r} of {name} is a {type(module).__name__}, not an activation: "
             "`before_relu` must name the activation module itself",
         )
@@ -136,7 +135,7 @@ class Tapped:
                 return
             if not isinstance(value, Tensor):
                 raise RunError(
-                    "tap_not_tensor",
+                    RunCode.TAP_NOT_TENSOR,
                     f"{tap.module!r} of {self.name} gives a {type(value).__name__}, not a tensor",
                 )
             # A clone, not the tensor: a later in-place ReLU or `+=` would overwrite it.
@@ -149,7 +148,7 @@ class Tapped:
     def _explain(self, tap: Tap) -> None:
         count = self._calls[tap.module, tap.position]
         raise RunError(
-            "tap_not_called",
+            RunCode.TAP_NOT_CALLED,
             f"{tap.module!r} of {self.name} acts {count} times in one pass: "
             f"there is no call {tap.call}",
         )

@@ -24,7 +24,6 @@ from kdcore.features.probe import Probe
 from kdcore.objectives.base import MethodContext, implements
 from kdcore.objectives.map_base import Pair, RelationMethod, embedding
 from kdcore.objectives.numerics import in_float32
-from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.relations import CrdKnobs
 
 EPSILON = 1e-7
@@ -147,14 +146,9 @@ class Contrast(nn.Module):
 
 @implements(CrdKnobs)
 class Crd(RelationMethod[CrdKnobs]):
-    """Tells every sample's pair of embeddings from pairs of different samples.
-
-    Raises RunError `batch_too_small`, `too_few_samples`.
-    """
+    """Tells every sample's pair of embeddings from pairs of different samples."""
 
     def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
-        if context.training_N is None or len(context.training_N) < 2:
-            raise RunError("too_few_samples", "crd tells training samples apart: it needs several")
         (own, theirs) = pairs[-1]
         return Contrast(own.grid.channels, theirs.grid.channels, self.knobs, context)
 

@@ -20,8 +20,6 @@ from kdcore.features.taps import Outputs
 from kdcore.objectives.base import (
     Method,
     MethodContext,
-    check_batch,
-    check_classes,
     implements,
     logits_of,
 )
@@ -58,18 +56,13 @@ def _unlike(a: Tensor, b: Tensor) -> Tensor:
 
 @implements(DistKnobs)
 class Dist(Method[DistKnobs]):
-    """Keeps correlations in place of probabilities.
-
-    Raises RunError `class_count_mismatch`, `batch_too_small`.
-    """
+    """Keeps correlations in place of probabilities."""
 
     compares_samples = True
 
     def __init__(self, knobs: DistKnobs, context: MethodContext) -> None:
         super().__init__(knobs, context)
         self._weights, self._mean = context.weights, context.ensemble
-        check_classes(knobs.method, context)
-        check_batch(knobs.method, context)
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch

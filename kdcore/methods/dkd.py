@@ -19,11 +19,9 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.features.taps import Outputs
-from kdcore.objectives.base import Method, MethodContext, check_classes, implements, logits_of
+from kdcore.objectives.base import Method, MethodContext, implements, logits_of
 from kdcore.objectives.numerics import ensemble_log_probs, in_float32
-from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.logits import DkdKnobs
-from kdcore.spec.methods import LEAST_CLASSES
 
 
 @in_float32
@@ -61,26 +59,11 @@ def _split(log_probs_BK: Tensor, is_label_BK: Tensor) -> tuple[Tensor, Tensor]:
 
 @implements(DkdKnobs)
 class Dkd(Method[DkdKnobs]):
-    """Learns the teachers' class probabilities, the label's class apart from the others.
-
-    Raises RunError `dataset_without_labels`, `class_count_mismatch`, `too_few_classes`.
-    """
+    """Learns the teachers' class probabilities, the label's class apart from the others."""
 
     def __init__(self, knobs: DkdKnobs, context: MethodContext) -> None:
         super().__init__(knobs, context)
         self._weights, self._mean = context.weights, context.ensemble
-        check_classes(knobs.method, context)
-        if not context.labelled:
-            raise RunError(
-                "dataset_without_labels",
-                "dkd splits the classes at the label, but the dataset has none; kd needs none",
-            )
-        if context.student.num_classes < LEAST_CLASSES[knobs.method]:
-            raise RunError(
-                "too_few_classes",
-                f"dkd compares the classes besides the label's: {context.student.num_classes} "
-                "classes leave nothing to compare; use kd",
-            )
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch

@@ -30,6 +30,7 @@ from kdcore.features.taps import Outputs
 from kdcore.objectives.base import Method, MethodContext, implements
 from kdcore.objectives.numerics import in_float32
 from kdcore.runtime.errors import RunError, pointing
+from kdcore.spec.codes import RunCode
 from kdcore.spec.knobs.base import Tap
 from kdcore.spec.knobs.maps import FitnetKnobs
 
@@ -73,7 +74,7 @@ def _multiples(large: Sequence[int], small: Sequence[int]) -> tuple[int, ...]:
 class Fitnet(Method[FitnetKnobs]):
     """Regresses every teacher's hint from the student's guided layer.
 
-    Raises RunError `feature_mismatch` where a tap gives no map of channels, height and width.
+    Raises RunError `not_a_map` where a tap gives no map of channels, height and width.
     """
 
     student_logits = False
@@ -124,7 +125,7 @@ def _check_maps(student: Probe, guided: Level, teacher: Probe, hint: Level) -> N
     if "vector" not in (guided.grid.layout, hint.grid.layout):
         return
     raise RunError(
-        "feature_mismatch",
+        RunCode.NOT_A_MAP,
         f"fitnet needs maps of channels, height and width, but {guided} of {student.name} or "
         f"{hint} of {teacher.name} is a vector",
     )

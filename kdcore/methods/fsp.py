@@ -22,7 +22,9 @@ from kdcore.features.probe import Probe
 from kdcore.objectives.base import MethodContext, implements
 from kdcore.objectives.map_base import MapMethod, Pair, same_size
 from kdcore.objectives.numerics import in_float32
-from kdcore.runtime.errors import RunError
+from kdcore.runtime.errors import RunError, refuse
+from kdcore.spec.codes import RunCode
+from kdcore.spec.fit import unequal_channels
 from kdcore.spec.knobs.maps import FspKnobs
 
 
@@ -56,17 +58,11 @@ class Fsp(MapMethod[FspKnobs]):
     def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         if len(pairs) < 2:
             raise RunError(
-                "fsp_levels", "fsp compares the flow between two maps: it needs two taps at least"
+                RunCode.FSP_LEVELS,
+                "fsp compares the flow between two maps: it needs two taps at least",
             )
-        for student, theirs in pairs:
-            if student.grid.channels != theirs.grid.channels:
-                raise RunError(
-                    "fsp_channels",
-                    f"fsp needs equal channels, but {student} of {context.student.name} has "
-                    f"{student.grid.channels} and {theirs} of {teacher.name} has "
-                    f"{theirs.grid.channels}; take networks of one width (resnet20 and resnet8, "
-                    "say), name other taps, or use at, sp or reviewkd, which need no equal widths",
-                )
+        own, theirs = zip(*((s.grid.channels, t.grid.channels) for s, t in pairs), strict=True)
+        refuse(unequal_channels(self.knobs, own, teacher.name, theirs))
         return nn.Identity()
 
     def compare(

@@ -18,9 +18,8 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch, Mix
 from kdcore.features.taps import Outputs
-from kdcore.objectives.base import Method, MethodContext, implements
+from kdcore.objectives.base import Method, implements
 from kdcore.objectives.numerics import in_float32
-from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.logits import HardTargetKnobs
 
 
@@ -47,17 +46,9 @@ def mixed_target_loss(
 
 @implements(HardTargetKnobs)
 class HardTarget(Method[HardTargetKnobs]):
-    """Learns from the labels. Raises RunError `dataset_without_labels`."""
+    """Learns from the labels."""
 
     teacher_logits = False
-
-    def __init__(self, knobs: HardTargetKnobs, context: MethodContext) -> None:
-        super().__init__(knobs, context)
-        if not context.labelled:
-            raise RunError(
-                "dataset_without_labels",
-                "hard_target learns from labels, but the dataset has none; kd needs none",
-            )
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch

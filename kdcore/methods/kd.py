@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kdcore.data.batches import Batch
 from kdcore.features.taps import Outputs
-from kdcore.objectives.base import Method, MethodContext, check_classes, implements, logits_of
+from kdcore.objectives.base import Method, MethodContext, implements, logits_of
 from kdcore.objectives.numerics import ensemble_log_probs, in_float32, softened_divergence
 from kdcore.spec.knobs.logits import KdKnobs
 
@@ -33,13 +33,12 @@ def kd_loss(student_BK: Tensor, teacher_log_probs_BK: Tensor, temperature: float
 
 @implements(KdKnobs)
 class Kd(Method[KdKnobs]):
-    """Learns the teachers' class probabilities. Raises RunError `class_count_mismatch`."""
+    """Learns the teachers' class probabilities."""
 
     def __init__(self, knobs: KdKnobs, context: MethodContext) -> None:
         super().__init__(knobs, context)
         self._weights = context.weights
         self._mean = context.ensemble
-        check_classes(knobs.method, context)
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.features.probe import Probe
-from kdcore.objectives.base import MethodContext, check_batch, implements
+from kdcore.objectives.base import MethodContext, implements
 from kdcore.objectives.map_base import MapMethod, Pair, embedding
 from kdcore.objectives.numerics import in_float32
 from kdcore.spec.knobs.maps import ReviewkdKnobs
@@ -120,15 +120,12 @@ def _pooled(x_BCHW: Tensor, rectified: bool) -> Tensor:
 
 @implements(ReviewkdKnobs)
 class Reviewkd(MapMethod[ReviewkdKnobs]):
-    """Every student level, with all deeper ones, learns the teacher's level.
-
-    Raises RunError `batch_too_small`: a batch norm stands behind the pooled embedding.
-    """
+    """Every student level, with all deeper ones, learns the teacher's level. A batch norm stands
+    behind the pooled embedding, so that a batch needs several samples."""
 
     position = "before_relu"
 
     def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
-        check_batch(self.knobs.method, context)
         deepest_own, deepest_theirs = (level.grid.channels for level in pairs[-1])
         middle = self.knobs.middle_width or min(WIDEST_MIDDLE, deepest_own)
         channels = [(own.grid.channels, theirs.grid.channels) for own, theirs in pairs]

@@ -20,9 +20,8 @@ from torch.nn import functional
 from kdcore.data.batches import Batch
 from kdcore.features.taps import Outputs
 from kdcore.networks.classifier import Borrowed
-from kdcore.objectives.base import Method, MethodContext, check_batch, check_classes, implements
+from kdcore.objectives.base import Method, MethodContext, implements
 from kdcore.objectives.numerics import in_float32
-from kdcore.runtime.errors import RunError
 from kdcore.spec.knobs.base import Tap
 from kdcore.spec.knobs.maps import SimkdKnobs
 
@@ -35,24 +34,13 @@ def feature_loss(projected_BF: Tensor, teacher_BF: Tensor) -> Tensor:
 
 @implements(SimkdKnobs)
 class Simkd(Method[SimkdKnobs]):
-    """Learns what the teacher's classifier reads.
-
-    Raises RunError `one_teacher`, `class_count_mismatch`, `batch_too_small`,
-    `no_linear_classifier`.
-    """
+    """Learns what the teacher's classifier reads. Raises RunError `no_linear_classifier`."""
 
     student_logits = False
     teacher_logits = False
 
     def __init__(self, knobs: SimkdKnobs, context: MethodContext) -> None:
         super().__init__(knobs, context)
-        if len(context.teachers) != 1:
-            raise RunError(
-                "one_teacher",
-                f"simkd borrows one teacher's classifier: name one, not {len(context.teachers)}",
-            )
-        check_classes(knobs.method, context)
-        check_batch(knobs.method, context)
         path = context.student.find(Borrowed)
         assert path is not None, "a student for simkd is built with the teacher's classifier"
         self._projected = Tap(module=f"{path}.projector")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kdcore.data.batches import Batch
 from kdcore.features.taps import Outputs
-from kdcore.objectives.base import Method, MethodContext, check_classes, implements, logits_of
+from kdcore.objectives.base import Method, MethodContext, implements, logits_of
 from kdcore.objectives.numerics import ensemble_log_probs, in_float32, softened_divergence
 from kdcore.spec.knobs.logits import StandardizedKdKnobs
 
@@ -43,12 +43,11 @@ def standardized_kd_loss(
 
 @implements(StandardizedKdKnobs)
 class StandardizedKd(Method[StandardizedKdKnobs]):
-    """Learns the shape of the teachers' logits. Raises RunError `class_count_mismatch`."""
+    """Learns the shape of the teachers' logits."""
 
     def __init__(self, knobs: StandardizedKdKnobs, context: MethodContext) -> None:
         super().__init__(knobs, context)
         self._weights, self._mean = context.weights, context.ensemble
-        check_classes(knobs.method, context)
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch

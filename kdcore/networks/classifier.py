@@ -6,6 +6,7 @@ B: batch, F: features, K: classes.
 from torch import Tensor, nn
 
 from kdcore.runtime.errors import RunError
+from kdcore.spec.codes import RunCode
 
 
 class Borrowed(nn.Module):
@@ -42,7 +43,8 @@ def find_classifier(network: nn.Module, num_classes: int) -> tuple[str, nn.Linea
     ]
     if not found:
         raise RunError(
-            "no_linear_classifier", "the network does not end with a linear layer: simkd needs one"
+            RunCode.NO_LINEAR_CLASSIFIER,
+            "the network does not end with a linear layer: simkd needs one",
         )
     return found[-1]
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from kdcore.networks import shim  # noqa: F401  (before torchvision and timm)
 from kdcore.runtime.errors import RunError
+from kdcore.spec.codes import RunCode
 from kdcore.spec.run import Input, Network
 
 LIBRARIES = ("torchvision", "timm")
@@ -45,7 +46,9 @@ def build(library: str, name: str, network: Network) -> nn.Module:
     for option in network.options:
         if option in RESERVED_OPTIONS:
             raise RunError(
-                "bad_option", f"{option!r} cannot be set as an option", pointer=f"/options/{option}"
+                RunCode.BAD_OPTION,
+                f"{option!r} cannot be set as an option",
+                pointer=f"/options/{option}",
             )
     make = _torchvision if library == "torchvision" else _timm
     with warnings.catch_warnings():
@@ -62,13 +65,13 @@ def _made(network: Network, make: Callable[[], nn.Module]) -> nn.Module:
         if not network.options:
             raise
         raise RunError(
-            "bad_option",
+            RunCode.BAD_OPTION,
             f"{network.architecture} does not take these options: {error}",
             pointer="/options",
         ) from error
     except (AssertionError, ValueError, RuntimeError, KeyError, IndexError) as error:
         raise RunError(
-            "bad_option" if network.options else "bad_input_size",
+            RunCode.BAD_OPTION if network.options else RunCode.BAD_INPUT_SIZE,
             f"{network.architecture} cannot be built for {_size(network.input)}"
             f" with options {network.options}: {error}",
             pointer="/architecture",
@@ -139,7 +142,7 @@ def _try_out(module: nn.Module, network: Network) -> None:
             logits_BK = module(x_BCHW)
     except (AssertionError, ValueError, RuntimeError, IndexError) as error:
         raise RunError(
-            "bad_input_size",
+            RunCode.BAD_INPUT_SIZE,
             f"{network.architecture} cannot read images of {_size(input)}: {error}",
             pointer="/architecture",
         ) from error
@@ -147,7 +150,7 @@ def _try_out(module: nn.Module, network: Network) -> None:
         module.train(was_training)
     if not isinstance(logits_BK, torch.Tensor) or logits_BK.shape != (1, network.num_classes):
         raise RunError(
-            "not_a_classifier",
+            RunCode.NOT_A_CLASSIFIER,
             f"{network.architecture} does not return one row of class scores per image",
             pointer="/architecture",
         )

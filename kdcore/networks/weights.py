@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from kdcore.networks.zoo import build_network
 from kdcore.runtime.errors import RunError
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import RunCode
 from kdcore.spec.recipe import WeightsFormat
 from kdcore.spec.run import Network
 
@@ -65,8 +65,8 @@ def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str] | No
     save_file(tensors, path, metadata=dict(metadata or {"format": "pt"}))
 
 
-def _bad(message: str, code: str = "bad_weights") -> RunError:
-    return RunError(code, message, pointer="/weights", exit=Exit.BAD_INPUT)
+def _bad(message: str, code: RunCode = RunCode.BAD_WEIGHTS) -> RunError:
+    return RunError(code, message, pointer="/weights")
 
 
 def _check_fit(
@@ -85,7 +85,8 @@ def _check_fit(
         problems.append(f"of another type: {_listed(f'{n} {given[n].dtype}' for n in retyped)}")
     if problems:
         raise _bad(
-            f"the weights do not fit {architecture}; {'; '.join(problems)}", "weights_mismatch"
+            f"the weights do not fit {architecture}; {'; '.join(problems)}",
+            RunCode.WEIGHTS_MISMATCH,
         )
 
 
@@ -163,7 +164,7 @@ def _refused_pickle(error: pickle.UnpicklingError) -> RunError:
     """torch's own message tells users how to load the file anyway; ours does not."""
     named = FORBIDDEN_GLOBAL.search(str(error))
     what = f"would build or run {named[1]!r}" if named else "holds more than tensors, or is damaged"
-    return _bad(f"the pickled file {what}; {PICKLE_ADVICE}", "unsafe_weights")
+    return _bad(f"the pickled file {what}; {PICKLE_ADVICE}", RunCode.UNSAFE_WEIGHTS)
 
 
 def _first_line(error: BaseException) -> str:
@@ -180,13 +181,17 @@ def _check_zip(path: Path) -> None:
         raise _bad(f"not a whole PyTorch file: {error}") from error
     names = [m.filename.partition("/")[2] for m in members]
     if any(n.startswith("code/") or n == "constants.pkl" for n in names):
-        raise _bad(f"a TorchScript module, which is code; {PICKLE_ADVICE}", "unsafe_weights")
+        raise _bad(f"a TorchScript module, which is code; {PICKLE_ADVICE}", RunCode.UNSAFE_WEIGHTS)
     if any(n.startswith(("models/", "archive_format", "archive_version")) for n in names):
-        raise _bad(f"an exported program (.pt2), which is code; {PICKLE_ADVICE}", "unsafe_weights")
+        raise _bad(
+            f"an exported program (.pt2), which is code; {PICKLE_ADVICE}", RunCode.UNSAFE_WEIGHTS
+        )
     if "data.pkl" not in names:
         raise _bad("a zip archive, but not one of PyTorch's")
     if any(m.compress_type != zipfile.ZIP_STORED for m in members):
-        raise _bad("a compressed PyTorch archive; torch.save never makes one", "unsafe_weights")
+        raise _bad(
+            "a compressed PyTorch archive; torch.save never makes one", RunCode.UNSAFE_WEIGHTS
+        )
 
 
 def _unwrap(loaded: object) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """Builds any network by name: ours, `torchvision/NAME` or `timm/NAME`; weights are random."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 
 from torch import nn
@@ -15,6 +14,8 @@ from kdcore.networks.shufflenet import ShuffleNetV1, ShuffleNetV2
 from kdcore.networks.vgg import Vgg
 from kdcore.networks.wide_resnet import WideResNet
 from kdcore.runtime.errors import RunError
+from kdcore.spec.codes import RunCode
+from kdcore.spec.fit import closest, unknown_architecture
 from kdcore.spec.run import Input, Network
 
 MAX_WIDTH = 32.0
@@ -84,42 +85,33 @@ def _build(network: Network) -> nn.Module:
     library, _, model = name.partition("/")
     if library in foreign.LIBRARIES and model in foreign.model_names(library):
         return foreign.build(library, model, network)
-    raise RunError(
-        "unknown_architecture",
-        f"no architecture is named {name!r}; {_suggestion(name)}",
-        pointer="/architecture",
-    )
+    raise _unknown(name)
 
 
 def _width(network: Network) -> float:
     for option in network.options:
         if option != "width":
             raise RunError(
-                "bad_option",
+                RunCode.BAD_OPTION,
                 f"{network.architecture} has no option {option!r}; it has: width",
                 pointer=f"/options/{option}",
             )
     width = network.options.get("width", DEFAULT_WIDTH.get(network.architecture, 1.0))
     if isinstance(width, bool | str) or not 0 < width <= MAX_WIDTH:
         raise RunError(
-            "bad_option",
+            RunCode.BAD_OPTION,
             f"width is {width!r}; it must be a number above 0, at most {MAX_WIDTH:g}",
             pointer="/options/width",
         )
     return float(width)
 
 
-def _suggestion(name: str) -> str:
+def _unknown(name: str) -> RunError:
     library, slash, model = name.partition("/")
     if slash and library in foreign.LIBRARIES:
-        close = [f"{library}/{n}" for n in _closest(model, foreign.model_names(library))]
+        close = [f"{library}/{n}" for n in closest(model, foreign.model_names(library))]
     else:
-        close = _closest(name, architecture_names())
+        close = closest(name, architecture_names())
         close += [f"{lib}/{name}" for lib in foreign.LIBRARIES if name in foreign.model_names(lib)]
-    if close:
-        return f"the closest are: {', '.join(close)}"
-    return f"ours are: {', '.join(architecture_names())}; or torchvision/NAME, timm/NAME"
-
-
-def _closest(name: str, names: list[str]) -> list[str]:
-    return get_close_matches(name.lower(), names, n=5, cutoff=0.5)
+    fault = unknown_architecture(name, close)
+    return RunError(fault.code, fault.message, pointer=fault.pointer)

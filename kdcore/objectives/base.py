@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from kdcore.data.batches import Batch
 from kdcore.features.probe import Probe
 from kdcore.features.taps import Outputs
-from kdcore.runtime.errors import RunError
+from kdcore.runtime.errors import refuse
+from kdcore.spec.fit import unmet_need
 from kdcore.spec.knobs.base import Knobs, Tap
-from kdcore.spec.methods import LEAST_BATCH
 from kdcore.spec.recipe import Ensemble
 
 K = TypeVar("K", bound=Knobs)
@@ -39,10 +39,10 @@ class MethodContext:
 class Method(nn.Module, Generic[K]):
     """One published way to transfer knowledge, built once per stage.
 
-    A subclass checks in its constructor that everything fits (shapes, classes, labels) and raises
-    RunError with a pointer relative to its objective; it names the taps it reads and owns the
-    parameters it trains. They are trained and checkpointed with the student and dropped at export.
-    It owns no network, optimizer or device.
+    The constructor checks what the knobs' class declares as needed (labels, classes, samples), a
+    subclass's also that shapes fit; both raise RunError with a pointer relative to the objective. A
+    method names the taps it reads and owns the parameters it trains. They are trained and
+    checkpointed with the student and dropped at export. It owns no network, optimizer or device.
     """
 
     student_logits: ClassVar[bool] = True
@@ -62,6 +62,14 @@ class Method(nn.Module, Generic[K]):
 
     def __init__(self, knobs: K, context: MethodContext) -> None:
         super().__init__()
+        unmet = unmet_need(
+            knobs,
+            labelled=context.labelled,
+            num_classes=context.student.num_classes,
+            batch_size=context.batch_size,
+            teachers=[(teacher.name, teacher.num_classes) for teacher in context.teachers],
+        )
+        refuse(unmet)
         self.knobs = knobs
         self.student_taps: tuple[Tap, ...] = ()
         self.teacher_taps: tuple[tuple[Tap, ...], ...] = tuple(() for _ in context.teachers)
@@ -88,30 +96,6 @@ def implements(knobs: type[Knobs]) -> Callable[[type[Method[K]]], type[Method[K]
         return method
 
     return register
-
-
-def check_classes(method: str, context: MethodContext) -> None:
-    """Raises RunError `class_count_mismatch` unless all teachers know the student's classes."""
-    classes = context.student.num_classes
-    for teacher in context.teachers:
-        if teacher.num_classes != classes:
-            raise RunError(
-                "class_count_mismatch",
-                f"{method} compares class probabilities, but {teacher.name} knows "
-                f"{teacher.num_classes} classes and {context.student.name} {classes}; methods that "
-                "read features (reviewkd, at, sp, ...) need no equal classes",
-            )
-
-
-def check_batch(method: str, context: MethodContext) -> None:
-    """Raises RunError `batch_too_small` where a batch has too few samples to compare."""
-    least = LEAST_BATCH[method]
-    if context.batch_size < least:
-        raise RunError(
-            "batch_too_small",
-            f"{method} takes the samples of a batch together: it needs {least} at least, not "
-            f"{context.batch_size}",
-        )
 
 
 def logits_of(teachers: Sequence[Outputs]) -> list[Tensor]:

@@ -14,8 +14,9 @@ from kdcore.data.batches import Batch
 from kdcore.features.levels import Level
 from kdcore.features.probe import Probe
 from kdcore.features.taps import Outputs
-from kdcore.objectives.base import Method, MethodContext, check_batch
+from kdcore.objectives.base import Method, MethodContext
 from kdcore.runtime.errors import RunError, pointing
+from kdcore.spec.codes import RunCode
 from kdcore.spec.knobs.base import MapKnobs, Tap, TapPosition
 
 K = TypeVar("K", bound=MapKnobs)
@@ -84,7 +85,7 @@ class MapMethod(Method[K], Generic[K]):
         count = len(given[0]) if given else min(len(own), len(theirs), self.knobs.levels)
         if count > min(len(own), len(theirs)):
             raise RunError(
-                "tap_count_mismatch",
+                RunCode.TAP_COUNT_MISMATCH,
                 f"{count} taps are named, but {student.name} has {len(own)} levels and "
                 f"{teacher.name} {len(theirs)}: name the taps of both",
                 pointer="/teacher_taps" if self.knobs.student_taps else "/student_taps",
@@ -101,7 +102,7 @@ class MapMethod(Method[K], Generic[K]):
                 level = probe.level(tap)
                 if level.grid.layout == "vector" and not self.vectors:
                     raise RunError(
-                        "not_a_map",
+                        RunCode.NOT_A_MAP,
                         f"{self.knobs.method} compares maps, but {level} of {probe.name} is a "
                         "vector",
                     )
@@ -111,14 +112,10 @@ class MapMethod(Method[K], Generic[K]):
 
 class RelationMethod(MapMethod[K], Generic[K]):
     """Compares relations between the samples of a batch, so that widths need not be equal; vectors
-    will do. Raises RunError `batch_too_small` too."""
+    will do."""
 
     vectors = True
     compares_samples = True
-
-    def __init__(self, knobs: K, context: MethodContext) -> None:
-        super().__init__(knobs, context)
-        check_batch(knobs.method, context)
 
 
 def same_size(a_BCHW: Tensor, b_BCHW: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,8 @@ from kdcore.runtime.distributed import ALONE, World
 from kdcore.runtime.errors import RunError
 from kdcore.runtime.event_log import EventLog
 from kdcore.runtime.signals import Stop
+from kdcore.spec.codes import RunCode
+from kdcore.spec.names import TEACHER_ACCURACY, Phase
 from kdcore.spec.result import DistillResult
 from kdcore.spec.run import CHECKPOINT_DIR, OUT_DIR, DistillRun
 from kdcore.training.checkpoint import Checkpoints
@@ -65,10 +67,10 @@ def distill(
     )
     _resume(trainer, checkpoints, history, events, world)
     if spec.teachers:
-        events.phase("teacher")
+        events.phase(Phase.TEACHER)
     first = _examine_teachers(prepared, prepared.setup.eval_set)
     if first.accuracy is not None:
-        events.metrics(0, {"teacher/accuracy": first.accuracy})
+        events.metrics(0, {TEACHER_ACCURACY: first.accuracy})
     outcomes = trainer.run()
     world.leave()
     if not world.primary:
@@ -77,17 +79,17 @@ def distill(
         output_cache.finish()
         for warning in output_cache.warnings:
             events.log("warning", warning)
-    events.phase("evaluating")
+    events.phase(Phase.EVALUATING)
     again = prepared.eval_set is not prepared.setup.eval_set
     teachers = _examine_teachers(prepared, prepared.eval_set) if again else first
     student = report_student("student", outcomes["student"], prepared)
     scratch = outcomes.get("baseline")
     baseline = None if scratch is None else report_student("baseline", scratch, prepared)
-    events.phase("exporting")
+    events.phase(Phase.EXPORTING)
     out = folder / OUT_DIR
     epochs = prepared.setup.arms[0].epochs
     artifacts = export_all(outcomes, prepared, spec.export, epochs, out)
-    events.phase("saving")
+    events.phase(Phase.SAVING)
     history.seconds = dict(events.seconds)
     return make_result(prepared, teachers, student, baseline, artifacts, history)
 
@@ -138,7 +140,7 @@ def _resume(
         return
     if snapshot.facts["history"]["identity"] != history.identity:
         raise RunError(
-            "checkpoint_of_other_spec",
+            RunCode.CHECKPOINT_OF_OTHER_SPEC,
             "the checkpoints in this directory were made with another spec; use a fresh one",
         )
     trainer.resume(snapshot)

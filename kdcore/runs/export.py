@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from kdcore.networks.weights import load_network, save_weights
 from kdcore.networks.zoo import build_network
 from kdcore.runtime.errors import RunError
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import RunCode
 from kdcore.spec.recipe import ExportFormat
 from kdcore.spec.result import RunArtifact
 from kdcore.spec.run import Input, Network
@@ -207,10 +207,9 @@ def _compare(reference: Run, loaded: Run, input: Input, path: Path) -> float:
         gap = float((wanted_BK - given_BK).abs().max())
         if not gap <= TOLERANCE * max(1.0, float(wanted_BK.abs().max())):  # NaN is a mismatch
             raise RunError(
-                "export_mismatch",
+                RunCode.EXPORT_MISMATCH,
                 f"{path.name} gives logits that differ from the network's by {gap:g}",
                 pointer="/export",
-                exit=Exit.BUG,
             )
         difference = max(difference, gap)
     return difference
@@ -218,10 +217,9 @@ def _compare(reference: Run, loaded: Run, input: Input, path: Path) -> float:
 
 def _failed(path: Path, reason: str) -> RunError:
     return RunError(
-        "export_failed",
+        RunCode.EXPORT_FAILED,
         f"{path.name} cannot be written: {reason}",
         pointer="/export",
-        exit=Exit.BAD_INPUT,
     )
 
 

@@ -22,9 +22,11 @@ from kdcore.objectives.base import METHODS, MethodContext
 from kdcore.objectives.objectives import Objectives
 from kdcore.runtime.device import ChannelsLast, Device, open_device
 from kdcore.runtime.distributed import ALONE, World
-from kdcore.runtime.errors import RunError, pointing
-from kdcore.runtime.event_log import ArmName
+from kdcore.runtime.errors import RunError, pointing, refuse
 from kdcore.runtime.seeds import derive_seed, seed_everything
+from kdcore.spec.codes import RunCode
+from kdcore.spec.fit import NO_CLASSES
+from kdcore.spec.names import ArmName
 from kdcore.spec.run import PACKS_DIR, TEACHER_OUTPUTS_DIR, DistillRun, Input, Network, RunTeacher
 from kdcore.teacher_cache.output_cache import TeacherOutputCache, file_hash, fingerprint
 from kdcore.training.arms import Arm, plan_arms
@@ -171,12 +173,8 @@ def _student_network(
 ) -> Network:
     """The student's description: class count and input follow the data, else the teachers."""
     num_classes = data.num_classes or next((t.network.num_classes for t in spec.teachers), None)
-    if num_classes is None:
-        raise RunError(
-            "dataset_without_labels",
-            "without labels and without a teacher there is nothing to learn from",
-            pointer="/dataset",
-        )
+    refuse(NO_CLASSES if num_classes is None else None)
+    assert num_classes is not None
     mean, std = data_statistics(data.train, training)
     shape = {"channels": data.channels, "height": data.height, "width": data.width}
     return Network(
@@ -226,9 +224,7 @@ def _student_builder(
             try:
                 student = load_network(own, folder / initial)
             except RunError as error:
-                raise RunError(
-                    error.code, error.message, pointer="/initial_weights", exit=error.exit
-                ) from error
+                raise RunError(error.code, error.message, pointer="/initial_weights") from error
         if own.classifier_width is not None:
             _lend(student, teachers[0])
         return _placed(student, device)
@@ -274,7 +270,7 @@ def _check_share(size: int, world: World) -> None:
     if size % world.size:
         fits = max(1, size // world.size) * world.size
         raise RunError(
-            "batch_not_divisible",
+            RunCode.BATCH_NOT_DIVISIBLE,
             f"{world.size} processes cannot share batches of {size} equally; {fits} would do",
             pointer="/data/batch_size",
         )

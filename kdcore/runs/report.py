@@ -10,7 +10,7 @@ from torch import nn
 from kdcore.runs.export import export_network
 from kdcore.runs.prepare import PreparedRun, plain
 from kdcore.runtime.device import Device
-from kdcore.runtime.event_log import ArmName
+from kdcore.spec.names import ArmName
 from kdcore.spec.recipe import ExportFormat
 from kdcore.spec.result import DistillResult, NetworkReport, RunArtifact, Score, TeacherOutputs
 from kdcore.spec.run import Input

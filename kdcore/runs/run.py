@@ -12,8 +12,9 @@ from kdcore.runtime.errors import RunError
 from kdcore.runtime.event_log import EventLog
 from kdcore.runtime.signals import Interrupted, Stop
 from kdcore.runtime.specfile import read_spec
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit, RunCode
 from kdcore.spec.failpoints import failpoint
+from kdcore.spec.names import Phase
 from kdcore.spec.result import RunResult
 from kdcore.spec.run import (
     EVENTS_FILE,
@@ -28,7 +29,7 @@ from kdcore.spec.run import (
 # torch's own words on a CPU; on a GPU it raises OutOfMemoryError.
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")
 NO_SPACE = ("No space left on device",)
-INTERRUPTED = RunError("interrupted", "stopped as asked; it can be resumed", exit=Exit.INTERRUPTED)
+INTERRUPTED = RunError(RunCode.INTERRUPTED, "stopped as asked; it can be resumed")
 
 
 def run(folder: Path, stop: Stop) -> Exit:
@@ -40,11 +41,11 @@ def run(folder: Path, stop: Stop) -> Exit:
     stop.alone = world.size == 1
     events = _open_events(folder, world)
     try:
-        events.phase("preparing")
+        events.phase(Phase.PREPARING)
         result = _carry_out(read_spec(folder), folder, events, stop, world)
         if result is not None:
             _write_result(folder, result)
-        events.end(Exit.OK, "ok", "done")
+        events.succeed()
     except Interrupted:
         return _give_up(INTERRUPTED, events, world)
     except Exception as error:  # noqa: BLE001 -- the outermost seam: every death is named
@@ -91,7 +92,7 @@ def _carry_out(
         return None
     from kdcore.runs.inspect import inspect_dataset, inspect_model
 
-    events.phase("validating")
+    events.phase(Phase.VALIDATING)
     if isinstance(spec, InspectModelRun):
         weights = str(folder / spec.weights)
         return inspect_model(spec.model_copy(update={"weights": weights}), folder / OUT_DIR)
@@ -120,13 +121,11 @@ def _name(error: Exception) -> RunError:
         return _out_of_memory(text)
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or any(words in text for words in NO_SPACE):
-        return RunError("no_space", "the disk is full", exit=Exit.NO_SPACE)
-    return RunError(
-        "bug", f"a fault in Distillery: {type(error).__name__}: {text[:500]}", exit=Exit.BUG
-    )
+        return RunError(RunCode.NO_SPACE, "the disk is full")
+    return RunError(RunCode.BUG, f"a fault in Distillery: {type(error).__name__}: {text[:500]}")
 
 
 def _out_of_memory(text: str) -> RunError:
     first = text.splitlines()[0] if text else "no more memory"
     message = f"out of memory; a smaller batch size or image size needs less ({first[:200]})"
-    return RunError("out_of_memory", message, pointer="/data", exit=Exit.OUT_OF_MEMORY)
+    return RunError(RunCode.OUT_OF_MEMORY, message, pointer="/data")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kdcore.runtime.distributed import ALONE, World
 from kdcore.runtime.errors import RunError
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import RunCode
 from kdcore.spec.recipe import Precision
 from kdcore.spec.result import Machine
 
@@ -85,7 +85,7 @@ def open_device(
         return Device(device, "bf16" if _has_bf16(device) else "fp32", world.size)
     if precision == "fp16" and device.type == "cpu":
         raise RunError(
-            "precision_not_supported",
+            RunCode.PRECISION_NOT_SUPPORTED,
             "fp16 needs a GPU: on a CPU choose fp32, or auto",
             pointer="/precision",
         )
@@ -122,18 +122,20 @@ def _find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise RunError("no_device", f"no device is called {name!r}", pointer="/device") from error
+        raise RunError(
+            RunCode.NO_DEVICE, f"no device is called {name!r}", pointer="/device"
+        ) from error
     present = device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()
     if device.type != "cpu" and not present:
         message = f"this machine has no device {name!r}"
-        raise RunError("no_device", message, pointer="/device", exit=Exit.BAD_INPUT)
+        raise RunError(RunCode.NO_DEVICE, message, pointer="/device")
     return device
 
 
 def _own_device(device: torch.device, world: World) -> torch.device:
     if device.index is not None:
         raise RunError(
-            "device_of_one_process",
+            RunCode.DEVICE_OF_ONE_PROCESS,
             f"{device} is one device, but {world.size} processes share the run: leave the number "
             "out, so that each takes its own",
             pointer="/device",

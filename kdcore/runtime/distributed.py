@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdcore.runtime.errors import RunError
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import RunCode
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -49,15 +49,15 @@ class World:
         """What ended the run first, of all processes; this error if none was before it."""
         if self.store is None:
             return error
-        said = json.dumps([self.rank, error.code, error.message, error.pointer, int(error.exit)])
+        said = json.dumps([self.rank, error.code, error.message, error.pointer])
         try:
             kept = self.store.compare_set(_FAILURE, "", said)
         except RuntimeError:  # whoever holds the store is gone
             return error
-        rank, code, message, pointer, exit = json.loads(kept)
+        rank, code, message, pointer = json.loads(kept)
         if rank != self.rank:
             message = f"process {rank}: {message}"
-        return RunError(code, message, pointer=pointer, exit=Exit(exit))
+        return RunError(RunCode[code.upper()], message, pointer=pointer)
 
     def leave(self) -> None:
         """Part from the others, after the last exchange with them."""

@@ -1,22 +1,31 @@
-"""The one error a run reports to its user: named, with a JSON pointer and an exit code."""
+"""The one error a run reports to its user: a code of the catalogue, a message, a JSON pointer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit, RunCode
+from kdcore.spec.faults import Fault
 
 
 class RunError(ValueError):
-    """A run cannot go on; `code` is stable, `pointer` leads into spec.json where that helps."""
+    """A run cannot go on; `pointer` leads into spec.json where that helps."""
 
-    def __init__(
-        self, code: str, message: str, *, pointer: str | None = None, exit: Exit = Exit.BAD_SPEC
-    ):
+    def __init__(self, code: RunCode, message: str, *, pointer: str | None = None):
         super().__init__(message)
         self.code = code
         self.message = message
         self.pointer = pointer
-        self.exit = exit
+
+    @property
+    def exit(self) -> Exit:
+        """The exit code of a run that ends with it."""
+        return self.code.exit
+
+
+def refuse(fault: Fault | None) -> None:
+    """Raise the fault as a RunError, if there is one."""
+    if fault is not None:
+        raise RunError(fault.code, fault.message, pointer=fault.pointer)
 
 
 @contextmanager
@@ -26,4 +35,4 @@ def pointing(pointer: str) -> Iterator[None]:
         yield
     except RunError as error:
         where = pointer + (error.pointer or "")
-        raise RunError(error.code, error.message, pointer=where, exit=error.exit) from error
+        raise RunError(error.code, error.message, pointer=where) from error

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Literal
 
 from kdcore.runtime.errors import RunError
+from kdcore.spec.codes import Exit
 from kdcore.spec.events import (
     BaseEvent,
     CheckpointEvent,
     EndEvent,
-    Exit,
     LogEvent,
     MetricsEvent,
-    Phase,
     PhaseEvent,
     ProgressEvent,
 )
+from kdcore.spec.names import ArmName, Phase
 
-ArmName = Literal["student", "baseline"]
 PROGRESS_EVERY_S = 0.5
 
 
@@ -99,16 +98,16 @@ class EventLog:
         """A line for a person."""
         self._write(LogEvent(**self._next(), level=level, message=message))
 
-    def end(self, exit: Exit, code: str, message: str, pointer: str | None = None) -> None:
-        """The last event."""
+    def succeed(self) -> None:
+        """The last event of a run that did what it was asked to."""
         self.mark()
-        self._write(
-            EndEvent(**self._next(), exit=exit.name, code=code, message=message, pointer=pointer)
-        )
+        self._write(EndEvent(**self._next(), exit=Exit.OK.name, code="ok", message="done"))
 
     def fail(self, error: RunError) -> None:
         """The last event of a run that cannot go on."""
-        self.end(error.exit, error.code, error.message, error.pointer)
+        self.mark()
+        end = {"code": error.code, "message": error.message, "pointer": error.pointer}
+        self._write(EndEvent(**self._next(), exit=error.exit.name, **end))
 
     def _next(self) -> dict[str, float]:
         self._seq += 1

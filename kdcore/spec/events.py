@@ -1,37 +1,12 @@
 """What a run says: one JSON object a line in DIR/events.jsonl, `seq` from 1 without gaps."""
 
-from enum import IntEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
 from kdcore.spec.base import SpecModel
-
-
-class Exit(IntEnum):
-    """Exit codes of `python -m kdcore run`. Anything else is a death by signal or a bug."""
-
-    OK = 0
-    BUG = 1
-    BAD_SPEC = 10
-    BAD_INPUT = 11
-    DIVERGED = 12
-    OUT_OF_MEMORY = 13
-    INTERRUPTED = 14
-    NO_SPACE = 15
-
-
-Phase = Literal[
-    "preparing",
-    "validating",
-    "teacher",
-    "caching",
-    "training",
-    "baseline",
-    "evaluating",
-    "exporting",
-    "saving",
-]
+from kdcore.spec.codes import RunCode
+from kdcore.spec.names import ArmName, Phase
 
 
 class BaseEvent(SpecModel):
@@ -45,14 +20,14 @@ class PhaseEvent(BaseEvent):
     """The run entered a phase."""
 
     kind: Literal["phase"] = "phase"
-    phase: str
+    phase: Phase
 
 
 class ProgressEvent(BaseEvent):
     """How far the run is; at most about two a second. `fraction` covers all arms."""
 
     kind: Literal["progress"] = "progress"
-    arm: Literal["student", "baseline"]
+    arm: ArmName
     stage: int = Field(ge=0)
     stages: int
     epoch: int = Field(ge=0, description="Epochs done in this arm, over all its stages.")
@@ -65,8 +40,7 @@ class ProgressEvent(BaseEvent):
 
 
 class MetricsEvent(BaseEvent):
-    """Scalars at a step. Names: `student/loss`, `student/loss/kd`, `student/learning_rate`,
-    `student/accuracy` and `baseline/accuracy` (validation), `teacher/accuracy` (step 0)."""
+    """Scalars at a step, by the names of `kdcore.spec.names`; the teacher's are at step 0."""
 
     kind: Literal["metrics"] = "metrics"
     step: int = Field(ge=0)
@@ -77,7 +51,7 @@ class CheckpointEvent(BaseEvent):
     """A checkpoint is safely on disk."""
 
     kind: Literal["checkpoint"] = "checkpoint"
-    arm: Literal["student", "baseline"]
+    arm: ArmName
     step: int
     path: str
 
@@ -95,7 +69,7 @@ class EndEvent(BaseEvent):
 
     kind: Literal["end"] = "end"
     exit: str
-    code: str
+    code: RunCode | Literal["ok"]
     message: str
     pointer: str | None = None
 

@@ -9,7 +9,8 @@ from pydantic_core import PydanticCustomError
 from kdcore.spec import augment as augmentations
 from kdcore.spec.augment import Augmentation, mixes
 from kdcore.spec.base import SpecModel
-from kdcore.spec.methods import NEEDS_ONE_LABEL, NEEDS_TEACHER, Objective
+from kdcore.spec.codes import RunCode
+from kdcore.spec.methods import KNOBS, Objective
 
 Scalar = bool | int | float | str
 Ensemble = Literal["arithmetic", "geometric"]
@@ -215,10 +216,11 @@ class Recipe(SpecModel):
     @field_validator("data")
     @classmethod
     def _labels_that_methods_can_read(cls, data: Data, info: ValidationInfo) -> Data:
-        found = [m for m in methods_of(info.data.get("stages", ())) if m in NEEDS_ONE_LABEL]
+        methods = methods_of(info.data.get("stages", ()))
+        found = [method for method in methods if KNOBS[method].needs_one_label]
         if found and mixes(data.augment):
             raise PydanticCustomError(
-                "mixed_labels",
+                RunCode.MIXED_LABELS,
                 "{method} needs one label or one sample per image, but mixup and cutmix make an "
                 "image of two; leave them out, or use hard_target, kd, dist or a feature method "
                 "other than crd",
@@ -232,7 +234,7 @@ class Recipe(SpecModel):
         data = info.data.get("data")
         if cache.views is not None and data is not None and mixes(data.augment):
             raise PydanticCustomError(
-                "mixing_with_views",
+                RunCode.MIXING_WITH_VIEWS,
                 "mixup and cutmix mix other images every epoch: leave them out, or leave views out",
             )
         return cache
@@ -243,7 +245,7 @@ class Recipe(SpecModel):
 
     def needs_teacher(self) -> bool:
         """Whether any objective reads a teacher."""
-        return not NEEDS_TEACHER.isdisjoint(self.methods())
+        return any(KNOBS[method].needs_teacher for method in self.methods())
 
 
 def methods_of(stages: Sequence[Stage]) -> tuple[str, ...]:
@@ -255,9 +257,11 @@ def teachers_where_needed(teachers: tuple[Any, ...], info: ValidationInfo) -> tu
     """What a recipe's field `teachers` is validated with, defaults too, so that the error points
     at it."""
     methods = methods_of(info.data.get("stages", ()))
-    needing = [m for m in methods if m in NEEDS_TEACHER]
+    needing = [method for method in methods if KNOBS[method].needs_teacher]
     if needing and not teachers:
         raise PydanticCustomError(
-            "teacher_needed", "{method} reads a teacher, but there is none", {"method": needing[0]}
+            RunCode.TEACHER_NEEDED,
+            "{method} needs at least one teacher; add one under `teachers`",
+            {"method": needing[0]},
         )
     return teachers

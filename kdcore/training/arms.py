@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from kdcore.runtime.event_log import ArmName
 from kdcore.spec.knobs.logits import HardTargetKnobs
+from kdcore.spec.names import ArmName
 from kdcore.spec.recipe import Stage
 from kdcore.spec.run import DistillRun
 

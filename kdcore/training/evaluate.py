@@ -19,7 +19,7 @@ from kdcore.data.pixels import Pixels
 from kdcore.objectives.numerics import ensemble_log_probs
 from kdcore.runtime.device import ChannelsLast, Device
 from kdcore.runtime.errors import RunError
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import RunCode
 from kdcore.spec.recipe import Ensemble
 from kdcore.spec.result import Score
 from kdcore.teacher_cache.output_cache import CachedScores
@@ -83,12 +83,12 @@ def score(
     name: str,
     *,
     labelled: bool = True,
-    failure: tuple[str, Exit] = ("diverged", Exit.DIVERGED),
+    failure: RunCode = RunCode.DIVERGED,
 ) -> tuple[Score, Tensor]:
     """The network's score on the exam, and its top classes top_N.
 
     Labels are used where there are some and `labelled` says that they are this network's classes.
-    Raises RunError with `failure` (code and exit) if the network's scores are not finite.
+    Raises RunError with the code `failure` if the network's scores are not finite.
     """
     labelled = labelled and eval_set.labelled
     tops: list[Tensor] = []
@@ -103,8 +103,7 @@ def score(
         teacher_top_N = eval_set.teacher_top_N
         agreed = None if teacher_top_N is None else float((top_N == teacher_top_N.to(top_N)).sum())
     if bad:
-        code, exit = failure
-        raise RunError(code, f"the class scores of {name} are not finite", exit=exit)
+        raise RunError(failure, f"the class scores of {name} are not finite")
     count = len(top_N)
     result = Score(
         accuracy=right / count if labelled else None,
@@ -166,7 +165,7 @@ def score_teachers(
     A teacher of other classes than the dataset's has no accuracy, and there is no reference then.
     Raises RunError `teacher_not_finite`.
     """
-    failure = ("teacher_not_finite", Exit.BAD_INPUT)
+    failure = RunCode.TEACHER_NOT_FINITE
     fitting = [t.spec.num_classes == num_classes for t in teachers]
     together, top_N = None, None
     if len(teachers) > 1 and all(fitting):

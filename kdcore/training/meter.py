@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kdcore.objectives.objectives import Loss
+from kdcore.spec.names import Metric
 
 WINDOW_S = 5.0
 
@@ -24,7 +25,7 @@ class Meter:
     def add(self, loss: Loss) -> None:
         """Count one step's loss in."""
         values = torch.stack([loss.total.detach(), *loss.terms.values()])
-        self._names = ("loss", *(f"loss/{name}" for name in loss.terms))
+        self._names = (Metric.LOSS, *(f"{Metric.LOSS}/{name}" for name in loss.terms))
         self._sum = values if self._sum is None else self._sum.to(values.device) + values
         self._count += 1
 

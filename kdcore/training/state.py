@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from kdcore.objectives.objectives import Objectives
-from kdcore.runtime.event_log import ArmName
 from kdcore.runtime.seeds import random_state, restore_random_state
+from kdcore.spec.names import ArmName
 from kdcore.spec.result import Machine
 from kdcore.training.checkpoint import Snapshot
 from kdcore.training.meter import Meter

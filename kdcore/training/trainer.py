@@ -12,11 +12,12 @@ from kdcore.objectives.objectives import Objectives
 from kdcore.runtime.device import Device
 from kdcore.runtime.distributed import ALONE, World
 from kdcore.runtime.errors import RunError
-from kdcore.runtime.event_log import ArmName, EventLog
+from kdcore.runtime.event_log import EventLog
 from kdcore.runtime.seeds import derive_seed, seed_everything
 from kdcore.runtime.signals import Interrupted, Stop
-from kdcore.spec.events import Exit, Phase
+from kdcore.spec.codes import RunCode
 from kdcore.spec.failpoints import failpoint
+from kdcore.spec.names import ArmName, Metric, Phase
 from kdcore.teacher_cache.output_cache import TeacherOutputCache
 from kdcore.training.arms import Arm
 from kdcore.training.checkpoint import Checkpoints, Snapshot
@@ -36,7 +37,7 @@ from kdcore.training.state import (
 from kdcore.training.teachers import Teacher
 
 METRICS_EVERY = 25  # steps; each report waits for the device once
-PHASES: dict[ArmName, Phase] = {"student": "training", "baseline": "baseline"}
+PHASES: dict[ArmName, Phase] = {"student": Phase.TRAINING, "baseline": Phase.BASELINE}
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ class Trainer:
             self._save(arm, student, run)
             raise
         self._events.metrics(self._arm_step(arm), {f"{arm.name}/{name}": value})
-        quality = -value if name == "validation_loss" else value
+        quality = -value if name == Metric.VALIDATION_LOSS else value
         best = self._state.best
         if best is None or quality > best.score:
             position = self._state.position
@@ -204,19 +205,19 @@ class Trainer:
 
     def _judge(
         self, arm: Arm, student: nn.Module, run: StageRun, eval_set: EvalSet
-    ) -> tuple[str, float]:
+    ) -> tuple[Metric, float]:
         if not run.reads_logits:
-            return "validation_loss", run.validation_loss(eval_set.batches())
+            return Metric.VALIDATION_LOSS, run.validation_loss(eval_set.batches())
         result, _ = score(scorer_of(student, self._course.adapter), eval_set, f"the {arm.name}")
         if result.accuracy is not None:
-            return "accuracy", result.accuracy
+            return Metric.ACCURACY, result.accuracy
         assert result.agreement is not None, "without labels and teachers nothing can be learnt"
-        return "agreement", result.agreement
+        return Metric.AGREEMENT, result.agreement
 
     def _report(self, arm: Arm, run: StageRun, meter: Meter) -> None:
         self._check_finite(arm, run)
         values = meter.take()
-        values["learning_rate"] = run.rate(self._stage_step() - 1)
+        values[Metric.LEARNING_RATE] = run.rate(self._stage_step() - 1)
         named = {f"{arm.name}/{name}": value for name, value in values.items()}
         self._events.metrics(self._arm_step(arm), named)
 
@@ -260,11 +261,10 @@ class Trainer:
         epoch, step = divmod(bad, self._course.loader.steps_per_epoch)
         stage = self._state.position.stage
         raise RunError(
-            "diverged",
+            RunCode.DIVERGED,
             f"the loss of the {arm.name} is not finite in stage {stage + 1}, epoch {epoch + 1}, "
             f"step {step + 1} (each from 1); a lower learning rate or a warm-up may help",
             pointer=f"/stages/{stage}" if arm.name == "student" else None,
-            exit=Exit.DIVERGED,
         )
 
     def _finished(self) -> set[ArmName]:

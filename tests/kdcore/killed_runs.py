@@ -27,7 +27,7 @@ import kdcore.runs.distill
 from kdcore.runs.run import run
 from kdcore.runs.warm import train_once
 from kdcore.runtime.signals import Stop
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from kdcore.spec.methods import KNOBS
 from kdcore.training.stage import StageRun
 from kdcore.training.trainer import Trainer

@@ -14,8 +14,9 @@ from kdcore.data.batches import Batch, Loader
 from kdcore.data.images import Split
 from kdcore.objectives.base import MethodContext
 from kdcore.runtime.device import open_device
-from kdcore.runtime.event_log import ArmName, EventLog
+from kdcore.runtime.event_log import EventLog
 from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.spec.names import ArmName
 from kdcore.spec.recipe import Data, Stage
 from kdcore.spec.run import Input, Network
 from kdcore.training.arms import Arm

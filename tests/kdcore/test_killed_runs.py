@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from tests.kdcore.killed_runs import FORTY, SPECS, Place, attempt, control, killed, lay_out
 from tests.kdcore.tiny import HARD, events_of, result_of, stage
 

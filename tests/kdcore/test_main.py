@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kdcore.__main__ import main
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from tests.kdcore.tiny import FITNET, make_folder, stage
 
 

@@ -16,9 +16,10 @@ from torch import Tensor, distributed, nn
 from kdcore.__main__ import main
 from kdcore.runtime.device import open_device
 from kdcore.runtime.distributed import World, join
-from kdcore.runtime.event_log import ArmName, EventLog
+from kdcore.runtime.event_log import EventLog
 from kdcore.runtime.signals import Interrupted, Stop
 from kdcore.spec.methods import KNOBS
+from kdcore.spec.names import ArmName
 from kdcore.training.checkpoint import Checkpoints
 from kdcore.training.data_parallel import share_snapshot
 from kdcore.training.state import History, TrainingState

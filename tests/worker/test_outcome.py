@@ -3,7 +3,8 @@
 import pytest
 
 from distillery.worker.outcome import Failure, read_outcome
-from kdcore.spec.events import EndEvent, Exit
+from kdcore.spec.codes import Exit
+from kdcore.spec.events import EndEvent
 
 # Seen when a run got no more memory from some moment on.
 LAST_WORDS = [

@@ -1,6 +1,6 @@
 """What all knobs share: taps, weights and their course over a stage."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -25,7 +25,22 @@ class Tap(SpecModel):
 
 
 class Knobs(SpecModel):
-    """What every objective has: a method and a weight, constant or along the stage."""
+    """What every objective has: a method and a weight, constant or along the stage; and what its
+    method needs, which `kdcore.spec.fit` checks."""
+
+    needs_teacher: ClassVar[bool] = True
+    needs_one_teacher: ClassVar[bool] = False
+    """Whether it works with exactly one."""
+    needs_labels: ClassVar[bool] = False
+    needs_one_label: ClassVar[bool] = False
+    """Whether an image must have one label, or be one sample: no mixup, no cutmix."""
+    needs_same_classes: ClassVar[bool] = False
+    """Whether teachers must have the student's classes."""
+    needs_same_channels: ClassVar[bool] = False
+    """Whether the levels it reads must have equal channels in both networks."""
+    least_classes: ClassVar[int] = 2
+    least_batch: ClassVar[int] = 1
+    """Samples that a batch must have: relations need other samples, as do batch norms."""
 
     method: str
     weight: float = Field(1.0, ge=0, description="Weight of this loss term.")

@@ -1,6 +1,6 @@
 """Knobs of the methods that read feature maps."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -37,6 +37,7 @@ class AtKnobs(MapKnobs):
 class FspKnobs(MapKnobs):
     """FSP, "A Gift from Knowledge Distillation" (Yim et al. 2017): how features flow."""
 
+    needs_same_channels: ClassVar[bool] = True
     method: Literal["fsp"] = "fsp"
     weight: float = Field(50.0, ge=0, description=_WEIGHT)
 
@@ -54,6 +55,7 @@ class ReviewkdKnobs(MapKnobs):
     Published weights: 0.6 to 8 by pair, warm-up over 20 of 240 epochs for CIFAR, none for ImageNet.
     """
 
+    least_batch: ClassVar[int] = 2
     method: Literal["reviewkd"] = "reviewkd"
     middle_width: int | None = Field(
         None,
@@ -103,6 +105,9 @@ class VidKnobs(MapKnobs):
 class SimkdKnobs(Knobs):
     """SimKD (Chen et al. 2022): learn to feed the teacher's own classifier, which is reused."""
 
+    needs_one_teacher: ClassVar[bool] = True
+    needs_same_classes: ClassVar[bool] = True
+    least_batch: ClassVar[int] = 2
     method: Literal["simkd"] = "simkd"
     weight: float = Field(
         10.0, ge=0, description="Weight of this loss term; the paper's 1 is for 240 epochs."

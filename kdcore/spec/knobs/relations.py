@@ -1,6 +1,6 @@
 """Knobs of the methods that compare relations between the samples of a batch."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ _LEVELS = "Without taps: how many levels at most, counted from the deepest."
 class SpKnobs(MapKnobs):
     """Similarity preserving (Tung & Mori 2019): which samples look alike."""
 
+    least_batch: ClassVar[int] = 2
     method: Literal["sp"] = "sp"
     weight: float = Field(3000.0, ge=0, description=_WEIGHT)
     levels: int = Field(1, ge=1, le=16, description=_LEVELS)
@@ -21,6 +22,7 @@ class SpKnobs(MapKnobs):
 class PktKnobs(MapKnobs):
     """Probabilistic knowledge transfer (Passalis & Tefas 2018): who is whose neighbour."""
 
+    least_batch: ClassVar[int] = 2
     method: Literal["pkt"] = "pkt"
     weight: float = Field(30_000.0, ge=0, description=_WEIGHT)
     levels: int = Field(1, ge=1, le=16, description=_LEVELS)
@@ -33,6 +35,7 @@ class CcKnobs(MapKnobs):
     widely used re-implementation has it.
     """
 
+    least_batch: ClassVar[int] = 2
     method: Literal["cc"] = "cc"
     weight: float = Field(100.0, ge=0, description=_WEIGHT)
     levels: int = Field(1, ge=1, le=16, description=_LEVELS)
@@ -44,6 +47,7 @@ class CcKnobs(MapKnobs):
 class RkdKnobs(MapKnobs):
     """Relational KD (Park et al. 2019): distances and angles between samples."""
 
+    least_batch: ClassVar[int] = 3
     method: Literal["rkd"] = "rkd"
     levels: int = Field(1, ge=1, le=16, description=_LEVELS)
     distance: float = Field(25.0, ge=0, description="Weight of the distances.")
@@ -53,6 +57,8 @@ class RkdKnobs(MapKnobs):
 class CrdKnobs(MapKnobs):
     """Contrastive representation distillation (Tian et al. 2020): tell samples apart together."""
 
+    needs_one_label: ClassVar[bool] = True
+    least_batch: ClassVar[int] = 2
     method: Literal["crd"] = "crd"
     weight: float = Field(0.8, ge=0, description=_WEIGHT)
     levels: int = Field(1, ge=1, le=1, description="The deepest level only.")

@@ -9,7 +9,7 @@ import pytest
 from kdcore.data import archive
 from kdcore.data.archive import Archive, open_files
 from kdcore.runtime.errors import RunError
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 
 
 def make_zip(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:

@@ -18,7 +18,7 @@ from kdcore.data.images import ImageData
 from kdcore.data.source import load_dataset, pack_key
 from kdcore.data.statistics import data_statistics
 from kdcore.runtime.errors import RunError
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from kdcore.spec.run import RunDataset
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 9, 3), dtype=np.uint8)

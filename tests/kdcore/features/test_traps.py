@@ -25,7 +25,7 @@ from kdcore.networks.classifier import borrow
 from kdcore.networks.zoo import build_network
 from kdcore.objectives.base import METHODS
 from kdcore.runs.prepare import prepare
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from kdcore.spec.knobs.base import Tap
 from kdcore.spec.methods import KNOBS
 from kdcore.spec.result import RUN_RESULT, DistillResult

@@ -89,7 +89,7 @@ def test_several_teachers_count_by_weight() -> None:
 
 def test_one_sample_correlates_with_nothing() -> None:
     error = refusal(lambda: Cc(CcKnobs(), between(batch_size=1)))
-    assert error.code == "batch_too_small" and "needs 2 at least, not 1" in error.message
+    assert error.code == "batch_too_small" and "needs at least 2, not 1" in error.message
 
 
 def test_a_wrong_tap_points_at_its_knob() -> None:

@@ -76,7 +76,7 @@ def test_several_teachers_are_mixed_before_the_comparison() -> None:
 
 def test_one_sample_has_no_relations_within_a_class() -> None:
     error = refusal(lambda: Dist(DistKnobs(), between(batch_size=1)))
-    assert error.code == "batch_too_small" and "needs 2 at least, not 1" in error.message
+    assert error.code == "batch_too_small" and "needs at least 2, not 1" in error.message
 
 
 def test_a_teacher_of_other_classes_is_refused() -> None:

@@ -96,7 +96,7 @@ def test_what_is_no_map_is_refused_with_both_taps_and_shapes() -> None:
     knobs = FitnetKnobs(guided=Tap(module="bn1"), hint=Tap(module="head"))
     with pytest.raises(RunError) as caught:
         Fitnet(knobs, MethodContext(probe(Traps()), (probe(Traps(), "t"),), (1.0,)))
-    assert (caught.value.code, caught.value.pointer) == ("feature_mismatch", "/hint")
+    assert (caught.value.code, caught.value.pointer) == ("not_a_map", "/hint")
     for named in ("'bn1' (4x8x8) of the student", "'head' (3x1x1) of t"):
         assert named in caught.value.message
 

@@ -79,6 +79,6 @@ def test_several_teachers_are_mixed_by_their_weights_before_the_comparison() -> 
 
 def test_a_teacher_of_other_classes_is_refused() -> None:
     context = MethodContext(probe(Traps()), (probe(Traps(classes=5), "wide", 5),), (1.0,))
-    with pytest.raises(RunError, match="wide knows 5 classes and the student 3") as caught:
+    with pytest.raises(RunError, match="wide has 5 classes and the student 3") as caught:
         Kd(KdKnobs(), context)
     assert caught.value.code == "class_count_mismatch"

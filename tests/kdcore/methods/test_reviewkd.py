@@ -148,7 +148,7 @@ def test_several_teachers_count_by_weight() -> None:
 
 def test_one_sample_cannot_be_normalised_where_it_is_pooled() -> None:
     error = refusal(lambda: Reviewkd(ReviewkdKnobs(), between(batch_size=1)))
-    assert error.code == "batch_too_small" and "needs 2 at least, not 1" in error.message
+    assert error.code == "batch_too_small" and "needs at least 2, not 1" in error.message
 
 
 def test_a_vector_is_refused() -> None:

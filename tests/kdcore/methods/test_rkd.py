@@ -79,7 +79,7 @@ def test_several_teachers_count_by_weight() -> None:
 
 def test_two_samples_have_no_angle() -> None:
     error = refusal(lambda: Rkd(RkdKnobs(), between(batch_size=2)))
-    assert error.code == "batch_too_small" and "needs 3 at least, not 2" in error.message
+    assert error.code == "batch_too_small" and "needs at least 3, not 2" in error.message
 
 
 def test_a_wrong_tap_points_at_its_knob() -> None:

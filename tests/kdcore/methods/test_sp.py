@@ -73,7 +73,7 @@ def test_several_teachers_count_by_weight() -> None:
 
 def test_one_sample_has_nothing_to_be_like() -> None:
     error = refusal(lambda: Sp(SpKnobs(), between(batch_size=1)))
-    assert error.code == "batch_too_small" and "needs 2 at least, not 1" in error.message
+    assert error.code == "batch_too_small" and "needs at least 2, not 1" in error.message
 
 
 def test_a_wrong_tap_points_at_its_knob() -> None:

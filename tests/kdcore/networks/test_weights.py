@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kdcore.networks.weights import load_network, save_weights
 from kdcore.networks.zoo import build_network
 from kdcore.runtime.errors import RunError
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from kdcore.spec.recipe import WeightsFormat
 from tests.kdcore.networks.test_zoo import network
 

@@ -16,7 +16,7 @@ from kdcore.networks.zoo import build_network
 from kdcore.objectives.objectives import Loss
 from kdcore.runs.distill import identity_of
 from kdcore.runtime.signals import Stop
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from kdcore.spec.result import RUN_RESULT, DistillResult
 from kdcore.spec.run import Input, Network
 from kdcore.training.stage import StageRun

@@ -22,7 +22,8 @@ from safetensors.torch import load_file
 from kdcore.runs.run import run
 from kdcore.runtime.errors import RunError
 from kdcore.runtime.signals import Interrupted, Stop
-from kdcore.spec.events import RUN_EVENT, Exit
+from kdcore.spec.codes import Exit, RunCode
+from kdcore.spec.events import RUN_EVENT
 from kdcore.spec.result import RUN_RESULT
 from tests.kdcore.tiny import (
     FITNET,
@@ -123,7 +124,7 @@ def test_a_diverging_run_says_where(tmp_path: Path) -> None:
 
 
 FAULTS: list[tuple[BaseException, Exit, str]] = [
-    (RunError("x", "y"), Exit.BAD_SPEC, "x"),
+    (RunError(RunCode.BAD_PAD, "y"), Exit.BAD_SPEC, "bad_pad"),
     (Interrupted(), Exit.INTERRUPTED, "interrupted"),
     (MemoryError(), Exit.OUT_OF_MEMORY, "out_of_memory"),
     (torch.OutOfMemoryError("CUDA out of memory."), Exit.OUT_OF_MEMORY, "out_of_memory"),

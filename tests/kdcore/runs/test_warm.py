@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from kdcore.runs.warm import train_once
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from tests.kdcore.runs.test_run import LONG, _wait_for, _weights
 from tests.kdcore.tiny import events_of, make_folder, result_of
 

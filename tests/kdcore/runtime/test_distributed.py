@@ -18,7 +18,7 @@ from kdcore.runtime.device import Device
 from kdcore.runtime.distributed import ALONE, World, join
 from kdcore.runtime.errors import RunError
 from kdcore.runtime.signals import Interrupted, Stop
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit, RunCode
 from tests.kdcore.tiny import (
     FITNET,
     HARD,
@@ -168,7 +168,7 @@ def test_batches_that_cannot_be_shared_are_refused(tmp_path: Path) -> None:
 def test_alone_there_is_nobody_to_ask() -> None:
     assert join() is ALONE and ALONE.primary
     assert ALONE.agree(True) and not ALONE.agree(False)
-    error = RunError("diverged", "the loss is not finite")
+    error = RunError(RunCode.DIVERGED, "the loss is not finite")
     assert ALONE.first(error) is error
     ALONE.leave()
 

@@ -7,7 +7,9 @@ import pytest
 
 from kdcore.runtime.errors import RunError
 from kdcore.runtime.event_log import PROGRESS_EVERY_S, EventLog
-from kdcore.spec.events import RUN_EVENT, EndEvent, Exit, MetricsEvent, ProgressEvent
+from kdcore.spec.codes import RunCode
+from kdcore.spec.events import RUN_EVENT, EndEvent, MetricsEvent, ProgressEvent
+from kdcore.spec.names import Phase
 
 
 def _progress(events: EventLog) -> None:
@@ -26,13 +28,13 @@ def test_every_line_is_an_event_at_once_and_seq_has_no_gaps(tmp_path: Path) -> N
     path = tmp_path / "events.jsonl"
     path.write_text("old\n")
     events = EventLog(path)
-    events.phase("preparing")
+    events.phase(Phase.PREPARING)
     _progress(events)
     events.metrics(3, {"student/loss": 1.5, "student/bad": math.nan})
     events.metrics(4, {"student/bad": math.inf})
     events.checkpoint("student", 5, "checkpoints/00000001")
     events.log("warning", "two\nlines")
-    events.fail(RunError("diverged", "no", pointer="/stages/0", exit=Exit.DIVERGED))
+    events.fail(RunError(RunCode.DIVERGED, "no", pointer="/stages/0"))
     read = [RUN_EVENT.validate_json(line) for line in path.read_text().splitlines()]
     assert [e.seq for e in read] == list(range(1, 7))
     progress, metrics, end = read[1], read[2], read[-1]
@@ -50,13 +52,13 @@ def test_progress_is_due_twice_a_second_and_phases_are_timed(
     monkeypatch.setattr("kdcore.runtime.event_log.time.monotonic", lambda: now_s)
     events = EventLog(tmp_path / "events.jsonl")
     assert events.progress_due()
-    events.phase("training")
+    events.phase(Phase.TRAINING)
     _progress(events)
     assert not events.progress_due()
     now_s += PROGRESS_EVERY_S
     assert events.progress_due()
-    events.phase("saving")
+    events.phase(Phase.SAVING)
     now_s += 2
-    events.end(Exit.OK, "ok", "done")
+    events.succeed()
     assert events.seconds == {"training": 0.5, "saving": 2.0}
     events.close()

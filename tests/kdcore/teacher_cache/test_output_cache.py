@@ -10,7 +10,7 @@ import torch
 from kdcore.__main__ import main
 from kdcore.networks.weights import save_weights
 from kdcore.networks.zoo import build_network
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from kdcore.spec.result import Score
 from kdcore.spec.run import TEACHER_OUTPUTS_DIR
 from kdcore.teacher_cache.output_cache import CachedScores

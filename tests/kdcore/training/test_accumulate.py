@@ -14,7 +14,7 @@ from kdcore.objectives.base import MethodContext
 from kdcore.objectives.objectives import Loss, mean_of
 from kdcore.runtime.device import Device
 from kdcore.runtime.signals import Interrupted, Stop
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from kdcore.spec.recipe import Data, Stage
 from kdcore.spec.run import Network
 from kdcore.training.checkpoint import Checkpoints

@@ -10,7 +10,7 @@ from torch.nn import functional
 from kdcore.data.images import Split
 from kdcore.runtime.device import Device
 from kdcore.runtime.errors import RunError
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from kdcore.spec.run import Network
 from kdcore.training.evaluate import (
     EvalSet,

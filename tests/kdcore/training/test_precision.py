@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kdcore.__main__ import main
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from tests.kdcore.tiny import HARD, events_of, make_folder, stage
 
 GENTLE = {"name": "sgd", "learning_rate": 0.02}

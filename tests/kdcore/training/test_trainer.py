@@ -10,7 +10,7 @@ from torch import nn
 
 from kdcore.runtime.errors import RunError
 from kdcore.runtime.signals import Interrupted, Stop
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from kdcore.training.arms import Arm
 from kdcore.training.checkpoint import Checkpoints
 from kdcore.training.state import History, TrainingState
