@@ -13,6 +13,7 @@ from distillery.store import keys
 from distillery.store.db.database import Database
 from distillery.store.errors import Unavailable
 from distillery.store.keys import SCOPES, Holder, Scope
+from distillery.wire.request_codes import RequestCode
 
 LOCAL_TENANT = "default"
 _PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
@@ -45,7 +46,7 @@ def authenticate(
     request.scope["tenant"] = caller.tenant  # for the log
     missing = [s for s in needed.scopes if s not in caller.scopes and "admin" not in caller.scopes]
     if missing:
-        raise Refusal(403, "missing_scope", f"this key lacks the scope `{missing[0]}`")
+        raise Refusal(RequestCode.MISSING_SCOPE, f"this key lacks the scope `{missing[0]}`")
     return caller
 
 
@@ -55,7 +56,7 @@ def _caller(request: Request, deps: Deps, given: HTTPAuthorizationCredentials | 
     holder = None if given is None else _holder(deps.database, given.credentials)
     if holder is None:
         detail = "give a valid key: `Authorization: Bearer kd_...`"
-        raise Refusal(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+        raise Refusal(RequestCode.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
     return Caller(holder.tenant, holder.scopes)
 
 

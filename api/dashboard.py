@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from distillery.api.problems import Refusal
+from distillery.wire.request_codes import RequestCode
 
 _NOT_BUILT = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Distillery</title>
 </head><body><h1>Distillery</h1><p>The service runs. Its dashboard is not built: run
@@ -28,11 +29,11 @@ def dashboard(web_dir: Path) -> ASGIApp:
 def _answer(web_dir: Path, request: Request) -> Response:
     path = request.scope["path"].lstrip("/")
     if path == "v1" or path.startswith("v1/") or request.method not in ("GET", "HEAD"):
-        raise Refusal(404, "not_found", "there is no such address")
+        raise Refusal(RequestCode.NOT_FOUND, "there is no such address")
     file = find(web_dir, path)
     if file is None:
         if path.startswith("assets/"):
-            raise Refusal(404, "not_found", "there is no such file")
+            raise Refusal(RequestCode.NOT_FOUND, "there is no such file")
         file = find(web_dir, "index.html")
     if file is None:
         return HTMLResponse(_NOT_BUILT)

@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from distillery.api.problems import Refusal
 from distillery.api.responses import matches
 from distillery.store.blobs.blobs import Blobs
+from distillery.wire.request_codes import RequestCode
 
 _BYTES = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -67,7 +68,9 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
         start, end = max(size - int(last), 0), size
     if start >= end:
         headers = {"Content-Range": f"bytes */{size}"}
-        raise Refusal(416, "range_not_satisfiable", f"the file has {size} bytes", headers=headers)
+        raise Refusal(
+            RequestCode.RANGE_NOT_SATISFIABLE, f"the file has {size} bytes", headers=headers
+        )
     return start, end
 
 

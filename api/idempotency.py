@@ -13,9 +13,7 @@ from starlette.background import BackgroundTask
 
 from distillery.api.auth import Caller
 from distillery.api.deps import Deps
-from distillery.api.problems import Refusal
 from distillery.store import idempotency
-from distillery.store.errors import Conflict
 from kdcore.spec.failpoints import failpoint
 
 _IdempotencyKey = Annotated[
@@ -84,10 +82,7 @@ class IdempotentCreate:
     def _find(self, session: Session, caller: Caller, fingerprint: str) -> Response | None:
         if self.key is None:
             return None
-        try:
-            found = idempotency.find(session, caller.tenant, self.key, fingerprint)
-        except Conflict as error:
-            raise Refusal(422, "idempotency_key_reused", error.message) from None
+        found = idempotency.find(session, caller.tenant, self.key, fingerprint)
         if found is None:
             return None
         answer = _answer(json.dumps(found.body), found.status, found.location)

@@ -10,6 +10,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from distillery.api.deps import Services
 from distillery.api.problems import Refusal
 from distillery.store.errors import Unavailable
+from distillery.wire.request_codes import RequestCode
 from distillery.wire.states import TERMINAL
 
 RETRY_S = 5
@@ -19,7 +20,9 @@ def stream_events(deps: Services, job_id: str, after: int) -> Response:
     """Events above `after` as they come; Refusal 429 while too many streams are open."""
     if not deps.streams.acquire(blocking=False):
         headers = {"Retry-After": str(RETRY_S)}
-        raise Refusal(429, "too_many_streams", "too many event streams are open", headers=headers)
+        raise Refusal(
+            RequestCode.TOO_MANY_STREAMS, "too many event streams are open", headers=headers
+        )
     return _Stream(deps, job_id, after)
 
 

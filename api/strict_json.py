@@ -9,8 +9,10 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from distillery.api.problems import Refusal, pointer
+from distillery.api.problems import Refusal
 from distillery.wire.common import FieldError
+from distillery.wire.request_codes import RequestCode
+from kdcore.spec.faults import pointer_to, syntax_fault
 
 MAX_DEPTH = 32
 MAX_INTEGER = 2**53 - 1  # what JSON numbers carry everywhere (RFC 7493)
@@ -29,7 +31,7 @@ class StrictRequest(Request):
                 async with asyncio.timeout(settings.body_timeout_s):
                     await self._collect(chunks, settings.max_body_bytes)
             except TimeoutError:
-                raise Refusal(408, "request_timeout", "the body came too slowly") from None
+                raise Refusal(RequestCode.REQUEST_TIMEOUT, "the body came too slowly") from None
             self._body = b"".join(chunks)
         return self._body
 
@@ -38,7 +40,7 @@ class StrictRequest(Request):
         async for chunk in self.stream():
             size += len(chunk)
             if size > limit:
-                raise Refusal(413, "body_too_large", f"a JSON body has at most {limit} bytes")
+                raise Refusal(RequestCode.BODY_TOO_LARGE, f"a JSON body has at most {limit} bytes")
             chunks.append(chunk)
 
     async def json(self) -> Any:
@@ -68,22 +70,20 @@ def _check_media_type(request: Request) -> None:
         return
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise Refusal(415, "unsupported_media_type", "send the body as application/json")
+        raise Refusal(RequestCode.UNSUPPORTED_MEDIA_TYPE, "send the body as application/json")
 
 
 def parse(text: bytes) -> Any:
     """JSON to Python, without NaN, infinities, NULs, lone surrogates or unsafe integers."""
     try:
         value = json.loads(text.decode("utf-8"), parse_int=_integer)
-    except UnicodeDecodeError:
-        raise Refusal(400, "malformed_json", "the body is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise Refusal(400, "malformed_json", str(error)) from None
-    except RecursionError:
-        raise Refusal(400, "malformed_json", "the body is nested too deeply") from None
-    errors = list(_bad_values(value))
-    if errors:
-        raise Refusal(422, errors[0].code, errors[0].message, errors=errors)
+    except (ValueError, RecursionError) as error:
+        fault = syntax_fault(error)
+        raise Refusal(fault.code, fault.message) from None
+    found = _bad_values(value)
+    if found:
+        code, first = found[0]
+        raise Refusal(code, first.message, errors=[error for _, error in found])
     return value
 
 
@@ -91,15 +91,16 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= 17 else math.inf
 
 
-def _bad_values(root: Any) -> list[FieldError]:
-    found: list[FieldError] = []
+def _bad_values(root: Any) -> list[tuple[RequestCode, FieldError]]:
+    found: list[tuple[RequestCode, FieldError]] = []
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
     while waiting:
         path, value = waiting.pop()
         fault = _fault(value, len(path))
         if fault is not None:
             code, message = fault
-            found.append(FieldError(code=code, message=message, pointer=_safe_pointer(path)))
+            error = FieldError(code=code, message=message, pointer=_safe_pointer(path))
+            found.append((code, error))
         elif isinstance(value, dict):
             waiting += [((*path, key), key) for key in value if _fault(key, 0)]
             waiting += [((*path, key), item) for key, item in value.items()]
@@ -110,20 +111,20 @@ def _bad_values(root: Any) -> list[FieldError]:
     return found
 
 
-def _fault(value: Any, depth: int) -> tuple[str, str] | None:
+def _fault(value: Any, depth: int) -> tuple[RequestCode, str] | None:
     match value:
         case str() if "\0" in value:
-            return "bad_text", "text may not hold NUL"
+            return RequestCode.BAD_TEXT, "text may not hold NUL"
         case str() if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            return "bad_text", "text may not hold lone surrogates"
+            return RequestCode.BAD_TEXT, "text may not hold lone surrogates"
         case float() if not math.isfinite(value):
-            return "bad_number", "numbers must be finite and integers below 2^53"
+            return RequestCode.BAD_NUMBER, "numbers must be finite and integers below 2^53"
         case int() if abs(value) > MAX_INTEGER:
-            return "bad_number", "numbers must be finite and integers below 2^53"
+            return RequestCode.BAD_NUMBER, "numbers must be finite and integers below 2^53"
         case dict() | list() if depth > MAX_DEPTH:
-            return "too_deep", f"at most {MAX_DEPTH} levels"
+            return RequestCode.TOO_DEEP, f"at most {MAX_DEPTH} levels"
     return None
 
 
 def _safe_pointer(path: tuple[str | int, ...]) -> str:
-    return pointer(path).encode("utf-8", "replace").decode()
+    return pointer_to(path).encode("utf-8", "replace").decode()

@@ -23,6 +23,7 @@ from distillery.store.errors import (
 )
 from distillery.store.jobs import Claim, events
 from distillery.telemetry import traces
+from distillery.wire.job_codes import JobCode
 from distillery.wire.states import State
 from distillery.worker import metrics
 from distillery.worker.collect_artifacts import store_artifacts
@@ -121,7 +122,7 @@ class Attempt:
             raise
         except Exception as error:  # noqa: BLE001 - the outermost seam: a job must end by name
             self._log.error("the worker failed", exc_info=error)
-            return Failure("worker_failed", f"the worker failed: {error}", retry=True)
+            return Failure(JobCode.WORKER_FAILED, f"the worker failed: {error}", retry=True)
 
     def _make_plan(self) -> Plan:
         with self._context.database.read() as session:
@@ -247,7 +248,7 @@ class Attempt:
             return self._insist(lambda: self._move(gone))
         except Exception as error:  # noqa: BLE001 - a run's result may break any rule of the store
             self._log.error("the result was refused", exc_info=error)
-            refused = Failure("bad_result", f"the result was refused: {error}")
+            refused = Failure(JobCode.BAD_RESULT, f"the result was refused: {error}")
             return self._insist(lambda: self._move(refused))
 
     def _move(self, outcome: Outcome) -> Job:

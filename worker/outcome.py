@@ -7,8 +7,9 @@ from typing import Literal
 
 from distillery.store.catalog.teacher_outputs import NewOutput
 from distillery.store.jobs import NewArtifact
+from distillery.wire.job_codes import JobCode
 from distillery.wire.states import State
-from kdcore.spec.codes import Exit
+from kdcore.spec.codes import ErrorCode, Exit, RunCode
 from kdcore.spec.events import EndEvent
 from kdcore.spec.result import RunResult
 
@@ -20,8 +21,8 @@ FINAL = frozenset({Exit.BAD_SPEC, Exit.BAD_INPUT, Exit.DIVERGED})  # as bad the 
 MEMORY = ("bad_alloc", "allocate memory", "memoryerror", "failed to map segment")
 # Exit codes that name the end where the run could not write its last event.
 UNSAID = {
-    Exit.NO_SPACE: ("no_space", "the disk of the run directory is full"),
-    Exit.OUT_OF_MEMORY: ("out_of_memory", "the run had no more memory"),
+    Exit.NO_SPACE: (RunCode.NO_SPACE, "the disk of the run directory is full"),
+    Exit.OUT_OF_MEMORY: (RunCode.OUT_OF_MEMORY, "the run had no more memory"),
 }
 Target = Literal[State.CANCELLED, State.PAUSED, State.QUEUED]
 TARGETS: dict[StopReason | None, tuple[Target, str]] = {
@@ -45,7 +46,7 @@ class Success:
 class Failure:
     """The attempt failed; with `retry` another may be made after a pause."""
 
-    code: str
+    code: ErrorCode
     message: str
     pointer: str | None = None
     retry: bool = False
@@ -76,27 +77,29 @@ def read_outcome(
     if stop_reason in TARGETS:
         return Release(*TARGETS[stop_reason])
     if stop_reason == "wall_clock":
-        return Failure("wall_clock", "the run took longer than limits.wall_clock_s")
+        return Failure(JobCode.WALL_CLOCK, "the run took longer than limits.wall_clock_s")
     if stop_reason == "flood":
         message = "the run was stopped, for it wrote far more than KD_RUN_OUTPUT_BYTES allows"
-        return Failure("too_much_output", _with_log(message, tail))
+        return Failure(JobCode.TOO_MUCH_OUTPUT, _with_log(message, tail))
     if stop_reason == "stalled":
-        return Failure("stalled", _with_log("the run said nothing for too long", tail), retry=True)
+        return Failure(
+            JobCode.STALLED, _with_log("the run said nothing for too long", tail), retry=True
+        )
     if code == -signal.SIGKILL and memory_ran_out:
         message = "the kernel killed the run (SIGKILL) when the machine's memory had run out"
-        return Failure("out_of_memory", _with_log(message, tail), retry=True)
+        return Failure(RunCode.OUT_OF_MEMORY, _with_log(message, tail), retry=True)
     if end is not None and code in (Exit.OUT_OF_MEMORY, Exit.NO_SPACE, Exit.INTERRUPTED):
         return _told(code, end, retry=True)
     if code in UNSAID:
-        name, said = UNSAID[Exit(code)]
-        return Failure(name, _with_log(said, tail), retry=True)
+        named, said = UNSAID[Exit(code)]
+        return Failure(named, _with_log(said, tail), retry=True)
     if any(words in tail.lower() for words in MEMORY):
         said = "the run ended when it got no more memory"
-        return Failure("out_of_memory", _with_log(said, tail), retry=True)
+        return Failure(RunCode.OUT_OF_MEMORY, _with_log(said, tail), retry=True)
     if code < 0:
-        return Failure("killed", _with_log(death(-code), tail), retry=True)
+        return Failure(JobCode.KILLED, _with_log(death(-code), tail), retry=True)
     name = Exit(code).name if code in set(Exit) else "an unknown code"
-    return Failure("bug", _with_log(f"the run exited with {code} ({name})", tail), retry=True)
+    return Failure(RunCode.BUG, _with_log(f"the run exited with {code} ({name})", tail), retry=True)
 
 
 def death(number: int) -> str:
@@ -113,8 +116,8 @@ def death(number: int) -> str:
 
 def _told(code: int, end: EndEvent | None, *, retry: bool) -> Failure:
     if end is None or end.code == "ok":
-        name = Exit(code).name.lower()
-        return Failure(name, f"the run ended as {name} without saying why", retry=retry)
+        message = f"the run exited with {code} ({Exit(code).name}) without saying why"
+        return Failure(RunCode.BUG, message, retry=retry)
     return Failure(end.code, end.message, end.pointer, retry)
 
 

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from distillery.store.blobs.blobs import Blobs, HashMismatch, Stored
+from distillery.wire.job_codes import JobCode
 from distillery.worker.plan import Plan
 from kdcore.spec.result import RUN_RESULT, InspectDatasetResult, RunArtifact, RunResult
 from kdcore.spec.run import (
@@ -30,7 +31,7 @@ Check = Callable[[], None]
 class BadRunDir(RuntimeError):
     """What lies in storage or came out of a run is not what it should be."""
 
-    def __init__(self, code: str, message: str):
+    def __init__(self, code: JobCode, message: str):
         super().__init__(message)
         self.code = code
         self.message = message
@@ -70,10 +71,10 @@ class RunDir:
         try:
             result = RUN_RESULT.validate_json(raw)
         except ValidationError as error:
-            raise BadRunDir("bad_result", f"result.json is not a result: {error}") from error
+            raise BadRunDir(JobCode.BAD_RESULT, f"result.json is not a result: {error}") from error
         names = [artifact.path for artifact in artifacts_of(result)]
         if len(raw) > RESULT_BYTES or result.task != task or len(names) != len(set(names)):
-            raise BadRunDir("bad_result", f"result.json is not the result of a {task}")
+            raise BadRunDir(JobCode.BAD_RESULT, f"result.json is not the result of a {task}")
         return result
 
     def store_artifacts(self, artifact: RunArtifact, blobs: Blobs, check: Check) -> Stored:
@@ -82,9 +83,11 @@ class RunDir:
         try:
             stored = blobs.put_stream(chunks, expected=artifact.sha256)
         except HashMismatch as error:
-            raise BadRunDir("bad_artifact", f"{artifact.path}: {error}") from error
+            raise BadRunDir(JobCode.BAD_ARTIFACT, f"{artifact.path}: {error}") from error
         if stored.size != artifact.size_bytes:
-            raise BadRunDir("bad_artifact", f"{artifact.path} is not of the size it was said to be")
+            raise BadRunDir(
+                JobCode.BAD_ARTIFACT, f"{artifact.path} is not of the size it was said to be"
+            )
         return stored
 
     def tidy(self, *, forget: bool) -> None:
@@ -111,7 +114,9 @@ def open_inside(folder: Path, name: str) -> BinaryIO:
     """
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\0" in name:
-        raise BadRunDir("unsafe_artifact", f"{name!r} does not name a file below {folder.name}")
+        raise BadRunDir(
+            JobCode.UNSAFE_ARTIFACT, f"{name!r} does not name a file below {folder.name}"
+        )
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # opening a pipe must not wait
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -123,7 +128,7 @@ def open_inside(folder: Path, name: str) -> BinaryIO:
             raise OSError("it is not a regular file")
     except OSError as error:
         os.close(handle)
-        raise BadRunDir("unsafe_artifact", f"{name}: {error.strerror or error}") from error
+        raise BadRunDir(JobCode.UNSAFE_ARTIFACT, f"{name}: {error.strerror or error}") from error
     return os.fdopen(handle, "rb")
 
 
@@ -151,7 +156,7 @@ def place_blob(blobs: Blobs, sha256: str, target: Path, check: Check) -> None:
                 digest.update(chunk)
                 file.write(chunk)
     if digest.hexdigest() != sha256:
-        raise BadRunDir("blob_damaged", f"blob {sha256} is damaged in storage")
+        raise BadRunDir(JobCode.BLOB_DAMAGED, f"blob {sha256} is damaged in storage")
 
 
 def link_checkpoints(source: Path, target: Path) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import TypeVar, overload
 
 from distillery.store.db.tables import Json
+from distillery.wire.codes import next_step
 from distillery.wire.common import Failure, Page, View
 
 V = TypeVar("V", bound=View)
@@ -20,7 +21,7 @@ def time_of(at_ms: int | None) -> datetime | None:
 
 def failure_of(error: Json | None) -> Failure | None:
     """A row's error column."""
-    return None if error is None else Failure.model_validate(error)
+    return None if error is None else Failure(**error, next_step=next_step(error["code"]))
 
 
 def page_of(data: list[V], next_cursor: str | None) -> Page[V]:

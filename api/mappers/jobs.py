@@ -7,8 +7,9 @@ from distillery.store import jobs
 from distillery.store.db import tables
 from distillery.wire.jobs import Artifact, Event, Job, JobSummary, Transition, Waiting
 from distillery.wire.states import TERMINAL, State
+from kdcore.spec.names import BASELINE_ACCURACY, STUDENT_ACCURACY, TEACHER_ACCURACY
 
-ACCURACIES = ("student/accuracy", "baseline/accuracy", "teacher/accuracy")
+ACCURACIES = (STUDENT_ACCURACY, BASELINE_ACCURACY, TEACHER_ACCURACY)
 
 
 def summary_view(row: tables.Job) -> JobSummary:
@@ -42,6 +43,7 @@ def waiting_view(waiting: jobs.Waiting) -> Waiting:
     """Why a job does not go on."""
     return Waiting(
         reason=waiting.reason,
+        next_step=waiting.reason.next_step,
         message=waiting.message,
         since=time_of(waiting.since),
         until=time_of(waiting.until),

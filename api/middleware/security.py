@@ -11,8 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from distillery.api.problems import problem
 from distillery.telemetry.logs import bound
+from distillery.wire.request_codes import RequestCode
+from kdcore.spec.codes import ErrorCode
 
-Refused = tuple[int, str, str]  # status, code, detail
+Refused = tuple[ErrorCode, str]  # code, detail
 log = logging.getLogger(__name__)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -82,16 +84,16 @@ class Security:
         if started:
             raise bug  # the server cuts the connection: half an answer must not look whole
         log.error("the request failed", exc_info=bug)
-        return 500, "internal_error", "this is our mistake; the request id finds it in the log"
+        return RequestCode.INTERNAL_ERROR, "this is our mistake; the request id finds it in the log"
 
     def _refuse(self, scope: Scope, headers: Headers) -> Refused | None:
         host = headers.get("host", "")
         if self.hosts is not None and host_name(host) not in self.hosts:
-            return 421, "wrong_host", "this service does not answer to that host name"
+            return RequestCode.WRONG_HOST, "this service does not answer to that host name"
         if scope["method"] not in _SAFE_METHODS and is_foreign(headers, host):
-            return 403, "cross_origin", "another web site may not send this"
+            return RequestCode.CROSS_ORIGIN, "another web site may not send this"
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-            return 400, "bad_request", "the address may not hold NUL"
+            return RequestCode.BAD_REQUEST, "the address may not hold NUL"
         return None
 
 

@@ -16,6 +16,7 @@ from distillery.store import jobs
 from distillery.store.jobs import events
 from distillery.wire.common import Page
 from distillery.wire.jobs import Event, Metrics, Series, Transition
+from distillery.wire.request_codes import RequestCode
 
 router = APIRouter(prefix="/jobs", tags=["events"])
 MAX_ID = 2**53 - 1
@@ -54,7 +55,7 @@ def _resume_point(last_event_id: str | None, after: int) -> int:
     if not last_event_id:
         return after
     if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) <= 15):
-        raise Refusal(422, "bad_parameter", "Last-Event-ID must be the id of an event")
+        raise Refusal(RequestCode.BAD_PARAMETER, "Last-Event-ID must be the id of an event")
     return int(last_event_id)
 
 

@@ -8,14 +8,7 @@ from distillery.api.responses import answer
 from distillery.wire.catalog import Architecture, Method
 from distillery.wire.common import Page
 from kdcore.spec.architectures import ARCHITECTURES
-from kdcore.spec.methods import (
-    KNOBS,
-    LEAST_BATCH,
-    LEAST_CLASSES,
-    NEEDS_LABELS,
-    NEEDS_SAME_CLASSES,
-    NEEDS_TEACHER,
-)
+from kdcore.spec.methods import KNOBS
 
 router = APIRouter(tags=["methods"])
 METHODS = page_of(
@@ -23,11 +16,15 @@ METHODS = page_of(
         Method(
             name=name,
             summary=(knobs.__doc__ or "").strip(),
-            needs_teacher=name in NEEDS_TEACHER,
-            needs_labels=name in NEEDS_LABELS,
-            needs_same_classes=name in NEEDS_SAME_CLASSES,
-            least_classes=LEAST_CLASSES.get(name, 2),
-            least_batch=LEAST_BATCH.get(name, 1),
+            needs=knobs.needs(),
+            needs_teacher=knobs.needs_teacher,
+            needs_one_teacher=knobs.needs_one_teacher,
+            needs_labels=knobs.needs_labels,
+            needs_one_label=knobs.needs_one_label,
+            needs_same_classes=knobs.needs_same_classes,
+            needs_same_channels=knobs.needs_same_channels,
+            least_classes=knobs.least_classes,
+            least_batch=knobs.least_batch,
             knobs=knobs.model_json_schema(),
         )
         for name, knobs in KNOBS.items()

@@ -16,6 +16,7 @@ from distillery.api.responses import answer
 from distillery.api.strict_json import StrictRoute
 from distillery.store.blobs.upload_parts import IncomingPart, PartSlot
 from distillery.store.catalog import uploads
+from distillery.wire.request_codes import RequestCode
 from distillery.wire.uploads import Upload, UploadComplete, UploadCreate, UploadPart
 
 BUFFER_BYTES = 1 << 20
@@ -66,7 +67,7 @@ async def put_part(
     slot = await run_in_threadpool(_slot, deps, caller, upload_id, number)
     announced = int(request.headers.get("content-length", slot.size))
     if announced != slot.size:
-        raise _wrong_size(slot, 413 if announced > slot.size else 422)
+        raise _wrong_size(slot, announced)
     async with contextmanager_in_threadpool(deps.parts.receive(slot)) as part:
         await _receive(request, part, deps.settings.part_stall_s)
         return await run_in_threadpool(_save, deps, caller, part)
@@ -104,11 +105,11 @@ async def _receive(request: Request, part: IncomingPart, stall_s: float) -> None
             async with asyncio.timeout(stall_s):
                 chunk = await anext(stream, None)
         except TimeoutError:
-            raise Refusal(408, "request_timeout", "the part's bytes stopped coming") from None
+            raise Refusal(RequestCode.REQUEST_TIMEOUT, "the part's bytes stopped coming") from None
         if chunk is not None:
             buffer += chunk
         if part.received + len(buffer) > part.slot.size:
-            raise _wrong_size(part.slot, 413)
+            raise _wrong_size(part.slot, part.received + len(buffer))
         if len(buffer) >= BUFFER_BYTES or (chunk is None and buffer):
             await run_in_threadpool(part.write, bytes(buffer))
             buffer.clear()
@@ -116,8 +117,9 @@ async def _receive(request: Request, part: IncomingPart, stall_s: float) -> None
             return
 
 
-def _wrong_size(slot: PartSlot, status: int) -> Refusal:
-    return Refusal(status, "part_size", f"part {slot.number} has exactly {slot.size} bytes")
+def _wrong_size(slot: PartSlot, found: int) -> Refusal:
+    code = RequestCode.BODY_TOO_LARGE if found > slot.size else RequestCode.PART_SIZE
+    return Refusal(code, f"part {slot.number} has exactly {slot.size} bytes")
 
 
 def _save(deps: Services, caller: Caller, part: IncomingPart) -> UploadPart:

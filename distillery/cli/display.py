@@ -8,8 +8,9 @@ from typing import Any, Self
 from rich.console import Console
 from rich.live import Live
 
-from distillery.cli.run_status import ARMS, RunStatus
+from distillery.cli.run_status import NETWORKS, RunStatus
 from kdcore.spec.events import RunEvent
+from kdcore.spec.names import LABELS
 
 
 class Display:
@@ -54,9 +55,9 @@ class Display:
         if self._live or self._as_json:
             return
         arms = [
-            f"{word} epoch {self.run_status.arms[arm].epoch}/{self.run_status.arms[arm].epochs}"
-            for arm, word in ARMS
-            if arm in self.run_status.arms
+            f"{LABELS[name]} epoch {arm.epoch}/{arm.epochs}"
+            for name in NETWORKS
+            if (arm := self.run_status.arms.get(name))
         ]
         line = "  ".join([f"{self.run_status.title}: {self.run_status.headline()}", *arms])
         if self.run_status.waiting:

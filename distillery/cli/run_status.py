@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from distillery.wire.jobs import Job, Progress, Waiting
+from kdcore.spec.names import LABELS, STUDENT_LOSS, Metric, Network, Phase
 
 BAR_WIDTH = 36
-ARMS = (("student", "student"), ("baseline", "scratch"))
 LOOKS = {
     "queued": "yellow",
     "running": "cyan",
@@ -21,17 +21,8 @@ LOOKS = {
     "failed": "red",
     "cancelled": "magenta",
 }
-WORDS = {
-    "preparing": "preparing",
-    "validating": "checking",
-    "teacher": "measuring the teacher",
-    "caching": "keeping the teacher's outputs",
-    "training": "training the student",
-    "baseline": "training the same student from scratch",
-    "evaluating": "evaluating",
-    "exporting": "exporting",
-    "saving": "saving",
-}
+PHASES = {str(phase): phase.label for phase in Phase}
+NETWORKS: tuple[Network, ...] = ("teacher", "student", "baseline")
 
 
 class RunStatus:
@@ -80,7 +71,7 @@ class RunStatus:
         """State, phase and attempt in a few words."""
         words = [self.state]
         if self.state == "running" and self.phase:
-            words.append(WORDS.get(self.phase, self.phase))
+            words.append(PHASES.get(self.phase, self.phase))
         if self.attempt > 1:
             words.append(f"attempt {self.attempt}")
         return ", ".join(words)
@@ -88,11 +79,11 @@ class RunStatus:
     def accuracies(self) -> str:
         """The validation accuracies so far, and the student's loss."""
         parts = []
-        for key, word in (("teacher", "teacher"), ("student", "student"), ("baseline", "scratch")):
-            value = self.values.get(f"{key}/accuracy")
+        for network in NETWORKS:
+            value = self.values.get(Metric.ACCURACY.of(network))
             if value is not None:
-                parts.append(f"{word} {value:.1%}")
-        loss = self.values.get("student/loss")
+                parts.append(f"{LABELS[network]} {value:.1%}")
+        loss = self.values.get(STUDENT_LOSS)
         return "  ".join([*parts, *([f"loss {loss:.3f}"] if loss is not None else [])])
 
     def __rich__(self) -> RenderableType:
@@ -101,9 +92,9 @@ class RunStatus:
         mark = self._spinner if self.state in ("queued", "running") else Text("■", style=look)
         head.add_row(mark, Text(self.title, style="bold"), Text(self.headline(), style=look))
         bars = Table.grid(padding=(0, 1))
-        for key, word in ARMS:
-            if key in self.arms:
-                bars.add_row(Text(f"  {word:8}"), *_arm(self.arms[key]))
+        for network in NETWORKS:
+            if network in self.arms:
+                bars.add_row(Text(f"  {LABELS[network]:12}"), *_arm(self.arms[network]))
         lines: list[RenderableType] = [head, bars]
         if self.accuracies():
             lines.append(Text(f"  accuracy on held-out part: {self.accuracies()}", style="dim"))
@@ -116,7 +107,8 @@ def waits(waiting: Waiting) -> str:
     """Why a job does not go on, since when, and until when where that is known."""
     end = f" until {waiting.until.astimezone():%H:%M:%S}" if waiting.until else ""
     since = f"{waiting.since.astimezone():%Y-%m-%d %H:%M:%S}"
-    return f"waits ({waiting.reason}): {waiting.message}, since {since}{end}"
+    todo = f". {waiting.next_step}" if waiting.next_step else ""
+    return f"waits ({waiting.reason}): {waiting.message}, since {since}{end}{todo}"
 
 
 def _arm(progress: Progress) -> tuple[RenderableType, ...]:

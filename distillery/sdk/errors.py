@@ -47,7 +47,7 @@ class ApiError(ClientError):
     """The service refused; `problem` is its whole answer."""
 
     def __init__(self, problem: Problem):
-        super().__init__(_sentence(problem), hint=_hint(problem))
+        super().__init__(_sentence(problem), hint=problem.next_step)
         self.problem = problem
         if problem.status in (401, 403):
             self.exit = ExitCode.DENIED
@@ -61,13 +61,3 @@ def _sentence(problem: Problem) -> str:
     if len(lines) == 1 and problem.errors[0].message == said:
         return lines[0].strip()
     return "\n".join([said, *lines])
-
-
-def _hint(problem: Problem) -> str | None:
-    if problem.status == 401:
-        return "Give a key with --key or in KD_KEY; an administrator makes one: kd keys create"
-    if problem.status == 403:
-        return "This key may not do that; an administrator can make one with more scopes."
-    if problem.code == "not_ready":
-        return "It is still being inspected: try again in a moment."
-    return None

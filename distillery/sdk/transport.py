@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from distillery.sdk.errors import ApiError, Unreachable
 from distillery.wire.common import Page, Problem
+from distillery.wire.request_codes import RequestCode
 
 V = TypeVar("V", bound=BaseModel)
 Query = Mapping[str, str | int | bool | None]
@@ -195,7 +196,8 @@ def _problem(answer: httpx.Response) -> Problem:
             title=answer.reason_phrase,
             status=answer.status_code,
             detail=f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}",
-            code=f"http_{answer.status_code}",
+            code=RequestCode.UNEXPECTED_ANSWER,
+            next_step=RequestCode.UNEXPECTED_ANSWER.next_step,
         )
 
 

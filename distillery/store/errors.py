@@ -1,52 +1,58 @@
-"""What the store refuses, each with a stable code; the API turns them into problem+json."""
+"""What the store refuses, with codes of the catalogue; the API turns them into problem+json."""
+
+from distillery.wire.request_codes import RequestCode
+from kdcore.spec.codes import ErrorCode, RunCode
 
 
 class StoreError(Exception):
-    """Base: `code` is stable, `pointer` is a JSON pointer into the request body, or None."""
+    """Base of all that the store cannot do."""
 
-    code = "store_error"
-
-    def __init__(self, message: str, *, code: str | None = None, pointer: str | None = None):
+    def __init__(self, message: str):
         super().__init__(message)
         self.message = message
-        self.code = code or type(self).code
+
+
+class CodedError(StoreError):
+    """What a client is told; `pointer` is a JSON pointer into the request body, or None."""
+
+    def __init__(self, message: str, *, code: ErrorCode, pointer: str | None = None):
+        super().__init__(message)
+        self.code = code
         self.pointer = pointer
 
 
-class NotFound(StoreError):
-    """No such thing for this tenant (a foreign id is a missing one)."""
-
-    code = "not_found"
+class Invalid(CodedError):
+    """The request cannot be carried out as it stands."""
 
 
-class Conflict(StoreError):
+class NotFound(CodedError):
+    """Nothing of this id belongs to the tenant; another tenant's is treated as missing."""
+
+    def __init__(self, message: str, *, code: ErrorCode = RequestCode.NOT_FOUND):
+        super().__init__(message, code=code)
+
+
+class Conflict(CodedError):
     """The thing exists but is not in a state that allows this."""
 
-    code = "conflict"
+    def __init__(
+        self, message: str, *, code: ErrorCode = RequestCode.CONFLICT, pointer: str | None = None
+    ):
+        super().__init__(message, code=code, pointer=pointer)
 
 
 class NotReady(Conflict):
-    """Something this needs is still being inspected: try again soon."""
+    """Something that this needs is still being inspected: try again soon."""
 
-    code = "not_ready"
-
-
-class Invalid(StoreError):
-    """The request cannot be carried out as it stands."""
-
-    code = "invalid"
+    def __init__(self, message: str, *, pointer: str | None = None):
+        super().__init__(message, code=RequestCode.NOT_READY, pointer=pointer)
 
 
-class LeaseLost(StoreError):
-    """This attempt no longer holds the job: stop the child, write nothing more."""
-
-    code = "lease_lost"
-
-
-class Unavailable(StoreError):
+class Unavailable(CodedError):
     """The database or blob storage does not answer: nothing was done, try again."""
 
-    code = "unavailable"
+    def __init__(self, message: str, *, code: ErrorCode = RequestCode.UNAVAILABLE):
+        super().__init__(message, code=code)
 
     @property
     def reason(self) -> str:
@@ -58,10 +64,16 @@ class Unavailable(StoreError):
 class StorageFailed(Unavailable):
     """The disk or the blob storage failed (an I/O error, a read-only mount): try again."""
 
-    code = "storage_failed"
+    def __init__(self, message: str):
+        super().__init__(message, code=RequestCode.STORAGE_FAILED)
 
 
 class NoSpace(Unavailable):
     """The disk is too full to take this: nothing was kept, free space and try again."""
 
-    code = "no_space"
+    def __init__(self, message: str):
+        super().__init__(message, code=RunCode.NO_SPACE)
+
+
+class LeaseLost(StoreError):
+    """This attempt no longer holds the job: stop the child, write nothing more."""

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from distillery.store.db.database import db_now
 from distillery.store.db.tables import IdempotencyKey
-from distillery.store.errors import Conflict
+from distillery.store.errors import Invalid
+from distillery.wire.request_codes import RequestCode
 
 LIFETIME_S = 24 * 3600
 
@@ -16,7 +17,7 @@ def find(s: Session, tenant: str, key: str, fingerprint: str) -> IdempotencyKey 
     """The kept answer to this key, or None: then do the work and `save` in the same transaction.
 
     Call it first in a write transaction: a second request with the same key waits here until the
-    first is done. Raises Conflict `idempotency_mismatch` where the key belongs to another request.
+    first is done. Raises Invalid `idempotency_key_reused` where the key belongs to another request.
     """
     if s.get_bind().dialect.name == "postgresql":
         # SQLite's writers queue anyway.
@@ -27,8 +28,9 @@ def find(s: Session, tenant: str, key: str, fingerprint: str) -> IdempotencyKey 
         s.flush()
         return None
     if found is not None and found.fingerprint != fingerprint:
-        raise Conflict(
-            "this Idempotency-Key was used for another request", code="idempotency_mismatch"
+        raise Invalid(
+            "this Idempotency-Key was used for another request",
+            code=RequestCode.IDEMPOTENCY_KEY_REUSED,
         )
     return found
 

@@ -82,15 +82,19 @@ class Dataset(View):
 
 
 class Method(View):
-    """A method: its summary, what it needs, and the JSON Schema of its knobs."""
+    """A method: its summary, its needs, and the JSON Schema of its knobs."""
 
     name: str
     summary: str
+    needs: list[str] = Field(description="All that it needs, for people.")
     needs_teacher: bool
+    needs_one_teacher: bool = Field(description="Works with exactly one teacher.")
     needs_labels: bool
-    needs_same_classes: bool = Field(description="Whether teachers must know the same classes.")
-    least_classes: int = Field(description="Classes that it needs at least.")
-    least_batch: int = Field(description="Samples in a batch that it needs at least.")
+    needs_one_label: bool = Field(description="One label per image: no mixup, no cutmix.")
+    needs_same_classes: bool = Field(description="Teachers must have the student's classes.")
+    needs_same_channels: bool = Field(description="Levels of both networks must be equally wide.")
+    least_classes: int = Field(description="Smallest number of classes.")
+    least_batch: int = Field(description="Smallest number of samples in a batch.")
     knobs: dict[str, Any]
 
 

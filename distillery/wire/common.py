@@ -29,21 +29,25 @@ class Page(View, Generic[T]):
 
 
 class FieldError(View):
-    """One thing wrong in the request: where (JSON pointer into the body) and what."""
+    """One thing that is wrong in the request."""
 
     code: str
     message: str
-    pointer: str | None = None
+    pointer: str | None = Field(None, description="JSON pointer into the body.")
 
 
 class Problem(View):
-    """RFC 9457 problem details; `code` is stable, `errors` has one entry per wrong field."""
+    """RFC 9457 problem details; `code` is stable, `errors` has one entry per wrong field.
+
+    docs/errors.md lists every code.
+    """
 
     type: str = "about:blank"
     title: str
     status: int
     detail: str
-    code: str
+    code: str = Field(examples=["out_of_range"])
+    next_step: str | None = Field(None, description="What to do about an error of this code.")
     instance: str | None = None
     request_id: str | None = None
     errors: list[FieldError] = []
@@ -55,3 +59,4 @@ class Failure(View):
     code: str = Field(examples=["diverged"])
     message: str
     pointer: str | None = None
+    next_step: str | None = Field(None, description="What to do about an error of this code.")

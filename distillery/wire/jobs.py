@@ -8,6 +8,7 @@ from distillery.wire.common import Failure, Time, View
 from distillery.wire.jobspec import JobSpec
 from distillery.wire.states import State
 from kdcore.spec.events import ProgressEvent
+from kdcore.spec.names import ArmName
 from kdcore.spec.result import DistillResult
 
 
@@ -20,7 +21,7 @@ class JobCreate(JobSpec):
 class Progress(View):
     """The last progress event."""
 
-    arm: Literal["student", "baseline"]
+    arm: ArmName
     stage: int
     stages: int
     epoch: int
@@ -66,10 +67,10 @@ class Waiting(View):
     """Why a job does not go on."""
 
     reason: str = Field(
-        description="Stable: `backoff`, `no_worker`, `disk_low`, `capacity`, `reaper_late`; more "
-        "may come."
+        description="Stable; docs/errors.md lists them. More may be added.", examples=["no_worker"]
     )
     message: str
+    next_step: str | None = Field(None, description="What to do; null: nothing but wait.")
     since: Time
     until: Time | None = Field(None, description="When it will be over, where that is known.")
 

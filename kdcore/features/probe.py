@@ -20,8 +20,8 @@ from kdcore.features.levels import Grid, Level, grid_of
 from kdcore.features.taps import Tapped, find_module, is_activation
 from kdcore.networks.classifier import find_classifier
 from kdcore.runtime.errors import RunError
-from kdcore.spec.codes import RunCode
 from kdcore.spec.knobs.base import Tap, TapPosition
+from kdcore.spec.spec_codes import SpecCode
 
 STEPS_OF_ONE_RESOLUTION = 4  # levels of a network that keeps one resolution, at equal depths
 
@@ -77,7 +77,7 @@ class Probe:
         grid = grid_of(shape, self._image)
         if grid is None:
             raise RunError(
-                RunCode.NOT_A_MAP,
+                SpecCode.NOT_A_MAP,
                 f"{tap.module!r} of {self.name} has shape {shape} (without the batch), which is no "
                 f"map of a {self._image[0]}x{self._image[1]} image",
             )
@@ -96,7 +96,7 @@ class Probe:
         acts = self._map_acts
         if not acts:
             raise RunError(
-                RunCode.NO_DEFAULT_TAP,
+                SpecCode.NO_DEFAULT_TAP,
                 f"{self.name} has no map of the image to choose: name the taps",
             )
         of_size: dict[tuple[int, int], list[Act]] = {}

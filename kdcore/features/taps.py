@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from kdcore.runtime.errors import RunError, refuse
-from kdcore.spec.codes import RunCode
 from kdcore.spec.fit import missing_module
 from kdcore.spec.knobs.base import Tap
+from kdcore.spec.spec_codes import SpecCode
 
 _GATES = (nn.MultiheadAttention, nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin)
 
@@ -56,7 +56,7 @@ def find_module(network: nn.Module, tap: Tap, name: str) -> nn.Module:
     assert module is not None
     if tap.position == "before_relu" and not is_activation(module):
         raise RunError(
-            RunCode.TAP_NOT_ACTIVATION,
+            SpecCode.TAP_NOT_ACTIVATION,
             f"{tap.module!r} of {name} is a {type(module).__name__}, not an activation: "
             "`before_relu` must name the activation module itself",
         )
@@ -135,7 +135,7 @@ class Tapped:
                 return
             if not isinstance(value, Tensor):
                 raise RunError(
-                    RunCode.TAP_NOT_TENSOR,
+                    SpecCode.TAP_NOT_TENSOR,
                     f"{tap.module!r} of {self.name} gives a {type(value).__name__}, not a tensor",
                 )
             # A clone, not the tensor: a later in-place ReLU or `+=` would overwrite it.
@@ -148,7 +148,7 @@ class Tapped:
     def _explain(self, tap: Tap) -> None:
         count = self._calls[tap.module, tap.position]
         raise RunError(
-            RunCode.TAP_NOT_CALLED,
+            SpecCode.TAP_NOT_CALLED,
             f"{tap.module!r} of {self.name} acts {count} times in one pass: "
             f"there is no call {tap.call}",
         )

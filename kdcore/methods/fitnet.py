@@ -30,9 +30,9 @@ from kdcore.features.taps import Outputs
 from kdcore.objectives.base import Method, MethodContext, implements
 from kdcore.objectives.numerics import in_float32
 from kdcore.runtime.errors import RunError, pointing
-from kdcore.spec.codes import RunCode
 from kdcore.spec.knobs.base import Tap
 from kdcore.spec.knobs.maps import FitnetKnobs
+from kdcore.spec.spec_codes import SpecCode
 
 
 @in_float32
@@ -125,7 +125,7 @@ def _check_maps(student: Probe, guided: Level, teacher: Probe, hint: Level) -> N
     if "vector" not in (guided.grid.layout, hint.grid.layout):
         return
     raise RunError(
-        RunCode.NOT_A_MAP,
+        SpecCode.NOT_A_MAP,
         f"fitnet needs maps of channels, height and width, but {guided} of {student.name} or "
         f"{hint} of {teacher.name} is a vector",
     )

@@ -23,9 +23,9 @@ from kdcore.objectives.base import MethodContext, implements
 from kdcore.objectives.map_base import MapMethod, Pair, same_size
 from kdcore.objectives.numerics import in_float32
 from kdcore.runtime.errors import RunError, refuse
-from kdcore.spec.codes import RunCode
 from kdcore.spec.fit import unequal_channels
 from kdcore.spec.knobs.maps import FspKnobs
+from kdcore.spec.spec_codes import SpecCode
 
 
 @in_float32
@@ -58,7 +58,7 @@ class Fsp(MapMethod[FspKnobs]):
     def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         if len(pairs) < 2:
             raise RunError(
-                RunCode.FSP_LEVELS,
+                SpecCode.FSP_LEVELS,
                 "fsp compares the flow between two maps: it needs two taps at least",
             )
         own, theirs = zip(*((s.grid.channels, t.grid.channels) for s, t in pairs), strict=True)

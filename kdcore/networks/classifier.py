@@ -6,7 +6,7 @@ B: batch, F: features, K: classes.
 from torch import Tensor, nn
 
 from kdcore.runtime.errors import RunError
-from kdcore.spec.codes import RunCode
+from kdcore.spec.spec_codes import SpecCode
 
 
 class Borrowed(nn.Module):
@@ -43,7 +43,7 @@ def find_classifier(network: nn.Module, num_classes: int) -> tuple[str, nn.Linea
     ]
     if not found:
         raise RunError(
-            RunCode.NO_LINEAR_CLASSIFIER,
+            SpecCode.NO_LINEAR_CLASSIFIER,
             "the network does not end with a linear layer: simkd needs one",
         )
     return found[-1]

@@ -13,8 +13,8 @@ from torch import nn
 
 from kdcore.networks import shim  # noqa: F401  (before torchvision and timm)
 from kdcore.runtime.errors import RunError
-from kdcore.spec.codes import RunCode
 from kdcore.spec.run import Input, Network
+from kdcore.spec.spec_codes import SpecCode
 
 LIBRARIES = ("torchvision", "timm")
 # What our own fields say, and what would read files or the network.
@@ -46,7 +46,7 @@ def build(library: str, name: str, network: Network) -> nn.Module:
     for option in network.options:
         if option in RESERVED_OPTIONS:
             raise RunError(
-                RunCode.BAD_OPTION,
+                SpecCode.BAD_OPTION,
                 f"{option!r} cannot be set as an option",
                 pointer=f"/options/{option}",
             )
@@ -65,13 +65,13 @@ def _made(network: Network, make: Callable[[], nn.Module]) -> nn.Module:
         if not network.options:
             raise
         raise RunError(
-            RunCode.BAD_OPTION,
+            SpecCode.BAD_OPTION,
             f"{network.architecture} does not take these options: {error}",
             pointer="/options",
         ) from error
     except (AssertionError, ValueError, RuntimeError, KeyError, IndexError) as error:
         raise RunError(
-            RunCode.BAD_OPTION if network.options else RunCode.BAD_INPUT_SIZE,
+            SpecCode.BAD_OPTION if network.options else SpecCode.BAD_INPUT_SIZE,
             f"{network.architecture} cannot be built for {_size(network.input)}"
             f" with options {network.options}: {error}",
             pointer="/architecture",
@@ -142,7 +142,7 @@ def _try_out(module: nn.Module, network: Network) -> None:
             logits_BK = module(x_BCHW)
     except (AssertionError, ValueError, RuntimeError, IndexError) as error:
         raise RunError(
-            RunCode.BAD_INPUT_SIZE,
+            SpecCode.BAD_INPUT_SIZE,
             f"{network.architecture} cannot read images of {_size(input)}: {error}",
             pointer="/architecture",
         ) from error
@@ -150,7 +150,7 @@ def _try_out(module: nn.Module, network: Network) -> None:
         module.train(was_training)
     if not isinstance(logits_BK, torch.Tensor) or logits_BK.shape != (1, network.num_classes):
         raise RunError(
-            RunCode.NOT_A_CLASSIFIER,
+            SpecCode.NOT_A_CLASSIFIER,
             f"{network.architecture} does not return one row of class scores per image",
             pointer="/architecture",
         )

@@ -14,9 +14,9 @@ from kdcore.networks.shufflenet import ShuffleNetV1, ShuffleNetV2
 from kdcore.networks.vgg import Vgg
 from kdcore.networks.wide_resnet import WideResNet
 from kdcore.runtime.errors import RunError
-from kdcore.spec.codes import RunCode
 from kdcore.spec.fit import closest, unknown_architecture
 from kdcore.spec.run import Input, Network
+from kdcore.spec.spec_codes import SpecCode
 
 MAX_WIDTH = 32.0
 
@@ -92,14 +92,14 @@ def _width(network: Network) -> float:
     for option in network.options:
         if option != "width":
             raise RunError(
-                RunCode.BAD_OPTION,
+                SpecCode.BAD_OPTION,
                 f"{network.architecture} has no option {option!r}; it has: width",
                 pointer=f"/options/{option}",
             )
     width = network.options.get("width", DEFAULT_WIDTH.get(network.architecture, 1.0))
     if isinstance(width, bool | str) or not 0 < width <= MAX_WIDTH:
         raise RunError(
-            RunCode.BAD_OPTION,
+            SpecCode.BAD_OPTION,
             f"width is {width!r}; it must be a number above 0, at most {MAX_WIDTH:g}",
             pointer="/options/width",
         )

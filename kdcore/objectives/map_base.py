@@ -16,8 +16,8 @@ from kdcore.features.probe import Probe
 from kdcore.features.taps import Outputs
 from kdcore.objectives.base import Method, MethodContext
 from kdcore.runtime.errors import RunError, pointing
-from kdcore.spec.codes import RunCode
 from kdcore.spec.knobs.base import MapKnobs, Tap, TapPosition
+from kdcore.spec.spec_codes import SpecCode
 
 K = TypeVar("K", bound=MapKnobs)
 Pair = tuple[Level, Level]
@@ -85,7 +85,7 @@ class MapMethod(Method[K], Generic[K]):
         count = len(given[0]) if given else min(len(own), len(theirs), self.knobs.levels)
         if count > min(len(own), len(theirs)):
             raise RunError(
-                RunCode.TAP_COUNT_MISMATCH,
+                SpecCode.TAP_COUNT_MISMATCH,
                 f"{count} taps are named, but {student.name} has {len(own)} levels and "
                 f"{teacher.name} {len(theirs)}: name the taps of both",
                 pointer="/teacher_taps" if self.knobs.student_taps else "/student_taps",
@@ -102,7 +102,7 @@ class MapMethod(Method[K], Generic[K]):
                 level = probe.level(tap)
                 if level.grid.layout == "vector" and not self.vectors:
                     raise RunError(
-                        RunCode.NOT_A_MAP,
+                        SpecCode.NOT_A_MAP,
                         f"{self.knobs.method} compares maps, but {level} of {probe.name} is a "
                         "vector",
                     )

@@ -13,10 +13,10 @@ from kdcore.runtime.distributed import ALONE, World
 from kdcore.runtime.errors import RunError
 from kdcore.runtime.event_log import EventLog
 from kdcore.runtime.signals import Stop
-from kdcore.spec.codes import RunCode
 from kdcore.spec.names import TEACHER_ACCURACY, Phase
 from kdcore.spec.result import DistillResult
 from kdcore.spec.run import CHECKPOINT_DIR, OUT_DIR, DistillRun
+from kdcore.spec.spec_codes import SpecCode
 from kdcore.training.checkpoint import Checkpoints
 from kdcore.training.data_parallel import share_snapshot
 from kdcore.training.evaluate import EvalSet, TeacherScores, restore_teacher_scores, score_teachers
@@ -140,7 +140,7 @@ def _resume(
         return
     if snapshot.facts["history"]["identity"] != history.identity:
         raise RunError(
-            RunCode.CHECKPOINT_OF_OTHER_SPEC,
+            SpecCode.CHECKPOINT_OF_OTHER_SPEC,
             "the checkpoints in this directory were made with another spec; use a fresh one",
         )
     trainer.resume(snapshot)

@@ -24,10 +24,10 @@ from kdcore.runtime.device import ChannelsLast, Device, open_device
 from kdcore.runtime.distributed import ALONE, World
 from kdcore.runtime.errors import RunError, pointing, refuse
 from kdcore.runtime.seeds import derive_seed, seed_everything
-from kdcore.spec.codes import RunCode
 from kdcore.spec.fit import NO_CLASSES
 from kdcore.spec.names import ArmName
 from kdcore.spec.run import PACKS_DIR, TEACHER_OUTPUTS_DIR, DistillRun, Input, Network, RunTeacher
+from kdcore.spec.spec_codes import SpecCode
 from kdcore.teacher_cache.output_cache import TeacherOutputCache, file_hash, fingerprint
 from kdcore.training.arms import Arm, plan_arms
 from kdcore.training.evaluate import EvalSet
@@ -270,7 +270,7 @@ def _check_share(size: int, world: World) -> None:
     if size % world.size:
         fits = max(1, size // world.size) * world.size
         raise RunError(
-            RunCode.BATCH_NOT_DIVISIBLE,
+            SpecCode.BATCH_NOT_DIVISIBLE,
             f"{world.size} processes cannot share batches of {size} equally; {fits} would do",
             pointer="/data/batch_size",
         )

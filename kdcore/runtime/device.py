@@ -15,6 +15,7 @@ from kdcore.runtime.errors import RunError
 from kdcore.spec.codes import RunCode
 from kdcore.spec.recipe import Precision
 from kdcore.spec.result import Machine
+from kdcore.spec.spec_codes import SpecCode
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
@@ -85,7 +86,7 @@ def open_device(
         return Device(device, "bf16" if _has_bf16(device) else "fp32", world.size)
     if precision == "fp16" and device.type == "cpu":
         raise RunError(
-            RunCode.PRECISION_NOT_SUPPORTED,
+            SpecCode.PRECISION_NOT_SUPPORTED,
             "fp16 needs a GPU: on a CPU choose fp32, or auto",
             pointer="/precision",
         )
@@ -135,7 +136,7 @@ def _find_device(name: str) -> torch.device:
 def _own_device(device: torch.device, world: World) -> torch.device:
     if device.index is not None:
         raise RunError(
-            RunCode.DEVICE_OF_ONE_PROCESS,
+            SpecCode.DEVICE_OF_ONE_PROCESS,
             f"{device} is one device, but {world.size} processes share the run: leave the number "
             "out, so that each takes its own",
             pointer="/device",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdcore.runtime.errors import RunError
-from kdcore.spec.codes import RunCode
+from kdcore.spec.spec_codes import run_code
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -57,7 +57,7 @@ class World:
         rank, code, message, pointer = json.loads(kept)
         if rank != self.rank:
             message = f"process {rank}: {message}"
-        return RunError(RunCode[code.upper()], message, pointer=pointer)
+        return RunError(run_code(code), message, pointer=pointer)
 
     def leave(self) -> None:
         """Part from the others, after the last exchange with them."""

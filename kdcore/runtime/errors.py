@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kdcore.spec.codes import Exit, RunCode
+from kdcore.spec.codes import Exit
 from kdcore.spec.faults import Fault
+from kdcore.spec.spec_codes import AnyRunCode
 
 
 class RunError(ValueError):
     """A run cannot go on; `pointer` leads into spec.json where that helps."""
 
-    def __init__(self, code: RunCode, message: str, *, pointer: str | None = None):
+    def __init__(self, code: AnyRunCode, message: str, *, pointer: str | None = None):
         super().__init__(message)
         self.code = code
         self.message = message

@@ -6,9 +6,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kdcore.runtime.errors import RunError
-from kdcore.spec.codes import RunCode
 from kdcore.spec.faults import faults_in, syntax_fault
 from kdcore.spec.run import RUN_SPEC, SPEC_FILE, RunSpec
+from kdcore.spec.spec_codes import SpecCode
 
 
 def read_spec(folder: Path) -> RunSpec:
@@ -20,7 +20,7 @@ def read_spec(folder: Path) -> RunSpec:
     try:
         raw = json.loads(path.read_bytes())
     except OSError as error:
-        raise RunError(RunCode.NO_SPEC, f"{path} cannot be read: {error.strerror}") from error
+        raise RunError(SpecCode.NO_SPEC, f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         fault = syntax_fault(error)
         raise RunError(fault.code, f"{path} is not JSON: {fault.message}") from error

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from kdcore.spec.base import SpecModel
-from kdcore.spec.codes import RunCode
+from kdcore.spec.spec_codes import SpecCode
 
 Name = Literal[
     "crop",
@@ -140,7 +140,7 @@ Augmentation = Annotated[
     | Annotated[Cutmix, Tag("cutmix")],
     Discriminator(
         _tag,
-        custom_error_type=RunCode.UNKNOWN_AUGMENTATION,
+        custom_error_type=SpecCode.UNKNOWN_AUGMENTATION,
         custom_error_message=f"the augmentation's name is none of {', '.join(KINDS)}",
     ),
 ]

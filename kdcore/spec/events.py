@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from kdcore.spec.base import SpecModel
-from kdcore.spec.codes import RunCode
 from kdcore.spec.names import ArmName, Phase
+from kdcore.spec.spec_codes import AnyRunCode
 
 
 class BaseEvent(SpecModel):
@@ -69,7 +69,7 @@ class EndEvent(BaseEvent):
 
     kind: Literal["end"] = "end"
     exit: str
-    code: RunCode | Literal["ok"]
+    code: AnyRunCode | Literal["ok"]
     message: str
     pointer: str | None = None
 

@@ -5,23 +5,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kdcore.spec.codes import RunCode
+from kdcore.spec.spec_codes import SpecCode
 
 Path = Sequence[str | int]
 
-ABSENT = frozenset({RunCode.MISSING, RunCode.TEACHER_NEEDED})  # their place may not be there yet
+ABSENT = frozenset({SpecCode.MISSING, SpecCode.TEACHER_NEEDED})  # their place may not be there yet
 CODES = {
-    "extra_forbidden": RunCode.UNKNOWN_FIELD,
-    "union_tag_not_found": RunCode.MISSING,
-    "literal_error": RunCode.UNKNOWN_VALUE,
-    "union_tag_invalid": RunCode.UNKNOWN_VALUE,
-    "value_error": RunCode.INVALID_VALUE,
+    "extra_forbidden": SpecCode.UNKNOWN_FIELD,
+    "union_tag_not_found": SpecCode.MISSING,
+    "literal_error": SpecCode.UNKNOWN_VALUE,
+    "union_tag_invalid": SpecCode.UNKNOWN_VALUE,
+    "value_error": SpecCode.INVALID_VALUE,
     **dict.fromkeys(
         ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"),
-        RunCode.OUT_OF_RANGE,
+        SpecCode.OUT_OF_RANGE,
     ),
     **dict.fromkeys(
-        ("too_short", "too_long", "string_too_short", "string_too_long"), RunCode.WRONG_LENGTH
+        ("too_short", "too_long", "string_too_short", "string_too_long"), SpecCode.WRONG_LENGTH
     ),
 }
 TYPES = ("_type", "_parsing", "_from_float")  # how pydantic's names for wrong types end
@@ -36,7 +36,7 @@ WORDS = {
 class Fault:
     """One thing that is wrong. `pointer` is relative to whatever was checked."""
 
-    code: RunCode
+    code: SpecCode
     message: str
     pointer: str = ""
 
@@ -57,7 +57,7 @@ def syntax_fault(error: ValueError | RecursionError) -> Fault:
             message = "it is nested too deeply"
         case _:
             message = str(error)
-    return Fault(RunCode.BAD_JSON, message)
+    return Fault(SpecCode.BAD_JSON, message)
 
 
 def faults_in(document: Any, errors: Sequence[Mapping[str, Any]]) -> list[Fault]:
@@ -72,7 +72,7 @@ def faults_in(document: Any, errors: Sequence[Mapping[str, Any]]) -> list[Fault]
         before = found.get(fault.pointer)
         if before is not None and before.message != fault.message:
             joined = f"{before.message}, or {fault.message}"
-            fault = Fault(RunCode.WRONG_TYPE, joined, fault.pointer)
+            fault = Fault(SpecCode.WRONG_TYPE, joined, fault.pointer)
         found[fault.pointer] = fault
     return _causes(list(found.values()))
 
@@ -81,7 +81,7 @@ def _causes(faults: list[Fault]) -> list[Fault]:
     """Without what follows from a fault further inside: a list whose items are all wrong is "too
     short", and a value that one member of a union takes for its own is of the wrong type for the
     others."""
-    follow = (RunCode.WRONG_LENGTH, RunCode.WRONG_TYPE)
+    follow = (SpecCode.WRONG_LENGTH, SpecCode.WRONG_TYPE)
     return [
         fault
         for fault in faults
@@ -100,16 +100,16 @@ def _fault(document: Any, error: Mapping[str, Any]) -> Fault:
         if kind == "union_tag_invalid":
             expected = context["expected_tags"].replace("'", "")
             message = f"unknown {tag} `{context['tag']}`; known: {expected}"
-            code = RunCode.UNKNOWN_METHOD if tag == "method" else code
+            code = SpecCode.UNKNOWN_METHOD if tag == "method" else code
         path = [*path, tag]
     return Fault(code, message, pointer_to(path))
 
 
-def _code(kind: str) -> RunCode:
-    own = RunCode.__members__.get(kind.upper())
+def _code(kind: str) -> SpecCode:
+    own = SpecCode.__members__.get(kind.upper())
     if own is not None:
         return own
-    return RunCode.WRONG_TYPE if kind.endswith(TYPES) else CODES.get(kind, RunCode.INVALID_VALUE)
+    return SpecCode.WRONG_TYPE if kind.endswith(TYPES) else CODES.get(kind, SpecCode.INVALID_VALUE)
 
 
 def _path_in(document: Any, location: Path, *, keep_last: bool) -> list[str | int]:

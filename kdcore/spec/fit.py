@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
 from kdcore.spec.architectures import ARCHITECTURES
-from kdcore.spec.codes import RunCode
 from kdcore.spec.faults import Fault
 from kdcore.spec.knobs.base import Knobs
+from kdcore.spec.spec_codes import SpecCode
 
 Size = tuple[int, int]
 """Height, width."""
@@ -28,31 +28,31 @@ def unmet_need(
     method = knobs.method
     if knobs.needs_labels and not labelled:
         return Fault(
-            RunCode.DATASET_WITHOUT_LABELS,
+            SpecCode.DATASET_WITHOUT_LABELS,
             f"{method} learns from labels, and the dataset has none; kd needs none",
         )
     if knobs.needs_one_teacher and len(teachers) != 1:
         return Fault(
-            RunCode.ONE_TEACHER,
+            SpecCode.ONE_TEACHER,
             f"{method} works with exactly one teacher: name one, not {len(teachers)}",
         )
     for name, classes in teachers if knobs.needs_same_classes else ():
         if classes != num_classes:
             return Fault(
-                RunCode.CLASS_COUNT_MISMATCH,
+                SpecCode.CLASS_COUNT_MISMATCH,
                 f"{method} compares class by class, but {name} has {classes} classes and the "
                 f"student {num_classes}; methods that read features (reviewkd, at, sp, ...) need "
                 "no equal classes",
             )
     if num_classes < knobs.least_classes:
         return Fault(
-            RunCode.TOO_FEW_CLASSES,
+            SpecCode.TOO_FEW_CLASSES,
             f"{method} needs at least {knobs.least_classes} classes, to compare those besides the "
             f"label's; with {num_classes} classes use kd",
         )
     if batch_size < knobs.least_batch:
         return Fault(
-            RunCode.BATCH_TOO_SMALL,
+            SpecCode.BATCH_TOO_SMALL,
             f"{method} compares the samples of a batch: it needs at least {knobs.least_batch}, "
             f"not {batch_size}",
         )
@@ -67,7 +67,7 @@ def unequal_channels(
     if not knobs.needs_same_channels or tuple(own) == tuple(theirs):
         return None
     return Fault(
-        RunCode.FSP_CHANNELS,
+        SpecCode.FSP_CHANNELS,
         f"{knobs.method} needs equal channels, but the student's levels have {_listed(own)} and "
         f"those of {teacher} have {_listed(theirs)}; use networks of one width (resnet20 and "
         "resnet8, say), name other taps, or use at, sp or reviewkd, which need no equal widths",
@@ -80,7 +80,7 @@ def unreadable_channels(images: int, network: int) -> Fault | None:
     if images == network or {images, network} == {1, 3}:
         return None
     return Fault(
-        RunCode.CHANNELS_MISMATCH,
+        SpecCode.CHANNELS_MISMATCH,
         f"the images have {images} channels, and the network reads {network}",
     )
 
@@ -90,14 +90,14 @@ def impossible_padding(images: Size, pad_to: Size) -> Fault | None:
     if pad_to[0] >= images[0] and pad_to[1] >= images[1]:
         return None
     return Fault(
-        RunCode.BAD_PAD,
+        SpecCode.BAD_PAD,
         f"pad_to is {pad_to[0]}x{pad_to[1]}, and the images are already {images[0]}x{images[1]}",
         "/data/pad_to",
     )
 
 
 NO_CLASSES = Fault(
-    RunCode.DATASET_WITHOUT_LABELS,
+    SpecCode.DATASET_WITHOUT_LABELS,
     "neither the dataset nor a teacher tells how many classes there are",
     "/dataset",
 )
@@ -109,7 +109,7 @@ def missing_module(network: str, module: str, modules: Collection[str]) -> Fault
         return None
     close = get_close_matches(module, modules, n=3, cutoff=0.3)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    return Fault(RunCode.TAP_NOT_FOUND, f"{network} has no module {module!r}{hint}")
+    return Fault(SpecCode.TAP_NOT_FOUND, f"{network} has no module {module!r}{hint}")
 
 
 def unknown_architecture(name: str, close: Sequence[str]) -> Fault:
@@ -119,7 +119,7 @@ def unknown_architecture(name: str, close: Sequence[str]) -> Fault:
         f"did you mean {' or '.join(close)}?" if close else f"ours are {', '.join(ARCHITECTURES)}"
     )
     return Fault(
-        RunCode.UNKNOWN_ARCHITECTURE,
+        SpecCode.UNKNOWN_ARCHITECTURE,
         f"no architecture is named {name!r}; {hint} (or torchvision/NAME, timm/NAME)",
         "/architecture",
     )

@@ -6,7 +6,10 @@ from typing import Literal
 ArmName = Literal["student", "baseline"]
 """The trainings of a run: the student's own, and the same student's from scratch."""
 
-LABELS: dict[ArmName | Literal["teacher"], str] = {
+Network = ArmName | Literal["teacher"]
+"""What is measured; of several teachers, their ensemble."""
+
+LABELS: dict[Network, str] = {
     "teacher": "teacher",
     "student": "student",
     "baseline": "from scratch",
@@ -44,7 +47,7 @@ class Metric(StrEnum):
     VALIDATION_LOSS = "validation_loss"
     AGREEMENT = "agreement"
 
-    def of(self, network: ArmName | Literal["teacher"]) -> str:
+    def of(self, network: Network) -> str:
         """The curve's name: `student/accuracy`."""
         return f"{network}/{self}"
 

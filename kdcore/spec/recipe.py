@@ -9,8 +9,8 @@ from pydantic_core import PydanticCustomError
 from kdcore.spec import augment as augmentations
 from kdcore.spec.augment import Augmentation, mixes
 from kdcore.spec.base import SpecModel
-from kdcore.spec.codes import RunCode
 from kdcore.spec.methods import KNOBS, Objective
+from kdcore.spec.spec_codes import SpecCode
 
 Scalar = bool | int | float | str
 Ensemble = Literal["arithmetic", "geometric"]
@@ -220,7 +220,7 @@ class Recipe(SpecModel):
         found = [method for method in methods if KNOBS[method].needs_one_label]
         if found and mixes(data.augment):
             raise PydanticCustomError(
-                RunCode.MIXED_LABELS,
+                SpecCode.MIXED_LABELS,
                 "{method} needs one label or one sample per image, but mixup and cutmix make an "
                 "image of two; leave them out, or use hard_target, kd, dist or a feature method "
                 "other than crd",
@@ -234,7 +234,7 @@ class Recipe(SpecModel):
         data = info.data.get("data")
         if cache.views is not None and data is not None and mixes(data.augment):
             raise PydanticCustomError(
-                RunCode.MIXING_WITH_VIEWS,
+                SpecCode.MIXING_WITH_VIEWS,
                 "mixup and cutmix mix other images every epoch: leave them out, or leave views out",
             )
         return cache
@@ -260,7 +260,7 @@ def teachers_where_needed(teachers: tuple[Any, ...], info: ValidationInfo) -> tu
     needing = [method for method in methods if KNOBS[method].needs_teacher]
     if needing and not teachers:
         raise PydanticCustomError(
-            RunCode.TEACHER_NEEDED,
+            SpecCode.TEACHER_NEEDED,
             "{method} needs at least one teacher; add one under `teachers`",
             {"method": needing[0]},
         )

@@ -27,8 +27,6 @@ def _first(objective: str, *then: str) -> str:
     )
 
 
-SAME_CHANNELS = frozenset({"fsp"})
-
 ADVICE: dict[str, Advice] = {
     "hard_target": Advice(
         "there are labels: it is the task itself",

@@ -11,14 +11,7 @@ from kdcore.objectives.base import METHODS
 from kdcore.objectives.map_base import MapMethod
 from kdcore.objectives.objectives import MODULES
 from kdcore.spec.knobs.base import Knobs, MapKnobs
-from kdcore.spec.methods import (
-    KNOBS,
-    LEAST_BATCH,
-    LEAST_CLASSES,
-    NEEDS_LABELS,
-    NEEDS_SAME_CLASSES,
-)
-from scripts.methods_docs.advice import SAME_CHANNELS
+from kdcore.spec.methods import KNOBS
 
 ROOT = Path(__file__).parents[2]
 READS = {"logits": "logits", "maps": "maps", "relations": "relations"}  # by the knobs' module
@@ -63,19 +56,8 @@ def paper(method: str) -> tuple[str, str]:
 
 
 def needs(method: str) -> list[str]:
-    """What must be so for the method to work."""
-    found = []
-    if method in NEEDS_LABELS:
-        found.append("labels")
-    if method in NEEDS_SAME_CLASSES:
-        found.append("same classes")
-    if method in LEAST_CLASSES:
-        found.append(f"{LEAST_CLASSES[method]} classes or more")
-    if method in LEAST_BATCH:
-        found.append(f"batch of {LEAST_BATCH[method]} or more")
-    if method in SAME_CHANNELS:
-        found.append("same channels")
-    return found
+    """What the method needs besides a teacher."""
+    return [need for need in KNOBS[method].needs() if need != "a teacher"]
 
 
 def habits(method: str) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.results_file import MethodCosts, newest
-from kdcore.spec.methods import KNOBS, NEEDS_LABELS, NEEDS_SAME_CLASSES
+from kdcore.spec.methods import KNOBS
 from scripts.methods_docs import facts
 from scripts.methods_docs.advice import ADVICE
 
@@ -26,8 +26,8 @@ def build() -> str:
         "methods": _overview(methods, costs),
         "measured": _measured(costs),
         "shared": _knobs(facts.shared_knobs()),
-        "same_classes": _names(NEEDS_SAME_CLASSES),
-        "labels": _names(NEEDS_LABELS),
+        "same_classes": _names(m for m, knobs in KNOBS.items() if knobs.needs_same_classes),
+        "labels": _names(m for m, knobs in KNOBS.items() if knobs.needs_labels),
         "sections": "\n\n".join(_sections(methods)),
     }
     page = TEMPLATE.read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from distillery.store.db.database import Database
 from distillery.store.errors import Unavailable
 from distillery.store.jobs import events
 from distillery.wire.states import State
+from kdcore.spec.codes import RunCode
 from kdcore.spec.events import LogEvent
 from tests.store.makers import TENANT, claimed
 
@@ -111,7 +112,7 @@ def test_a_change_of_state_is_seen_and_a_missing_job_has_none(database: Database
 
     def fail() -> None:
         with database.write() as s:
-            jobs.fail(s, claim, "diverged", "no")
+            jobs.fail(s, claim, RunCode.DIVERGED, "no")
 
     missing, known = asyncio.run(watch())
     assert missing == JobSnapshot(None, 0)

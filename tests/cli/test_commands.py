@@ -13,6 +13,8 @@ from distillery.sdk.errors import ExitCode
 from distillery.store import jobs
 from distillery.store.config import StoreSettings
 from distillery.store.db.database import Database
+from distillery.wire.job_codes import JobCode
+from kdcore.spec.codes import RunCode
 from tests.store.makers import claimed
 
 Kd = Callable[..., tuple[int, str, str]]
@@ -153,11 +155,11 @@ def test_a_failed_job_is_shown_with_the_end_of_its_log_as_it_is(kd: Kd, home: Pa
     database = Database(StoreSettings(home=home).database)
     claim = claimed(database)
     with database.write() as s:
-        jobs.fail(s, claim, "bug", "it died\n[/red] list[int] [bold]loud")
+        jobs.fail(s, claim, RunCode.BUG, "it died\n[/red] list[int] [bold]loud")
     out = kd("jobs", "show", claim.job_id)[1]
     assert "bug: it died\n[/red] list[int] [bold]loud" in out
     waiting = claimed(database)
     with database.write() as s:
-        jobs.fail(s, waiting, "killed", "x", retry=True)
+        jobs.fail(s, waiting, JobCode.KILLED, "x", retry=True)
     assert "waits (backoff): attempt 1 died" in kd("jobs", "show", waiting.job_id)[1]
     database.dispose()

@@ -1,17 +1,9 @@
 """One knob class = one method file = one test file, and the union holds every one of them."""
 
-from typing import get_args
-
-from kdcore.spec.methods import KNOBS, NEEDS_LABELS, NEEDS_SAME_CLASSES, NEEDS_TEACHER, Objective
+from kdcore.spec.methods import KNOBS
 from tests.contracts.trees import ROOT
 
 METHODS = sorted(KNOBS)
-
-
-def test_the_objective_union_is_the_table() -> None:
-    union, _ = get_args(Objective)
-    assert set(get_args(union)) == set(KNOBS.values())
-    assert {knobs.model_fields["method"].default for knobs in KNOBS.values()} == set(KNOBS)
 
 
 def test_every_method_has_its_file_and_its_test_file() -> None:
@@ -22,10 +14,6 @@ def test_every_method_has_its_file_and_its_test_file() -> None:
     }
     assert sorted(files) == METHODS
     assert sorted(tests) == METHODS
-
-
-def test_what_methods_need_names_known_methods() -> None:
-    assert set(KNOBS) >= NEEDS_LABELS | NEEDS_TEACHER | NEEDS_SAME_CLASSES
 
 
 def test_every_knob_has_a_default_and_a_docstring() -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from distillery.store import idempotency
 from distillery.store.db.database import Database
 from distillery.store.db.tables import IdempotencyKey, Job
-from distillery.store.errors import Conflict
+from distillery.store.errors import Invalid
 from tests.store.makers import TENANT, add_job
 
 PRINT = "f" * 64
@@ -37,9 +37,9 @@ def test_many_at_once_make_one_job(database: Database) -> None:
 
 def test_a_key_belongs_to_one_request(database: Database) -> None:
     post(database)
-    with pytest.raises(Conflict) as caught:
+    with pytest.raises(Invalid) as caught:
         post(database, fingerprint="0" * 64)
-    assert caught.value.code == "idempotency_mismatch"
+    assert caught.value.code == "idempotency_key_reused"
 
 
 def test_work_that_fails_leaves_no_key(database: Database) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from distillery.worker.outcome import Failure, read_outcome
-from kdcore.spec.codes import Exit
+from kdcore.spec.codes import Exit, RunCode
 from kdcore.spec.events import EndEvent
 
 # Seen when a run got no more memory from some moment on.
@@ -26,7 +26,7 @@ def test_memory_that_ran_out_is_named(code: int, tail: str) -> None:
 def test_what_the_run_said_itself_goes_first() -> None:
     said = EndEvent(seq=1, at=1, exit="NO_SPACE", code="no_space", message="the disk is full")
     outcome = read_outcome(Exit.NO_SPACE, said, None, "OSError: cannot allocate memory")
-    assert outcome == Failure("no_space", "the disk is full", None, retry=True)
+    assert outcome == Failure(RunCode.NO_SPACE, "the disk is full", None, retry=True)
     other = read_outcome(-9, None, None, "some other words")
     assert isinstance(other, Failure) and other.code == "killed"
 

@@ -15,19 +15,8 @@ def methods(context: typer.Context) -> None:
     if term.answered(found):
         return
     for method in found:
-        needs = [
-            word
-            for word, needed in (
-                ("teacher", method.needs_teacher),
-                ("the same classes", method.needs_same_classes),
-                ("labels", method.needs_labels),
-                (f"{method.least_classes} classes", method.least_classes > 2),
-                (f"batches of {method.least_batch}", method.least_batch > 1),
-            )
-            if needed
-        ]
         term.say(f"[bold]{method.name}[/]  {method.summary}")
-        term.say(f"  [dim]needs: {', '.join(needs) or 'nothing'}[/]")
+        term.say(f"  [dim]needs: {', '.join(method.needs)}[/]")
         rows = [
             (f"  {name}", _default(knob), str(knob.get("description", "")))
             for name, knob in method.knobs.get("properties", {}).items()

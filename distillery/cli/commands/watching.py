@@ -40,7 +40,8 @@ def _ended(job: Job) -> JobEnded:
     if job.error is None:
         return JobEnded(f"{job.id} is {job.state}.")
     where = f" at {job.error.pointer}" if job.error.pointer else ""
-    return JobEnded(f"{job.id} failed ({job.error.code}{where}): {job.error.message}")
+    message = f"{job.id} failed ({job.error.code}{where}): {job.error.message}"
+    return JobEnded(message, hint=job.error.next_step)
 
 
 def show_result(term: Terminal, job: Job) -> None:

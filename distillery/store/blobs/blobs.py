@@ -25,6 +25,7 @@ from distillery.store.db.database import db_now
 from distillery.store.db.tables import Blob
 from distillery.store.db.upsert import upsert
 from distillery.store.errors import NotFound
+from distillery.wire.job_codes import JobCode
 from kdcore.spec.failpoints import failpoint
 
 CHUNK_BYTES = 2**20
@@ -254,7 +255,7 @@ class LocalBlobs:
 
 
 def _missing(sha256: str) -> NotFound:
-    return NotFound(f"blob {sha256} is not in storage", code="blob_missing")
+    return NotFound(f"blob {sha256} is not in storage", code=JobCode.BLOB_MISSING)
 
 
 def _age_s(path: Path) -> float:

@@ -17,6 +17,7 @@ from distillery.store.blobs.disk import (
     sync_folder,
 )
 from distillery.store.errors import Invalid
+from distillery.wire.request_codes import RequestCode
 
 CHUNK_BYTES = 2**20
 
@@ -75,7 +76,7 @@ class IncomingPart:
     def _wrong_size(self, found: str) -> Invalid:
         return Invalid(
             f"part {self.slot.number} has {found} bytes; it must have {self.slot.size}",
-            code="part_size",
+            code=RequestCode.PART_SIZE,
         )
 
 

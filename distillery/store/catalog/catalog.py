@@ -14,6 +14,7 @@ from distillery.store.errors import Conflict, Invalid, NotFound
 from distillery.store.jobs.claim import QUEUE
 from distillery.store.jobs.fit import check_architecture
 from distillery.store.jobs.submit import insert_job
+from distillery.wire.request_codes import RequestCode
 from distillery.wire.states import ACTIVE
 from kdcore.spec.recipe import DatasetFormat, WeightsFormat
 from kdcore.spec.run import Network
@@ -35,7 +36,7 @@ def create_model(
 
     Raises Invalid or Conflict with a pointer into the request.
     """
-    check_architecture(network.architecture, "/architecture")
+    check_architecture(network.architecture, "")
     sha256 = _uploaded(s, blobs, tenant, upload, format)
     model_id = new_id("mdl")
     job = insert_job(s, tenant, "inspect_model", f"Inspect model {name}"[:200], subject=model_id)
@@ -88,11 +89,11 @@ def _uploaded(
     """The blob of a complete upload, after a first look at its bytes."""
     upload = s.get(Upload, upload_id, with_for_update={"read": True})  # it keeps its bytes
     if upload is None or upload.tenant != tenant:
-        raise Invalid(f"no upload {upload_id}", code="unknown_upload", pointer="/upload")
+        raise Invalid(f"no upload {upload_id}", code=RequestCode.UNKNOWN_UPLOAD, pointer="/upload")
     if upload.state != "complete" or upload.blob is None:
         raise Conflict(
             f"the upload is {upload.state}; complete it first",
-            code="upload_incomplete",
+            code=RequestCode.UPLOAD_INCOMPLETE,
             pointer="/upload",
         )
     sniff.check(blobs, upload.blob, format)
@@ -157,5 +158,5 @@ def _delete(s: Session, table: type[Item], tenant: str, item_id: str) -> None:
     )
     user = s.scalar(users.limit(1))
     if user is not None:
-        raise Conflict(f"{user} still needs it: cancel that job first", code="in_use")
+        raise Conflict(f"{user} still needs it: cancel that job first", code=RequestCode.IN_USE)
     s.execute(delete(table).where(table.id == item_id))

@@ -6,6 +6,8 @@ from typing import Any
 
 from distillery.store.blobs.blobs import Blobs
 from distillery.store.errors import Invalid
+from distillery.wire.request_codes import RequestCode
+from kdcore.spec.codes import RunCode
 
 MAX_HEADER_BYTES = 16 << 20
 LENGTH_BYTES = 8
@@ -30,11 +32,11 @@ def _read(blobs: Blobs, sha256: str, start: int, end: int) -> bytes:
 
 
 def _bad(message: str) -> Invalid:
-    return Invalid(message, code="bad_weights", pointer="/upload")
+    return Invalid(message, code=RunCode.BAD_WEIGHTS, pointer="/upload")
 
 
 def _cut_off(message: str) -> Invalid:
-    return Invalid(f"the file is cut off{message}", code="truncated", pointer="/upload")
+    return Invalid(f"the file is cut off{message}", code=RequestCode.TRUNCATED, pointer="/upload")
 
 
 def header_length(start: bytes, size: int) -> int:

@@ -1,10 +1,10 @@
 """A first look at uploaded bytes, cheap and without trust: truncated or of another kind."""
 
-from typing import Literal
-
 from distillery.store.blobs.blobs import Blobs
 from distillery.store.catalog import safetensors
 from distillery.store.errors import Invalid
+from distillery.wire.request_codes import RequestCode
+from kdcore.spec.codes import ErrorCode, RunCode
 from kdcore.spec.recipe import DatasetFormat, WeightsFormat
 
 _ZIP_START = b"PK\x03\x04"
@@ -24,14 +24,14 @@ def _check_zip(blobs: Blobs, sha256: str) -> None:
     """Folders, npz and idx all arrive as zip files; those end with a directory of members."""
     size = blobs.size(sha256)
     if not _bytes(blobs, sha256, 0, 4).startswith((_ZIP_START, _ZIP_END)):
-        raise _invalid("bad_archive", "not a zip file (npz files are zip files too)")
+        raise _invalid(RunCode.BAD_ARCHIVE, "not a zip file (npz files are zip files too)")
     if _ZIP_END not in _bytes(blobs, sha256, max(0, size - _ZIP_TAIL_BYTES), size):
-        raise _invalid("truncated", "the zip file has no end: it was cut off")
+        raise _invalid(RequestCode.TRUNCATED, "the zip file has no end: it was cut off")
 
 
 def _bytes(blobs: Blobs, sha256: str, start: int, end: int) -> bytes:
     return b"".join(blobs.open(sha256, start, end))
 
 
-def _invalid(code: Literal["truncated", "bad_archive"], message: str) -> Invalid:
+def _invalid(code: ErrorCode, message: str) -> Invalid:
     return Invalid(message, code=code, pointer="/upload")

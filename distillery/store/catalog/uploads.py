@@ -14,6 +14,7 @@ from distillery.store.db.ids import new_id
 from distillery.store.db.tables import Upload, UploadPart
 from distillery.store.db.upsert import upsert
 from distillery.store.errors import Conflict, Invalid, NotFound
+from distillery.wire.request_codes import RequestCode
 from kdcore.spec.failpoints import failpoint
 
 PART_BYTES = 8 * 2**20
@@ -36,7 +37,7 @@ def create(
     Raises NoSpace, or Invalid `too_large`.
     """
     if size > MAX_BYTES:
-        raise Invalid(f"at most {MAX_BYTES} bytes", code="too_large", pointer="/size")
+        raise Invalid(f"at most {MAX_BYTES} bytes", code=RequestCode.TOO_LARGE, pointer="/size")
     known = sha256 is not None and _has_uploaded(s, tenant, sha256, size)
     if not known:
         parts.require_space(size)
@@ -94,7 +95,7 @@ def slot(s: Session, tenant: str, upload_id: str, number: int) -> PartSlot:
     upload = _open(get(s, tenant, upload_id))
     count = part_count(upload)
     if not 1 <= number <= count:
-        raise Invalid(f"parts are numbered from 1 to {count}", code="part_number")
+        raise Invalid(f"parts are numbered from 1 to {count}", code=RequestCode.PART_NUMBER)
     rest = upload.size - (number - 1) * upload.part_size
     return PartSlot(upload_id, number, min(upload.part_size, rest))
 
@@ -148,7 +149,7 @@ def complete(
     missing = sorted(set(range(1, part_count(upload) + 1)) - {part.number for part in arrived})
     if missing:
         some = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
-        raise Conflict(f"parts {some} have not arrived", code="parts_missing")
+        raise Conflict(f"parts {some} have not arrived", code=RequestCode.PARTS_MISSING)
     stored = _join(parts, blobs, upload, arrived, sha256)
     with database.write() as s:
         fresh = get(s, tenant, upload_id)
@@ -173,7 +174,7 @@ def _join(
     if len(wanted) > 1:
         raise Invalid(
             "this sha256 is not the one the upload was announced with",
-            code="hash_mismatch",
+            code=RequestCode.HASH_MISMATCH,
             pointer="/sha256",
         )
     blobs.require_space(upload.size)
@@ -194,14 +195,16 @@ def _verified(parts: UploadParts, part: UploadPart) -> Iterator[bytes]:
     except FileNotFoundError:
         pass
     if digest.hexdigest() != part.sha256:
-        raise Conflict(f"part {part.number} is damaged: send it again", code="part_damaged")
+        raise Conflict(
+            f"part {part.number} is damaged: send it again", code=RequestCode.PART_DAMAGED
+        )
 
 
 def _mismatch(expected: str, found: str) -> Invalid:
     return Invalid(
         f"the bytes received have sha256 {found}, not {expected}; the upload is still open: send "
         "the wrong parts again, then complete it",
-        code="hash_mismatch",
+        code=RequestCode.HASH_MISMATCH,
         pointer="/sha256",
     )
 
@@ -241,5 +244,5 @@ def _locked(s: Session, tenant: str, upload_id: str) -> Upload:
 
 def _open(upload: Upload) -> Upload:
     if upload.state != "open":
-        raise Conflict(f"the upload is {upload.state}", code="upload_closed")
+        raise Conflict(f"the upload is {upload.state}", code=RequestCode.UPLOAD_CLOSED)
     return upload

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from distillery.store.db.tables import Table
 from distillery.store.errors import Invalid
+from distillery.wire.request_codes import RequestCode
 
 Row = TypeVar("Row", bound=Table)
 
@@ -27,7 +28,9 @@ def decode(cursor: str, *types: type | tuple[type, ...]) -> list[Any]:
         keys = None
     right = isinstance(keys, list) and len(keys) == len(types)
     if not right or not all(map(isinstance, keys, types)):
-        raise Invalid("this cursor is not one of ours", code="bad_cursor", pointer="/after")
+        raise Invalid(
+            "this cursor is not one of ours", code=RequestCode.BAD_CURSOR, pointer="/after"
+        )
     assert isinstance(keys, list)
     return keys
 

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 
 from distillery.store.db.pg_deadline import Bounded
 from distillery.store.errors import Invalid, NoSpace, Unavailable
+from distillery.wire.request_codes import RequestCode
 
 BUSY_TIMEOUT_MS = 15_000  # longer than the 10 s for which a neighbour may hold the lock
 ANSWER_S = 15.0
@@ -111,7 +112,9 @@ def translated() -> Iterator[None]:
     try:
         yield
     except exc.DataError as error:
-        raise Invalid("a value does not fit into the database", code="bad_value") from error
+        raise Invalid(
+            "a value does not fit into the database", code=RequestCode.BAD_VALUE
+        ) from error
     except (exc.OperationalError, exc.InterfaceError) as error:
         if _is_ours(error.orig):
             raise

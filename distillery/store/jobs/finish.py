@@ -14,6 +14,7 @@ from distillery.store.db.tables import Artifact, Job, Model
 from distillery.store.jobs.claim import Claim
 from distillery.store.jobs.move import bury, cancel, failure, held, move
 from distillery.wire.states import State
+from kdcore.spec.codes import ErrorCode
 from kdcore.spec.result import (
     RUN_RESULT,
     DistillResult,
@@ -109,7 +110,7 @@ def _weights(artifacts: Sequence[NewArtifact]) -> NewArtifact:
 def fail(
     s: Session,
     claim: Claim,
-    code: str,
+    code: ErrorCode,
     message: str,
     pointer: str | None = None,
     retry: bool = False,

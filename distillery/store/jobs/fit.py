@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,15 +10,18 @@ from sqlalchemy.orm import Session
 from distillery.store.db.tables import Dataset, Model
 from distillery.store.errors import Invalid, NotReady
 from distillery.wire.jobspec import JobSpec
+from distillery.wire.request_codes import RequestCode
+from kdcore.spec import fit
 from kdcore.spec.architectures import ARCHITECTURES, level_channels
+from kdcore.spec.codes import RunCode
+from kdcore.spec.faults import Fault
 from kdcore.spec.knobs.base import Knobs, MapKnobs, Tap
-from kdcore.spec.knobs.maps import FitnetKnobs, FspKnobs
-from kdcore.spec.methods import LEAST_BATCH, LEAST_CLASSES, NEEDS_LABELS, NEEDS_SAME_CLASSES
+from kdcore.spec.knobs.maps import FitnetKnobs
 from kdcore.spec.result import InspectDatasetResult
 from kdcore.spec.run import Network
 
 Item = TypeVar("Item", Model, Dataset)
-_ADAPTABLE = {(1, 3), (3, 1)}  # grey repeated, colour to luma
+UNKNOWN = {Model: RequestCode.UNKNOWN_MODEL, Dataset: RequestCode.UNKNOWN_DATASET}
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Named:
 
     @property
     def num_classes(self) -> int | None:
-        """Of the dataset, else of the first teacher; None: nobody says."""
+        """Of the dataset, else of the first teacher; None: neither is known."""
         if self.dataset.num_classes is not None:
             return self.dataset.num_classes
         return network_of(self.teachers[0]).num_classes if self.teachers else None
@@ -40,7 +42,7 @@ class Named:
 
 def check(s: Session, tenant: str, spec: JobSpec, *, lock: bool) -> Named:
     """What the spec names. Raises Invalid or NotReady; `lock` keeps it from being deleted."""
-    check_architecture(spec.student.architecture, "/student/architecture")
+    check_architecture(spec.student.architecture, "/student")
     dataset = _find(s, Dataset, tenant, spec.dataset, "/dataset", lock)
     teachers = tuple(
         _find(s, Model, tenant, teacher.model, f"/teachers/{i}/model", lock)
@@ -51,28 +53,22 @@ def check(s: Session, tenant: str, spec: JobSpec, *, lock: bool) -> Named:
     if first is not None:
         initial = _find(s, Model, tenant, first, "/student/initial_model", lock)
     named = Named(InspectDatasetResult.model_validate(dataset.info), teachers, initial)
-    _check_labels(spec, named)
-    _check_classes(spec, named)
+    _check_needs(spec, named)
     _check_channels(named)
     _check_padding(spec, named)
     _check_initial(spec, named)
-    _check_least(spec, named)
-    _check_one_teacher(spec)
-    _check_fsp(spec, named)
+    _check_equal_channels(spec, named)
     _check_taps(spec, named)
     return named
 
 
 def check_architecture(name: str, pointer: str) -> None:
-    """Raises Invalid `unknown_architecture` for a name that can be none of ours or a library's."""
+    """Raises Invalid `unknown_architecture` for a name that can be none of ours or a library's;
+    `pointer`: of the network."""
     library, slash, rest = name.partition("/")
     if name in ARCHITECTURES or (slash and rest and library in ("torchvision", "timm")):
         return
-    raise Invalid(
-        f"no architecture {name!r}{_suggest(name, ARCHITECTURES)}",
-        code="unknown_architecture",
-        pointer=pointer,
-    )
+    _refuse(fit.unknown_architecture(name, fit.closest(name, ARCHITECTURES)), pointer)
 
 
 def network_of(model: Model) -> Network:
@@ -80,17 +76,23 @@ def network_of(model: Model) -> Network:
     return Network.model_validate(model.network)
 
 
+def _refuse(fault: Fault | None, pointer: str = "") -> None:
+    if fault is not None:
+        raise Invalid(fault.message, code=fault.code, pointer=pointer + fault.pointer)
+
+
 def _find(
     s: Session, table: type[Item], tenant: str, item_id: str, pointer: str, lock: bool
 ) -> Item:
     query = select(table).where(table.id == item_id, table.tenant == tenant)
     item = s.scalar(query.with_for_update(read=True) if lock else query)
-    kind = table.__name__.lower()
     if item is None:
-        raise Invalid(f"no {kind} {item_id}", code=f"unknown_{kind}", pointer=pointer)
+        kind = table.__name__.lower()
+        raise Invalid(f"no {kind} {item_id}", code=UNKNOWN[table], pointer=pointer)
     if item.state == "rejected":
         why = (item.error or {}).get("message", "see its error")
-        raise Invalid(f"{item_id} was rejected: {why}", code="rejected", pointer=pointer)
+        code = RequestCode.REJECTED
+        raise Invalid(f"{item_id} was rejected: {why}", code=code, pointer=pointer)
     if item.state != "ready":
         raise NotReady(f"{item_id} is still being inspected", pointer=pointer)
     return item
@@ -102,133 +104,65 @@ def _objectives(spec: JobSpec) -> Iterator[tuple[str, Knobs]]:
             yield f"/stages/{i}/objectives/{j}", objective
 
 
-def _check_labels(spec: JobSpec, named: Named) -> None:
-    if named.dataset.labelled:
+def _check_needs(spec: JobSpec, named: Named) -> None:
+    classes = named.num_classes
+    if classes is None:
+        _refuse(fit.NO_CLASSES)
         return
+    batch = min(spec.data.batch_size, spec.data.train_limit or named.dataset.train)
+    teachers = [(model.name, network_of(model).num_classes) for model in named.teachers]
     for pointer, objective in _objectives(spec):
-        if objective.method in NEEDS_LABELS:
-            raise Invalid(
-                f"{objective.method} needs labels, and the dataset has none",
-                code="labels_needed",
-                pointer=pointer,
-            )
-
-
-def _check_classes(spec: JobSpec, named: Named) -> None:
-    wanted = named.num_classes
-    if wanted is None:
-        raise Invalid(
-            "neither the dataset nor a teacher says how many classes there are",
-            code="class_count",
-            pointer="/dataset",
+        unmet = fit.unmet_need(
+            objective,
+            labelled=named.dataset.labelled,
+            num_classes=classes,
+            batch_size=batch,
+            teachers=teachers,
         )
-    needing = sorted(NEEDS_SAME_CLASSES.intersection(spec.methods()))
-    for i, teacher in enumerate(named.teachers):
-        found = network_of(teacher).num_classes
-        if needing and found != wanted:
-            raise Invalid(
-                f"{needing[0]} compares class by class, but this teacher has {found} classes and "
-                f"the student {wanted}",
-                code="class_count",
-                pointer=f"/teachers/{i}/model",
-            )
+        _refuse(unmet, pointer)
 
 
 def _check_channels(named: Named) -> None:
-    given = named.dataset.channels
     for i, teacher in enumerate(named.teachers):
-        eats = network_of(teacher).input.channels
-        if eats != given and (given, eats) not in _ADAPTABLE:
-            raise Invalid(
-                f"the images have {given} channels, this teacher takes {eats}",
-                code="channels",
-                pointer=f"/teachers/{i}/model",
-            )
+        reads = network_of(teacher).input.channels
+        fault = fit.unreadable_channels(named.dataset.channels, reads)
+        _refuse(fault, f"/teachers/{i}/model")
 
 
 def _check_padding(spec: JobSpec, named: Named) -> None:
-    pad = spec.data.pad_to
-    size = spec.data.image_size or (named.dataset.height, named.dataset.width)
-    if pad is not None and (pad[0] < size[0] or pad[1] < size[1]):
-        raise Invalid(
-            f"{size[0]}x{size[1]} images cannot be padded to {pad[0]}x{pad[1]}",
-            code="pad_to",
-            pointer="/data/pad_to",
-        )
+    if spec.data.pad_to is not None:
+        size = spec.data.image_size or (named.dataset.height, named.dataset.width)
+        _refuse(fit.impossible_padding(size, spec.data.pad_to))
 
 
 def _check_initial(spec: JobSpec, named: Named) -> None:
     if named.initial is None:
         return
-    network = network_of(named.initial)
-    student = spec.student
-    misfits = [
-        (
-            "architecture",
-            (network.architecture, network.options),
-            (student.architecture, student.options),
-        ),
-        ("class_count", network.num_classes, named.num_classes),
-        ("channels", network.input.channels, named.dataset.channels),
-    ]
-    for code, has, needs in misfits:
-        if has != needs:
-            raise Invalid(
-                f"these weights do not fit the student: {code} {has}, not {needs}",
-                code=code,
-                pointer="/student/initial_model",
-            )
-
-
-def _check_least(spec: JobSpec, named: Named) -> None:
-    """Classes and samples that a method needs to have anything to compare."""
-    batch = min(spec.data.batch_size, spec.data.train_limit or named.dataset.train)
-    for pointer, objective in _objectives(spec):
-        method = objective.method
-        classes = LEAST_CLASSES.get(method, 0)
-        if named.num_classes is not None and named.num_classes < classes:
-            raise Invalid(
-                f"{method} compares the classes besides the label's: it needs {classes} classes at "
-                f"least, not {named.num_classes}; use kd",
-                code="too_few_classes",
-                pointer=pointer,
-            )
-        if batch < LEAST_BATCH.get(method, 0):
-            raise Invalid(
-                f"{method} compares the samples of a batch: it needs {LEAST_BATCH[method]} at "
-                f"least, not {batch}",
-                code="batch_too_small",
-                pointer=pointer,
-            )
-
-
-def _check_one_teacher(spec: JobSpec) -> None:
-    if "simkd" in spec.methods() and len(spec.teachers) != 1:
+    network, student = network_of(named.initial), spec.student
+    has = (network.architecture, network.options, network.num_classes, network.input.channels)
+    needs = (student.architecture, student.options, named.num_classes, named.dataset.channels)
+    if has != needs:
         raise Invalid(
-            f"simkd borrows one teacher's classifier: name one, not {len(spec.teachers)}",
-            code="one_teacher",
-            pointer="/teachers",
+            "these weights do not fit the student: architecture, options, classes and input "
+            f"channels are {has}, not {needs}",
+            code=RunCode.WEIGHTS_MISMATCH,
+            pointer="/student/initial_model",
         )
 
 
-def _check_fsp(spec: JobSpec, named: Named) -> None:
-    """FSP pairs maps channel by channel. What cannot be known here is checked as the run starts."""
+def _check_equal_channels(spec: JobSpec, named: Named) -> None:
+    """Of default levels. What cannot be known here is checked as the run starts."""
     own = level_channels(spec.student.architecture, spec.student.options)
     for pointer, objective in _objectives(spec):
-        if not isinstance(objective, FspKnobs) or objective.student_taps or objective.teacher_taps:
+        if not isinstance(objective, MapKnobs) or objective.student_taps or objective.teacher_taps:
             continue
         for teacher in named.teachers:
             network = network_of(teacher)
             theirs = level_channels(network.architecture, network.options)
-            count = min(len(own or ()), len(theirs or ()), objective.levels)
-            if own and theirs and own[-count:] != theirs[-count:]:
-                raise Invalid(
-                    f"fsp needs equal channels, but the levels of {spec.student.architecture} have "
-                    f"{own[-count:]} and those of {teacher.id} ({network.architecture}) "
-                    f"{theirs[-count:]}; take networks of one width, or use at, sp or reviewkd",
-                    code="fsp_channels",
-                    pointer=pointer,
-                )
+            if own and theirs:
+                count = min(len(own), len(theirs), objective.levels)
+                last = own[-count:], teacher.name, theirs[-count:]
+                _refuse(fit.unequal_channels(objective, *last), pointer)
 
 
 def _check_taps(spec: JobSpec, named: Named) -> None:
@@ -245,23 +179,13 @@ def _check_taps(spec: JobSpec, named: Named) -> None:
             }
         for knob, tap in theirs.items():
             for teacher in named.teachers:
-                _check_tap(tap, teacher, f"{pointer}/{knob}/module")
+                _check_tap(tap, teacher, teacher.name, f"{pointer}/{knob}")
         for knob, tap in own.items():
             if named.initial is not None:
-                _check_tap(tap, named.initial, f"{pointer}/{knob}/module")
+                _check_tap(tap, named.initial, "the student", f"{pointer}/{knob}")
 
 
-def _check_tap(tap: Tap, model: Model, pointer: str) -> None:
+def _check_tap(tap: Tap, model: Model, name: str, pointer: str) -> None:
     """A student made here has no list of modules; its taps are checked when the run starts."""
-    if model.modules is None or tap.module in model.modules:
-        return
-    raise Invalid(
-        f"{model.id} has no module {tap.module!r}{_suggest(tap.module, model.modules)}",
-        code="unknown_tap",
-        pointer=pointer,
-    )
-
-
-def _suggest(wrong: str, right: Any) -> str:
-    close = get_close_matches(wrong, list(right), 3)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+    if model.modules is not None:
+        _refuse(fit.missing_module(name, tap.module, model.modules), pointer)

@@ -8,8 +8,10 @@ from sqlalchemy.orm import Session
 from distillery.store.catalog import inspections
 from distillery.store.db.tables import Attempt, Job, Transition
 from distillery.store.errors import LeaseLost
+from distillery.wire.job_codes import JobCode
 from distillery.wire.jobspec import JobSpec
 from distillery.wire.states import TERMINAL, State, is_legal
+from kdcore.spec.codes import ErrorCode, RunCode
 from kdcore.spec.recipe import Limits
 
 INSPECTION_LIMITS = Limits(wall_clock_s=3600, attempts=3)
@@ -101,8 +103,8 @@ def bury(s: Session, job: Job, now: int, error: dict[str, Any]) -> Job | None:
     if failures >= limit:
         message = f"{failures} of {limit} attempts died, the last with {reason}"
         # A full disk is the service's trouble, not the job's.
-        code = "no_space" if error["code"] == "no_space" else "poison"
-        named = error | {"code": code, "message": message}
+        full = error["code"] == RunCode.NO_SPACE
+        named = failure(RunCode.NO_SPACE if full else JobCode.POISON, message, error["pointer"])
         return move(s, job, State.FAILED, message, now, failures=failures, error=named)
     if job.request == "pause":
         return move(s, job, State.PAUSED, f"paused after {reason}", now, failures=failures)
@@ -112,11 +114,13 @@ def bury(s: Session, job: Job, now: int, error: dict[str, Any]) -> Job | None:
 
 def cancel(s: Session, job: Job, now: int, message: str) -> Job | None:
     """Move to CANCELLED; the subject of an inspection is rejected with it."""
-    error = None if job.subject is None else failure("cancelled", "the inspection was cancelled")
+    error = None
+    if job.subject is not None:
+        error = failure(JobCode.CANCELLED, "the inspection was cancelled")
     return move(s, job, State.CANCELLED, message, now, error=error)
 
 
-def failure(code: str, message: str, pointer: str | None = None) -> dict[str, Any]:
+def failure(code: ErrorCode, message: str, pointer: str | None = None) -> dict[str, Any]:
     """The shape of `error` columns."""
     return {"code": code, "message": message, "pointer": pointer}
 

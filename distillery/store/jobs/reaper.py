@@ -13,6 +13,7 @@ from distillery.store.jobs import workers
 from distillery.store.jobs.claim import claimable
 from distillery.store.jobs.move import bury, failure
 from distillery.store.jobs.partial import in_state
+from distillery.wire.job_codes import JobCode
 from distillery.wire.states import State
 
 _BATCH = 200
@@ -46,7 +47,7 @@ def reap(
     lapsed = []
     for job in s.scalars(query).all() if judge else ():
         said = f"worker {job.worker} fell silent\n{last_words(job.id, job.attempt)}".rstrip()
-        error = failure("worker_lost", said)
+        error = failure(JobCode.WORKER_LOST, said)
         if bury(s, job, now, error) is not None:
             lapsed.append(job.id)
     idempotency.forget_old(s)

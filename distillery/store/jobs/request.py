@@ -8,6 +8,7 @@ from distillery.store.db.database import db_now
 from distillery.store.db.tables import Job
 from distillery.store.errors import Conflict, NotFound
 from distillery.store.jobs.move import cancel, move
+from distillery.wire.request_codes import RequestCode
 from distillery.wire.states import TERMINAL, State
 
 
@@ -22,7 +23,7 @@ def request_cancel(s: Session, tenant: str, job_id: str) -> Job:
     if job.state is State.CANCELLED:
         return job
     if job.state in TERMINAL:
-        raise Conflict(f"the job has already {job.state}", code="ended")
+        raise Conflict(f"the job has already {job.state}", code=RequestCode.ENDED)
     return _sure(cancel(s, job, db_now(s), "cancelled on request"))
 
 
@@ -35,9 +36,9 @@ def request_pause(s: Session, tenant: str, job_id: str) -> Job:
     if job.state is State.PAUSED:
         return job
     if job.state in TERMINAL:
-        raise Conflict(f"the job has already {job.state}", code="ended")
+        raise Conflict(f"the job has already {job.state}", code=RequestCode.ENDED)
     if job.request == "cancel":
-        raise Conflict("the job is being cancelled", code="cancelling")
+        raise Conflict("the job is being cancelled", code=RequestCode.CANCELLING)
     if job.state is State.RUNNING:
         return _ask(s, job, "pause")
     return _sure(move(s, job, State.PAUSED, "paused on request", db_now(s)))
@@ -50,9 +51,9 @@ def resume(s: Session, tenant: str, job_id: str) -> Job:
     """
     job = _locked(s, tenant, job_id)
     if job.state in TERMINAL:
-        raise Conflict(f"the job has already {job.state}", code="ended")
+        raise Conflict(f"the job has already {job.state}", code=RequestCode.ENDED)
     if job.request == "cancel":
-        raise Conflict("the job is being cancelled", code="cancelling")
+        raise Conflict("the job is being cancelled", code=RequestCode.CANCELLING)
     if job.state is State.PAUSED:
         return _sure(move(s, job, State.QUEUED, "resumed", db_now(s), not_before=0))
     return _ask(s, job, None) if job.request == "pause" else job
@@ -67,9 +68,11 @@ def retry(s: Session, tenant: str, job_id: str) -> Job:
     if job.state in (State.QUEUED, State.RUNNING):
         return job
     if job.state is not State.FAILED:
-        raise Conflict(f"the job is {job.state}; only a failed one is retried", code="not_failed")
+        raise Conflict(
+            f"the job is {job.state}; only a failed one is retried", code=RequestCode.NOT_FAILED
+        )
     if job.subject is not None and not inspections.inspect_again(s, job.subject):
-        raise Conflict(f"{job.subject} was deleted", code="subject_deleted")
+        raise Conflict(f"{job.subject} was deleted", code=RequestCode.SUBJECT_DELETED)
     return _sure(move(s, job, State.QUEUED, "retried", db_now(s), failures=0, not_before=0))
 
 

@@ -1,7 +1,6 @@
 """Why a job does not go on: a queued one that has not started, a running one left alone."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -12,29 +11,22 @@ from distillery.store.db.tables import Worker as WorkerRow
 from distillery.store.jobs import workers
 from distillery.store.jobs.partial import in_state
 from distillery.store.ops import reaper_status
+from distillery.wire.job_codes import WaitReason
 from distillery.wire.states import State
-
-Reason = Literal["backoff", "no_worker", "disk_low", "capacity", "reaper_late"]
 
 
 @dataclass(frozen=True)
 class Waiting:
     """The reason, in a word and in a sentence; times in milliseconds. `until`: if that is known."""
 
-    reason: Reason
+    reason: WaitReason
     message: str
     since: int
     until: int | None = None
 
 
 def waiting_for(s: Session, job: Job) -> Waiting | None:
-    """What a job waits for; None where it should start any moment, runs, or has ended.
-
-    `backoff`: an attempt died and the pause before the next is not over. `no_worker`: none sent a
-    heartbeat lately. `disk_low`: every worker is short of disk space. `capacity`: other jobs hold
-    every slot. `reaper_late`: the row says that it runs, but its worker is gone and no reaper has
-    requeued it.
-    """
+    """What a job waits for; None where it should start any moment, runs, or has ended."""
     now = db_now(s)
     if job.state is State.RUNNING:
         return _abandoned(s, job, now)
@@ -42,22 +34,22 @@ def waiting_for(s: Session, job: Job) -> Waiting | None:
         return None
     if job.not_before > now:
         message = f"attempt {job.attempt} died; the next one starts after a pause"
-        return Waiting("backoff", message, job.queued_at, until=job.not_before)
+        return Waiting(WaitReason.BACKOFF, message, job.queued_at, until=job.not_before)
     since = max(job.queued_at, job.not_before)
     alive = workers.alive(s)
     slots = sum(worker.slots for worker in alive if worker.trouble is None)
     if alive and not slots:
         message = f"every worker is short of disk space: {alive[0].trouble}"
-        return Waiting("disk_low", message, since)
+        return Waiting(WaitReason.DISK_LOW, message, since)
     if not slots:
         heard = s.scalar(select(func.max(WorkerRow.seen_at))) or 0
-        return Waiting("no_worker", "no worker is running", max(since, heard))
+        return Waiting(WaitReason.NO_WORKER, "no worker is running", max(since, heard))
     # A lease that lapsed holds no slot any more, whatever its job's row still says.
     held = select(func.count()).where(in_state(State.RUNNING), Job.lease_until >= now)
     if (s.scalar(held) or 0) < slots:
         return None
     noun = "the only slot" if slots == 1 else f"all {slots} slots"
-    return Waiting("capacity", f"other jobs hold {noun}", since)
+    return Waiting(WaitReason.CAPACITY, f"other jobs hold {noun}", since)
 
 
 def _abandoned(s: Session, job: Job, now: int) -> Waiting | None:
@@ -65,4 +57,4 @@ def _abandoned(s: Session, job: Job, now: int) -> Waiting | None:
     if job.lease_until >= now or not reaper_status.is_late(s):
         return None
     message = "its worker fell silent, and no reaper comes to put it back into the queue"
-    return Waiting("reaper_late", message, job.lease_until)
+    return Waiting(WaitReason.REAPER_LATE, message, job.lease_until)

@@ -18,8 +18,6 @@ from distillery.store.errors import Conflict, StoreError
 class DumpFailed(StoreError):
     """The database could not be written out or read in."""
 
-    code = "dump_failed"
-
 
 def file_name(database: Database) -> str:
     """What the file is called within a backup."""

@@ -42,6 +42,20 @@ class Knobs(SpecModel):
     least_batch: ClassVar[int] = 1
     """Samples that a batch must have: relations need other samples, as do batch norms."""
 
+    @classmethod
+    def needs(cls) -> list[str]:
+        """What the method needs, for people."""
+        found = {
+            "exactly one teacher" if cls.needs_one_teacher else "a teacher": cls.needs_teacher,
+            "labels": cls.needs_labels,
+            "one label per image": cls.needs_one_label,
+            "the same classes": cls.needs_same_classes,
+            "the same channels": cls.needs_same_channels,
+            f"at least {cls.least_classes} classes": cls.least_classes > 2,
+            f"batches of at least {cls.least_batch}": cls.least_batch > 1,
+        }
+        return [words for words, needed in found.items() if needed]
+
     method: str
     weight: float = Field(1.0, ge=0, description="Weight of this loss term.")
     weight_end: float | None = Field(

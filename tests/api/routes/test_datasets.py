@@ -1,6 +1,7 @@
 """Datasets over HTTP: registered, inspected, shown, deleted."""
 
 from distillery.store import jobs
+from kdcore.spec.codes import RunCode
 from tests.api.makers import ApiHarness, archive, ok, refused
 
 
@@ -20,7 +21,7 @@ def test_a_rejected_dataset_says_why(either: ApiHarness) -> None:
     assert (made["state"], made["train"]) == ("inspecting", None)
     claim = either.claim(made["inspect_job"])
     with either.database.write() as s:
-        jobs.fail(s, claim, "bad_dataset", "no x_train in it")
+        jobs.fail(s, claim, RunCode.BAD_DATASET, "no x_train in it")
     shown = ok(either.http.get(f"/v1/datasets/{made['id']}"))
     assert (shown["state"], shown["error"]["code"]) == ("rejected", "bad_dataset")
 

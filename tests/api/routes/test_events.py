@@ -8,6 +8,7 @@ from typing import Any
 from distillery.store import jobs
 from distillery.store.jobs import events
 from distillery.wire.states import State
+from kdcore.spec.codes import RunCode
 from kdcore.spec.events import LogEvent, MetricsEvent
 from tests.api.makers import DISTILLED, ApiHarness, ok, refused
 
@@ -83,7 +84,7 @@ def test_a_stream_goes_on_after_the_last_event_id(harness: ApiHarness) -> None:
     claim = harness.claim(job)
     say(harness, claim, *range(1, 251))  # more than one look fetches
     with harness.database.write() as s:
-        jobs.fail(s, claim, "diverged", "no")
+        jobs.fail(s, claim, RunCode.DIVERGED, "no")
     sent = stream(harness, job, **{"last-event-id": "7"})
     assert [event.get("id") for event in sent] == [*map(str, range(8, 251)), None]
     answer = harness.http.get(f"/v1/jobs/{job}/events", headers=SSE | {"last-event-id": "x"})

@@ -4,6 +4,7 @@ import pytest
 
 from distillery.store import jobs
 from distillery.store.jobs import events
+from kdcore.spec.codes import RunCode
 from kdcore.spec.events import MetricsEvent
 from tests.api.makers import DISTILLED, ApiHarness, ok, refused, spec
 
@@ -102,7 +103,7 @@ def test_cancel_pause_resume_retry(either: ApiHarness) -> None:
     assert (ok(asked)["state"], ok(asked)["request"]) == ("running", "cancel")
     refused(either.http.post(f"{path}/pause"), 409, "cancelling")
     with either.database.write() as s:
-        jobs.fail(s, claim, "diverged", "the loss is not finite", "/stages/0")
+        jobs.fail(s, claim, RunCode.DIVERGED, "the loss is not finite", "/stages/0")
     failed = ok(either.http.get(path))
     assert failed["error"] == {
         "code": "diverged",

@@ -22,9 +22,10 @@ from safetensors.torch import load_file
 from kdcore.runs.run import run
 from kdcore.runtime.errors import RunError
 from kdcore.runtime.signals import Interrupted, Stop
-from kdcore.spec.codes import Exit, RunCode
+from kdcore.spec.codes import Exit
 from kdcore.spec.events import RUN_EVENT
 from kdcore.spec.result import RUN_RESULT
+from kdcore.spec.spec_codes import SpecCode
 from tests.kdcore.tiny import (
     FITNET,
     HARD,
@@ -124,7 +125,7 @@ def test_a_diverging_run_says_where(tmp_path: Path) -> None:
 
 
 FAULTS: list[tuple[BaseException, Exit, str]] = [
-    (RunError(RunCode.BAD_PAD, "y"), Exit.BAD_SPEC, "bad_pad"),
+    (RunError(SpecCode.BAD_PAD, "y"), Exit.BAD_SPEC, "bad_pad"),
     (Interrupted(), Exit.INTERRUPTED, "interrupted"),
     (MemoryError(), Exit.OUT_OF_MEMORY, "out_of_memory"),
     (torch.OutOfMemoryError("CUDA out of memory."), Exit.OUT_OF_MEMORY, "out_of_memory"),

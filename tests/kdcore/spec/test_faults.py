@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from kdcore.spec.codes import RunCode
 from kdcore.spec.faults import Fault, faults_in, pointer_to, syntax_fault
 from kdcore.spec.recipe import Recipe
+from kdcore.spec.spec_codes import SpecCode
 
 
 class Part(BaseModel):
@@ -107,7 +107,7 @@ def test_names_of_union_members_are_left_out_only_where_they_are_no_keys() -> No
 
 def test_an_error_that_pydantic_may_add_has_a_code_too() -> None:
     error = {"type": "url_scheme", "loc": ("a",), "msg": "no"}
-    assert faults_in({"a": 1}, [error])[0].code is RunCode.INVALID_VALUE
+    assert faults_in({"a": 1}, [error])[0].code is SpecCode.INVALID_VALUE
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_syntax_fault_says_where(text: bytes, message: str) -> None:
         json.loads(text)
     except (ValueError, RecursionError) as error:
         fault = syntax_fault(error)
-    assert (fault.code, fault.message) == (RunCode.BAD_JSON, message)
+    assert (fault.code, fault.message) == (SpecCode.BAD_JSON, message)
 
 
 def test_a_pointer_of_nothing_is_the_whole_document() -> None:

@@ -13,6 +13,7 @@ from distillery.store.db.database import Database
 from distillery.store.db.tables import Dataset, Model
 from distillery.store.errors import Conflict, Invalid, NotFound
 from distillery.wire.states import State
+from kdcore.spec.codes import RunCode
 from kdcore.spec.run import Network
 from tests.store.catalog.test_sniff import WEIGHTS as SAFETENSORS
 from tests.store.catalog.test_sniff import zipped
@@ -106,7 +107,7 @@ def test_a_failed_inspection_rejects_and_a_retry_inspects_again(
     model = create_model(database, blobs, upload(SAFETENSORS))
     held = claim(database, model.inspect_job)
     with database.write() as s:
-        jobs.fail(s, held, "weights_mismatch", "3 keys are missing")
+        jobs.fail(s, held, RunCode.WEIGHTS_MISMATCH, "3 keys are missing")
     with database.read() as s:
         rejected = catalog.get_model(s, TENANT, model.id)
         assert rejected.state == "rejected" and rejected.error is not None
@@ -136,7 +137,7 @@ def test_a_retry_after_the_subject_is_gone_is_refused(
     model = create_model(database, blobs, upload(SAFETENSORS))
     held = claim(database, model.inspect_job)
     with database.write() as s:
-        jobs.fail(s, held, "weights_mismatch", "x")
+        jobs.fail(s, held, RunCode.WEIGHTS_MISMATCH, "x")
         catalog.delete_model(s, TENANT, model.id)
     with database.write() as s, pytest.raises(Conflict, match="deleted"):
         jobs.retry(s, TENANT, held.job_id)

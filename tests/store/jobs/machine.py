@@ -30,6 +30,7 @@ from distillery.store.db.tables import (
 from distillery.store.errors import Conflict, LeaseLost
 from distillery.store.jobs import events
 from distillery.wire.states import MOVES, TERMINAL, State
+from kdcore.spec.codes import RunCode
 from kdcore.spec.events import CheckpointEvent, RunEvent
 from tests.store.jobs.model import Model as Expected
 from tests.store.jobs.model import ModelClaim, ModelJob
@@ -218,7 +219,9 @@ class JobMachine(RuleBasedStateMachine):
             job = self.model.held(mine)
             job.bury(self.model.now) if retry else job.move(State.FAILED, self.model.now)
 
-        self._same(lambda s: jobs.fail(s, claim, "bug", "it broke", retry=retry) and None, expect)
+        self._same(
+            lambda s: jobs.fail(s, claim, RunCode.BUG, "it broke", retry=retry) and None, expect
+        )
 
     def release(self, pick: int, end: Any) -> None:
         """The worker stops in good order."""

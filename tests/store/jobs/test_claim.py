@@ -14,6 +14,7 @@ from distillery.store.db.tables import Artifact, Attempt, Event, Job, MetricPoin
 from distillery.store.errors import LeaseLost
 from distillery.store.jobs import events
 from distillery.wire.states import State
+from kdcore.spec.codes import RunCode
 from tests.store.makers import (
     LEASE_S,
     TENANT,
@@ -99,8 +100,8 @@ FENCED: dict[str, Callable[[Session, jobs.Claim], object]] = {
     "renew_lease": lambda s, claim: jobs.renew_lease(s, claim, LEASE_S),
     "append": _append,
     "succeed": lambda s, claim: jobs.succeed(s, claim, distill_result(), [WEIGHTS]),
-    "fail": lambda s, claim: jobs.fail(s, claim, "bug", "it broke"),
-    "fail and retry": lambda s, claim: jobs.fail(s, claim, "bug", "it broke", retry=True),
+    "fail": lambda s, claim: jobs.fail(s, claim, RunCode.BUG, "it broke"),
+    "fail and retry": lambda s, claim: jobs.fail(s, claim, RunCode.BUG, "it broke", retry=True),
     "release": lambda s, claim: jobs.release(s, claim, State.QUEUED, "stopping"),
     "release cancelled": lambda s, claim: jobs.release(s, claim, State.CANCELLED, "x"),
 }
@@ -122,7 +123,7 @@ def test_every_write_of_a_lost_attempt_is_refused(
         assert heir is not None and heir.attempt == 2
         if since == "ended":
             with database.write() as s:
-                jobs.fail(s, heir, "diverged", "loss is not finite")
+                jobs.fail(s, heir, RunCode.DIVERGED, "loss is not finite")
     before = _everything(database)
     with pytest.raises(LeaseLost), database.write() as s:
         FENCED[write](s, zombie)

@@ -10,6 +10,7 @@ from distillery.store.catalog import artifacts
 from distillery.store.db.database import Database, db_now
 from distillery.store.db.tables import Artifact, Attempt, Job, Model
 from distillery.store.jobs.move import backoff_s
+from distillery.wire.job_codes import JobCode
 from distillery.wire.states import State
 from tests.store.makers import LEASE_S, TENANT, WEIGHTS, claimed, distill_result, plain_spec
 
@@ -64,7 +65,7 @@ def test_deaths_back_off_and_the_last_is_poison(database: Database) -> None:
         assert claim is not None and claim.attempt == death
         with database.write() as s:
             before = db_now(s)
-            job = jobs.fail(s, claim, "killed", "signal 9", retry=True)
+            job = jobs.fail(s, claim, JobCode.KILLED, "signal 9", retry=True)
             if death < limit:
                 assert job.state is State.QUEUED and job.worker is None and job.error is None
                 assert job.not_before >= before + backoff_s(death) * 1000
@@ -115,4 +116,4 @@ def test_a_death_honours_what_was_asked_meanwhile(
     claim = claimed(database)
     with database.write() as s:
         s.execute(update(Job).values(request=request_))
-        assert jobs.fail(s, claim, "killed", "x", retry=True).state.value == end
+        assert jobs.fail(s, claim, JobCode.KILLED, "x", retry=True).state.value == end

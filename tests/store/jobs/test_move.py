@@ -16,7 +16,9 @@ from distillery.store.db.database import Database, db_now
 from distillery.store.db.tables import Attempt, Job, Transition
 from distillery.store.errors import StoreError
 from distillery.store.jobs.move import move
+from distillery.wire.job_codes import JobCode
 from distillery.wire.states import ACTIVE, MOVES, TERMINAL, State, is_legal
+from kdcore.spec.codes import RunCode
 from tests.store.makers import TENANT, WEIGHTS, add_job, distill_result
 
 Deed = Callable[[Session, str], object]
@@ -33,8 +35,8 @@ CLAIMS: dict[str, float] = {"claim": 60, "claim and lapse": -1}
 ENDS: dict[str, End] = {
     "renew_lease": lambda s, claim: jobs.renew_lease(s, claim, 60),
     "succeed": lambda s, claim: jobs.succeed(s, claim, distill_result(), [WEIGHTS]),
-    "fail": lambda s, claim: jobs.fail(s, claim, "diverged", "x"),
-    "die": lambda s, claim: jobs.fail(s, claim, "killed", "x", retry=True),
+    "fail": lambda s, claim: jobs.fail(s, claim, RunCode.DIVERGED, "x"),
+    "die": lambda s, claim: jobs.fail(s, claim, JobCode.KILLED, "x", retry=True),
     "let go": lambda s, claim: jobs.release(s, claim, State.QUEUED, "x"),
     "paused": lambda s, claim: jobs.release(s, claim, State.PAUSED, "x"),
     "cancelled": lambda s, claim: jobs.release(s, claim, State.CANCELLED, "x"),

@@ -11,6 +11,7 @@ from distillery.store.db.database import Database
 from distillery.store.db.tables import Job, Transition
 from distillery.store.errors import Conflict, LeaseLost, NotFound, StoreError
 from distillery.wire.states import TERMINAL, State
+from kdcore.spec.codes import RunCode
 from tests.store.makers import (
     LEASE_S,
     TENANT,
@@ -62,7 +63,7 @@ def test_only_a_failed_job_is_retried_with_a_clean_slate(database: Database) -> 
     claim = claimed(database)
     with database.write() as s:
         assert jobs.retry(s, TENANT, claim.job_id).state is State.RUNNING
-        jobs.fail(s, claim, "diverged", "x")
+        jobs.fail(s, claim, RunCode.DIVERGED, "x")
         job = jobs.retry(s, TENANT, claim.job_id)
         assert (job.state, job.failures, job.error) == (State.QUEUED, 0, None)
         assert job.finished_at is None

@@ -19,6 +19,7 @@ from distillery.store.db.tables import (
 from distillery.store.jobs import events
 from distillery.store.ops.retention import Collector, Usage
 from distillery.store.ops.retention import jobs as retention
+from distillery.wire.job_codes import JobCode
 from distillery.wire.states import State
 from tests.store.makers import (
     TENANT,
@@ -103,7 +104,7 @@ def test_another_tenants_jobs_stay(collector: Collector) -> None:
 def test_a_retried_job_stays(collector: Collector) -> None:
     claim = claimed(collector.database)
     with collector.database.write() as s:
-        jobs.fail(s, claim, "killed", "x")
+        jobs.fail(s, claim, JobCode.KILLED, "x")
         s.execute(update(Job).values(finished_at=1))
     assert kinds(collector.count()) == {"jobs": 1}
     with collector.database.write() as s:
