@@ -112,5 +112,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _names(methods: Iterable[str]) -> str:
-    *before, last = (f"`{method}`" for method in KNOBS if method in set(methods))
+    *before, last = (f"`{method}`" for method in methods)
     return f"{', '.join(before)} and {last}" if before else last

@@ -12,6 +12,7 @@ from distillery.store.db.tables import Artifact, Attempt, Job, Model
 from distillery.store.jobs.move import backoff_s
 from distillery.wire.job_codes import JobCode
 from distillery.wire.states import State
+from kdcore.spec.spec_codes import SpecCode
 from tests.store.makers import LEASE_S, TENANT, WEIGHTS, claimed, distill_result, plain_spec
 
 CONFIG = jobs.NewArtifact("config", "config.json", "application/json", 2, "cd" * 32)
@@ -49,10 +50,10 @@ def test_a_success_that_breaks_leaves_nothing(database: Database) -> None:
 def test_a_failure_without_retry_ends_the_job_with_its_reason(database: Database) -> None:
     claim = claimed(database)
     with database.write() as s:
-        job = jobs.fail(s, claim, "unknown_tap", "no such module", "/stages/0")
+        job = jobs.fail(s, claim, SpecCode.TAP_NOT_FOUND, "no such module", "/stages/0")
     assert job.state is State.FAILED
     assert job.error == {
-        "code": "unknown_tap",
+        "code": "tap_not_found",
         "message": "no such module",
         "pointer": "/stages/0",
     }

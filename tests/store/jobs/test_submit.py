@@ -9,7 +9,7 @@ from distillery.store import jobs
 from distillery.store.catalog import catalog
 from distillery.store.db.database import Database
 from distillery.store.db.tables import Job, Transition
-from distillery.store.errors import Conflict, Invalid, NotReady, StoreError
+from distillery.store.errors import CodedError, Conflict, Invalid, NotReady
 from distillery.wire.states import State
 from tests.store.makers import TENANT, add_dataset, add_model, spec_of
 
@@ -29,7 +29,7 @@ def test_a_job_that_fits_is_queued_with_its_first_transition(database: Database)
 
 def refused(database: Database, spec: Any) -> tuple[str, str | None]:
     """The error's code and pointer; nothing may be left behind."""
-    with pytest.raises(StoreError) as caught, database.write() as s:
+    with pytest.raises(CodedError) as caught, database.write() as s:
         jobs.submit(s, TENANT, spec)
     with database.read() as s, pytest.raises(type(caught.value)):
         jobs.estimate(s, TENANT, spec)
@@ -72,16 +72,14 @@ def test_labels_classes_and_channels_must_fit(database: Database) -> None:
         teacher, hundred = add_model(s), add_model(s, num_classes=100)
     stages = [{"epochs": 1, "objectives": [{"method": "kd"}, {"method": "hard_target"}]}]
     assert refused(database, spec_of(bare, teacher, stages=stages)) == (
-        "labels_needed",
+        "dataset_without_labels",
         "/stages/0/objectives/1",
     )
-    assert refused(database, spec_of(five, teacher)) == ("class_count", "/teachers/0/model")
-    assert refused(database, spec_of(plain, teacher, hundred)) == (
-        "class_count",
-        "/teachers/1/model",
-    )
-    assert refused(database, spec_of(bare, teacher, hundred))[0] == "class_count"
-    assert refused(database, spec_of(four, teacher)) == ("channels", "/teachers/0/model")
+    place, code = "/stages/0/objectives/0", "class_count_mismatch"
+    assert refused(database, spec_of(five, teacher)) == (code, place)
+    assert refused(database, spec_of(plain, teacher, hundred)) == (code, place)
+    assert refused(database, spec_of(bare, teacher, hundred)) == (code, place)
+    assert refused(database, spec_of(four, teacher)) == ("channels_mismatch", "/teachers/0/model")
 
 
 def test_fitting_without_labels_or_with_other_classes(database: Database) -> None:
@@ -104,7 +102,7 @@ def test_taps_must_exist_in_every_teacher(database: Database) -> None:
     spec = spec_of(here, deep, teacher, stages=stages)
     with pytest.raises(Invalid, match="did you mean layer"), database.write() as s:
         jobs.submit(s, TENANT, spec)
-    assert refused(database, spec) == ("unknown_tap", "/stages/1/objectives/0/hint/module")
+    assert refused(database, spec) == ("tap_not_found", "/stages/1/objectives/0/hint")
     with database.write() as s:
         jobs.submit(s, TENANT, spec_of(here, deep, unknown, stages=stages))
 
@@ -120,8 +118,8 @@ def test_taps_of_map_methods_point_at_their_place(database: Database, side: str)
         student={"architecture": "resnet20", "initial_model": teacher.id},
         stages=[{"epochs": 1, "objectives": [{"method": "at", **taps}]}],
     )
-    pointer = f"/stages/0/objectives/0/{side}_taps/1/module"
-    assert refused(database, spec) == ("unknown_tap", pointer)
+    pointer = f"/stages/0/objectives/0/{side}_taps/1"
+    assert refused(database, spec) == ("tap_not_found", pointer)
 
 
 def test_a_method_needs_enough_classes_and_samples(database: Database) -> None:
@@ -162,11 +160,11 @@ def test_initial_weights_must_fit_the_student(database: Database) -> None:
         model, wide = add_model(s), add_model(s, num_classes=100)
     other = {"architecture": "resnet8", "initial_model": model.id}
     assert refused(database, spec_of(here, student=other)) == (
-        "architecture",
+        "weights_mismatch",
         "/student/initial_model",
     )
     student = {"architecture": "resnet20", "initial_model": wide.id}
-    assert refused(database, spec_of(here, student=student))[0] == "class_count"
+    assert refused(database, spec_of(here, student=student))[0] == "class_count_mismatch"
     guided = [{"method": "fitnet", "guided": {"module": "nowhere"}}]
     spec = spec_of(
         here,
@@ -174,14 +172,14 @@ def test_initial_weights_must_fit_the_student(database: Database) -> None:
         student={"architecture": "resnet20", "initial_model": model.id},
         stages=[{"epochs": 1, "objectives": guided}],
     )
-    assert refused(database, spec) == ("unknown_tap", "/stages/0/objectives/0/guided/module")
+    assert refused(database, spec) == ("tap_not_found", "/stages/0/objectives/0/guided")
 
 
 def test_padding_cannot_shrink(database: Database) -> None:
     with database.write() as s:
         here = add_dataset(s)
     spec = spec_of(here, data={"pad_to": [32, 20]})
-    assert refused(database, spec) == ("pad_to", "/data/pad_to")
+    assert refused(database, spec) == ("bad_pad", "/data/pad_to")
 
 
 def test_what_an_unfinished_job_needs_is_not_deleted(database: Database) -> None:

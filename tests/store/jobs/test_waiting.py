@@ -7,6 +7,7 @@ from distillery.store.db.database import Database, db_now
 from distillery.store.db.tables import Job, ReaperStatus, Worker
 from distillery.store.jobs import workers
 from distillery.store.ops import reaper_status
+from distillery.wire.job_codes import WaitReason
 from tests.store.makers import LEASE_S, TENANT, add_job
 
 
@@ -14,12 +15,14 @@ def test_why_a_queued_job_waits(database: Database) -> None:
     with database.write() as s:
         job, other = add_job(s), add_job(s)
         alone = jobs.waiting_for(s, job)
-        assert alone == jobs.Waiting("no_worker", "no worker is running", job.queued_at)
+        assert alone == jobs.Waiting(WaitReason.NO_WORKER, "no worker is running", job.queued_at)
         workers.record_heartbeat(s, "w1", 1)
         assert jobs.waiting_for(s, job) is None
         jobs.claim(s, other.id, "w1", LEASE_S)
         full = jobs.waiting_for(s, job)
-        assert full == jobs.Waiting("capacity", "other jobs hold the only slot", job.queued_at)
+        assert full == jobs.Waiting(
+            WaitReason.CAPACITY, "other jobs hold the only slot", job.queued_at
+        )
         assert jobs.waiting_for(s, s.get_one(Job, other.id)) is None
         workers.record_heartbeat(s, "w2", 1)
         assert jobs.waiting_for(s, job) is None
