@@ -34,6 +34,7 @@ def job_view(row: tables.Job, waiting: jobs.Waiting | None) -> Job:
             "result": result,
             "student_model": row.student_model,
             "queued_at": time_of(row.queued_at),
+            "last_event": row.last_event,
             "version": row.version,
         }
     )

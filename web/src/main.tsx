@@ -1,4 +1,4 @@
-/** Where the dashboard starts: the cache of answers, the addresses, the frame. */
+/** The dashboard's entry point: query cache, routes and layout. */
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
@@ -6,18 +6,18 @@ import { BrowserRouter, Route, Routes } from "react-router";
 
 import { JobPage } from "./pages/JobPage";
 import { JobsPage } from "./pages/JobsPage";
-import { Missing } from "./pages/Missing";
-import { Frame } from "./parts/Frame";
+import { NotFound } from "./pages/NotFound";
+import { AppShell } from "./components/AppShell";
 import "./styles/tokens.css";
 import "./styles/base.css";
-import "./styles/frame.css";
+import "./styles/shell.css";
 import "./styles/jobs.css";
 import "./styles/job.css";
 import "./styles/chart.css";
 
 const client = new QueryClient({
-  // The API may be on this very machine: the browser's idea of being offline says nothing. A failed
-  // poll is not repeated at once, because the next poll is near.
+  // The API may run on this machine, so whether the browser is online does not matter. A failed poll
+  // is not retried: the next one follows soon.
   defaultOptions: {
     queries: { networkMode: "always", retry: false },
     mutations: { networkMode: "always" },
@@ -28,13 +28,13 @@ createRoot(document.getElementById("root") as HTMLElement).render(
   <StrictMode>
     <QueryClientProvider client={client}>
       <BrowserRouter>
-        <Frame>
+        <AppShell>
           <Routes>
             <Route path="/" element={<JobsPage />} />
             <Route path="/jobs/:id" element={<JobPage />} />
-            <Route path="*" element={<Missing />} />
+            <Route path="*" element={<NotFound />} />
           </Routes>
-        </Frame>
+        </AppShell>
       </BrowserRouter>
     </QueryClientProvider>
   </StrictMode>,

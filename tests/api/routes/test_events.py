@@ -91,6 +91,19 @@ def test_a_stream_goes_on_after_the_last_event_id(harness: ApiHarness) -> None:
     refused(answer, 422, "bad_parameter")
 
 
+def test_a_stream_begins_where_the_job_was_read(either: ApiHarness) -> None:
+    job = either.submit()["id"]
+    claim = either.claim(job)
+    say(either, claim, 1, 2)
+    read = ok(either.http.get(f"/v1/jobs/{job}"))
+    assert read["last_event"] == 2
+    say(either, claim, 3)
+    with either.database.write() as s:
+        jobs.fail(s, claim, "diverged", "no")
+    sent = stream(either, job, **{"last-event-id": str(read["last_event"])})
+    assert [event.get("id") for event in sent] == ["3", None]
+
+
 def test_streams_are_bounded_in_number_and_time(tmp_path: Any, sqlite_template: Any) -> None:
     url = f"sqlite:///{tmp_path / 'd.sqlite'}"
     (tmp_path / "d.sqlite").write_bytes(sqlite_template.read_bytes())

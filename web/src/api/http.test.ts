@@ -1,14 +1,14 @@
 import { beforeEach, expect, test, vi } from "vitest";
 
-import { forget, get, post, Refused, Unreachable } from "./http";
-import { link } from "./link";
+import { clearCache, get, post, ApiError, Unreachable } from "./http";
+import { connection } from "./connection";
 
 const fetched = vi.fn<typeof fetch>();
 const session = new Map<string, string>();
 
 beforeEach(() => {
-  forget();
-  link.set("up");
+  clearCache();
+  connection.set("up");
   session.clear();
   fetched.mockReset();
   vi.stubGlobal("fetch", fetched);
@@ -41,22 +41,22 @@ test("a refusal carries the problem's own words, a 401 locks the page", async ()
     message: "the job has ended",
     code: "conflict",
   });
-  expect(link.read()).toBe("up");
+  expect(connection.read()).toBe("up");
   fetched.mockResolvedValueOnce(json({}, { status: 401 }));
-  await expect(get("/v1/jobs")).rejects.toBeInstanceOf(Refused);
-  expect(link.read()).toBe("locked");
+  await expect(get("/v1/jobs")).rejects.toBeInstanceOf(ApiError);
+  expect(connection.read()).toBe("key_needed");
 });
 
 test("silence and a gateway's 502 are the same: down until the next answer", async () => {
   fetched.mockRejectedValueOnce(new TypeError("Failed to fetch"));
   await expect(get("/v1/jobs")).rejects.toBeInstanceOf(Unreachable);
-  expect(link.read()).toBe("down");
+  expect(connection.read()).toBe("down");
   fetched.mockResolvedValueOnce(json({}));
   await get("/v1/jobs");
-  expect(link.read()).toBe("up");
+  expect(connection.read()).toBe("up");
   fetched.mockResolvedValueOnce(new Response("", { status: 502 }));
   await expect(get("/v1/jobs")).rejects.toBeInstanceOf(Unreachable);
-  expect(link.read()).toBe("down");
+  expect(connection.read()).toBe("down");
 });
 
 test("the key of this tab goes along", async () => {

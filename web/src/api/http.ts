@@ -1,94 +1,106 @@
-/** Every fetch of the dashboard: ETags kept so that a 304 costs nothing, errors given a name. */
+/** All HTTP requests of the dashboard: a cache by ETag, the API key, typed errors. */
+import { connection } from "./connection";
 import { key } from "./key";
-import { link } from "./link";
 import type { Problem } from "./types";
 
-/** The API said no; `code` is stable and the message is meant for people. */
-export class Refused extends Error {
+/** The API refused the request. `code` is stable; the message is written for people. */
+export class ApiError extends Error {
   readonly status: number;
   readonly code: string;
 
   constructor(status: number, problem: Partial<Problem> | null) {
-    super(problem?.detail ?? `The service answered with status ${status}.`);
+    super(problem?.detail ?? `The service returned status ${status}.`);
     this.status = status;
     this.code = problem?.code ?? "unknown";
   }
 }
 
-/** Nobody answered, or only something in between that could not reach the API. */
+/** No response came, or only a gateway's error. */
 export class Unreachable extends Error {}
 
-interface Kept {
+interface CacheEntry {
   etag: string;
   body: unknown;
 }
 
-const KEPT_MAX = 100;
-const kept = new Map<string, Kept>();
+const CACHE_MAX = 100;
+const cache = new Map<string, CacheEntry>();
 
-/** Read a resource. An unchanged one is the very same object as before. */
+/** Reads a resource. Returns the same object as before if it has not changed. */
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  const known = kept.get(path);
+  const known = cache.get(path);
   const headers = known ? { "If-None-Match": known.etag } : undefined;
-  const answer = await send(path, { ...(headers && { headers }), ...(signal && { signal }) });
-  if (answer.status === 304 && known) {
+  const response = await send(path, { ...(headers && { headers }), ...(signal && { signal }) });
+  if (response.status === 304 && known) {
     keep(path, known);
     return known.body as T;
   }
-  const body: unknown = await answer.json();
-  const etag = answer.headers.get("ETag");
+  const body: unknown = await response.json();
+  const etag = response.headers.get("ETag");
   if (etag) keep(path, { etag, body });
   return body as T;
 }
 
-/** The paths asked for longest ago are dropped first. */
-function keep(path: string, one: Kept): void {
-  kept.delete(path);
-  kept.set(path, one);
-  if (kept.size > KEPT_MAX) kept.delete(kept.keys().next().value as string);
+/** Moves the entry to the end, so that the least recently used one is evicted first. */
+function keep(path: string, entry: CacheEntry): void {
+  cache.delete(path);
+  cache.set(path, entry);
+  if (cache.size > CACHE_MAX) cache.delete(cache.keys().next().value as string);
 }
 
-/** Ask for a change. */
 export async function post<T>(path: string): Promise<T> {
   return (await (await send(path, { method: "POST" })).json()) as T;
 }
 
-/** Read a file's bytes, for when a plain link could not carry the key. */
+/** Reads a file's bytes, for when a plain link could not send the key. */
 export async function getFile(path: string): Promise<Blob> {
   return (await send(path, {})).blob();
 }
 
-/** Forget every kept body: what another key may read is another matter. */
-export function forget(): void {
-  kept.clear();
+/** Opens an event stream; events up to `lastId` are skipped. */
+export async function getStream(
+  path: string,
+  lastId: number,
+  signal: AbortSignal,
+): Promise<ReadableStream<Uint8Array>> {
+  const headers = { Accept: "text/event-stream", "Last-Event-ID": String(lastId) };
+  const { body } = await send(path, { headers, signal, cache: "no-store" });
+  if (!body) throw new Unreachable("The stream has no body.");
+  return body;
+}
+
+/** Drops every cached body: another key may not read the same resources. */
+export function clearCache(): void {
+  cache.clear();
 }
 
 async function send(path: string, init: RequestInit): Promise<Response> {
-  const headers = new Headers(init.headers);
-  headers.set("Accept", "application/json");
+  const headers = new Headers({ Accept: "application/json" });
+  new Headers(init.headers).forEach((value, name) => headers.set(name, value));
   const secret = key.read();
   if (secret) headers.set("Authorization", `Bearer ${secret}`);
-  let answer: Response;
+  let response: Response;
   try {
-    answer = await fetch(path, { ...init, headers });
+    response = await fetch(path, { ...init, headers });
   } catch (error) {
     if (init.signal?.aborted) throw error;
-    link.set("down");
-    throw new Unreachable("The service does not answer.");
+    connection.set("down");
+    throw new Unreachable("The service is not responding.");
   }
-  if (answer.ok || answer.status === 304) {
-    link.set("up");
-    return answer;
+  if (response.ok || response.status === 304) {
+    connection.set("up");
+    return response;
   }
-  throw await refusal(answer);
+  throw await errorOf(response);
 }
 
-async function refusal(answer: Response): Promise<Error> {
-  const problem = (await answer.json().catch(() => null)) as Partial<Problem> | null;
-  if (answer.status >= 502 || (answer.status === 500 && problem === null)) {
-    link.set("down");
-    return new Unreachable(problem?.detail ?? "The service does not answer.");
+async function errorOf(response: Response): Promise<Error> {
+  const problem = (await response.json().catch(() => null)) as Partial<Problem> | null;
+  const { status } = response;
+  if (status >= 502 || (status === 500 && problem === null)) {
+    connection.set("down");
+    return new Unreachable(problem?.detail ?? "The service is not responding.");
   }
-  link.set(answer.status === 401 ? "locked" : "up");
-  return new Refused(answer.status, problem);
+  connection.set(status === 401 ? "key_needed" : "up");
+  return new ApiError(status, problem);
 }

@@ -4,5 +4,4 @@ const NAME = "kd.key";
 export const key = {
   read: (): string | null => sessionStorage.getItem(NAME),
   write: (secret: string): void => sessionStorage.setItem(NAME, secret),
-  drop: (): void => sessionStorage.removeItem(NAME),
 };

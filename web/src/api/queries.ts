@@ -1,23 +1,32 @@
-/** What the pages ask for, and how often: fast while a job moves, slow when nothing can change. */
+/** What the pages fetch, and how often. A page that follows a job polls only while nothing is pushed. */
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { lastStep, merge, NO_CURVES, type Curves } from "../lib/curves";
+import { newest } from "../lib/events";
+import { LOSS } from "../lib/labels";
+import type { Action } from "../lib/state";
 import { get, post } from "./http";
 import type { ArtifactPage, Job, JobPage, JobSummary, Metrics, TransitionPage } from "./types";
 
-const MOVING_MS = 2_000;
-const WATCHED_MS = 1_000;
-const STILL_MS = 10_000;
+/** Restarted by every pushed event, so that it elapses only where the stream is silent or lost. */
+const ACTIVE_MS = 2_000;
+const IDLE_MS = 10_000;
 const PAGE_ROWS = 25;
 const POINTS_MAX = 500;
-export const LOSS = "student/loss";
 
-export type Verb = "cancel" | "pause" | "resume" | "retry";
+/** The two groups of curves: the terms of a loss share their steps, accuracies come once an epoch. */
+export const CURVES = {
+  accuracies: (name: string): boolean => name.endsWith("/accuracy"),
+  losses: (name: string): boolean => name.startsWith(LOSS),
+};
 
-const isMoving = (job: JobSummary): boolean => job.state === "running" || job.state === "queued";
-const at = (id: string): string => `/v1/jobs/${encodeURIComponent(id)}`;
+const isActive = (job: JobSummary): boolean => job.state === "running" || job.state === "queued";
 
-/** One page of jobs, newest first. The page before stays on screen until the next one is here. */
+export const jobPath = (id: string): string => `/v1/jobs/${encodeURIComponent(id)}`;
+export const jobKey = (id: string) => ["job", id] as const;
+export const curvesKey = (id: string, group: keyof typeof CURVES) => ["curves", id, group] as const;
+
+/** One page of jobs, newest first. The previous page stays visible until the next one is loaded. */
 export function useJobs(state: string | null, after: string | null) {
   const query = new URLSearchParams({ limit: String(PAGE_ROWS) });
   if (state) query.set("state", state);
@@ -25,82 +34,83 @@ export function useJobs(state: string | null, after: string | null) {
   return useQuery({
     queryKey: ["jobs", state, after],
     queryFn: ({ signal }) => get<JobPage>(`/v1/jobs?${query}`, signal),
-    refetchInterval: (q) => (q.state.data?.data.some(isMoving) ? MOVING_MS : STILL_MS),
+    refetchInterval: (q) => (q.state.data?.data.some(isActive) ? ACTIVE_MS : IDLE_MS),
     placeholderData: keepPreviousData,
   });
 }
 
 export function useJob(id: string) {
-  return useQuery({
-    queryKey: ["job", id],
-    queryFn: ({ signal }) => get<Job>(at(id), signal),
-    refetchInterval: (q) => (q.state.data && !isMoving(q.state.data) ? STILL_MS : WATCHED_MS),
-  });
-}
-
-/** Validation accuracies: one point an epoch, read whole; unchanged ones cost a 304. */
-export function useAccuracies(job: Job) {
-  const names = Object.keys(job.latest).filter((name) => name.endsWith("/accuracy"));
-  return useQuery({
-    queryKey: ["accuracies", job.id, names, job.terminal],
-    queryFn: async ({ signal }) => merge(NO_CURVES, await getMetrics(job, names, null, signal)),
-    enabled: names.length > 0,
-    refetchInterval: job.state === "running" ? WATCHED_MS : false,
-    placeholderData: keepPreviousData,
-  });
-}
-
-/**
- * The terms of the student's loss: they share their steps, so only steps after the last known one
- * are asked for. A new attempt may repeat steps and starts from nothing; so does the end, because
- * many small answers together are longer than one that the API has thinned.
- */
-export function useLosses(job: Job) {
   const client = useQueryClient();
-  const names = Object.keys(job.latest).filter((name) => name.startsWith(LOSS));
-  const queryKey = ["losses", job.id, names, job.attempt, job.terminal];
+  const queryKey = jobKey(id);
   return useQuery({
     queryKey,
     queryFn: async ({ signal }) => {
-      const known = client.getQueryData<Curves>(queryKey) ?? NO_CURVES;
-      return merge(known, await getMetrics(job, names, lastStep(known), signal));
+      const fetched = await get<Job>(jobPath(id), signal);
+      return newest(client.getQueryData<Job>(queryKey), fetched);
+    },
+    refetchInterval: (q) => (q.state.data && !isActive(q.state.data) ? IDLE_MS : ACTIVE_MS),
+  });
+}
+
+export const useAccuracies = (job: Job) => useCurves(job, "accuracies");
+export const useLosses = (job: Job) => useCurves(job, "losses");
+
+/**
+ * Curves start from nothing with a new attempt, which may repeat steps, and once more at the end: by
+ * then pushed points have made them denser than one answer of the API.
+ */
+function useCurves(job: Job, group: keyof typeof CURVES) {
+  const client = useQueryClient();
+  const names = Object.keys(job.latest).filter(CURVES[group]);
+  const queryKey = [...curvesKey(job.id, group), names, job.attempt, job.terminal];
+  const lastEvent = (): number | undefined => client.getQueryData<Job>(jobKey(job.id))?.last_event;
+  return useQuery({
+    queryKey,
+    queryFn: async ({ signal }) => {
+      let curves = client.getQueryData<Curves>(queryKey) ?? NO_CURVES;
+      let known: number | undefined;
+      do {
+        known = lastEvent();
+        curves = merge(curves, await getMetrics(job.id, names, lastStep(curves), signal));
+      } while (lastEvent() !== known); // pushed meanwhile: the answer may lack those points
+      return curves;
     },
     enabled: names.length > 0,
-    refetchInterval: job.state === "running" ? WATCHED_MS : false,
+    refetchInterval: job.state === "running" ? ACTIVE_MS : false,
     structuralSharing: false,
     placeholderData: keepPreviousData,
   });
 }
 
-function getMetrics(job: Job, names: string[], after: number | null, signal: AbortSignal) {
+function getMetrics(id: string, names: string[], after: number | null, signal: AbortSignal) {
   const query = new URLSearchParams({ keys: names.join(","), max_points: String(POINTS_MAX) });
   if (after !== null) query.set("after_step", String(after));
-  return get<Metrics>(`${at(job.id)}/metrics?${query}`, signal);
+  return get<Metrics>(`${jobPath(id)}/metrics?${query}`, signal);
 }
 
-/** Files appear with success and never change after. */
+/** Artifacts appear when the job succeeds and never change. */
 export function useArtifacts(job: Job) {
   return useQuery({
     queryKey: ["artifacts", job.id],
-    queryFn: ({ signal }) => get<ArtifactPage>(`${at(job.id)}/artifacts`, signal),
+    queryFn: ({ signal }) => get<ArtifactPage>(`${jobPath(job.id)}/artifacts`, signal),
     enabled: job.state === "succeeded",
     staleTime: Infinity,
   });
 }
 
-/** The job's moves so far; the key changes with every move, so there is nothing to poll. */
+/** State changes so far. Each one changes the query key, so there is nothing to poll. */
 export function useTransitions(job: Job) {
   return useQuery({
     queryKey: ["transitions", job.id, job.state, job.attempt, job.request],
-    queryFn: ({ signal }) => get<TransitionPage>(`${at(job.id)}/transitions`, signal),
+    queryFn: ({ signal }) => get<TransitionPage>(`${jobPath(job.id)}/transitions`, signal),
     placeholderData: keepPreviousData,
   });
 }
 
-export function useVerb(id: string) {
+export function useJobAction(id: string) {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (verb: Verb) => post<Job>(`${at(id)}/${verb}`),
-    onSettled: () => client.invalidateQueries({ queryKey: ["job", id] }),
+    mutationFn: (action: Action) => post<Job>(`${jobPath(id)}/${action}`),
+    onSettled: () => client.invalidateQueries({ queryKey: jobKey(id) }),
   });
 }

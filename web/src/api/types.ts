@@ -1,21 +1,22 @@
-/** The wire's shapes by the names we use; all of them come from the generated schema. */
+/** Short names for the API's types, all taken from the generated schema. */
 import type { components, paths } from "./schema";
 
 type Schemas = components["schemas"];
-type Answer<P extends keyof paths> = paths[P] extends {
-  get: { responses: { 200: { content: { "application/json": infer Body } } } };
+type Body<P extends keyof paths> = paths[P] extends {
+  get: { responses: { 200: { content: { "application/json": infer B } } } };
 }
-  ? Body
+  ? B
   : never;
 
-export type JobPage = Answer<"/v1/jobs">;
-export type Job = Answer<"/v1/jobs/{job_id}">;
-export type Metrics = Answer<"/v1/jobs/{job_id}/metrics">;
-export type TransitionPage = Answer<"/v1/jobs/{job_id}/transitions">;
-export type ArtifactPage = Answer<"/v1/jobs/{job_id}/artifacts">;
+export type JobPage = Body<"/v1/jobs">;
+export type Job = Body<"/v1/jobs/{job_id}">;
+export type Metrics = Body<"/v1/jobs/{job_id}/metrics">;
+export type TransitionPage = Body<"/v1/jobs/{job_id}/transitions">;
+export type ArtifactPage = Body<"/v1/jobs/{job_id}/artifacts">;
 
 export type JobSummary = JobPage["data"][number];
 export type State = JobSummary["state"];
+export type JobEvent = Schemas["Event"];
 export type Waiting = NonNullable<Job["waiting"]>;
 export type Series = Metrics["series"][number];
 export type Transition = TransitionPage["data"][number];

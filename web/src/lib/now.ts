@@ -1,4 +1,4 @@
-/** One clock for every relative time on the page, so that they all turn over together. */
+/** One clock for all relative times on the page, so that they change together. */
 import { useSyncExternalStore } from "react";
 
 const TICK_MS = 1_000;
@@ -8,22 +8,22 @@ let timer: ReturnType<typeof setInterval> | undefined;
 
 function tick(): void {
   now = Date.now();
-  for (const tell of listeners) tell();
+  for (const listener of listeners) listener();
 }
 
-function subscribe(tell: () => void): () => void {
+function subscribe(listener: () => void): () => void {
   if (listeners.size === 0) {
     now = Date.now();
     timer = setInterval(tick, TICK_MS);
   }
-  listeners.add(tell);
+  listeners.add(listener);
   return () => {
-    listeners.delete(tell);
+    listeners.delete(listener);
     if (listeners.size === 0) clearInterval(timer);
   };
 }
 
-/** The present in milliseconds, new every second. */
+/** The current time in milliseconds, updated every second. */
 export function useNow(): number {
   return useSyncExternalStore(subscribe, () => now);
 }

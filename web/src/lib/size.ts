@@ -1,9 +1,9 @@
-/** How wide an element is, as it changes. */
+/** The width of an element in pixels, as it changes. */
 import { useLayoutEffect, useRef, useState, type RefObject } from "react";
 
-export function useWidth<E extends Element>(before: number): [RefObject<E | null>, number] {
+export function useWidth<E extends Element>(initial: number): [RefObject<E | null>, number] {
   const ref = useRef<E>(null);
-  const [width, setWidth] = useState(before);
+  const [width, setWidth] = useState(initial);
   useLayoutEffect(() => {
     const element = ref.current;
     if (!element) return;

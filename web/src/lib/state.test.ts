@@ -1,11 +1,15 @@
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 
-import { LOOKS, STATES, VERBS } from "./state";
+import { ACTIONS, STATES } from "./state";
 
-test("no two states look alike, so that colour and glyph tell them apart", () => {
-  expect(new Set(STATES.map((state) => LOOKS[state].tone)).size).toBe(STATES.length);
+test("every state has a colour of its own", () => {
+  const css = readFileSync(new URL("../styles/tokens.css", import.meta.url), "utf8");
+  const colours = STATES.map((state) => css.match(`\\.tone-${state} {\\s+--tone: (.+);`)?.[1]);
+  expect(colours).not.toContain(undefined);
+  expect(new Set(colours).size).toBe(STATES.length);
 });
 
-test("an ended job may be asked for nothing but another try after a failure", () => {
-  expect([VERBS.succeeded, VERBS.cancelled, VERBS.failed]).toEqual([[], [], ["retry"]]);
+test("a job that has ended allows nothing but a retry after a failure", () => {
+  expect([ACTIONS.succeeded, ACTIONS.cancelled, ACTIONS.failed]).toEqual([[], [], ["retry"]]);
 });

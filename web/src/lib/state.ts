@@ -1,23 +1,10 @@
-/** How each state looks and what may be asked of it: a new state does not compile until both are said. */
-import type { Verb } from "../api/queries";
+/** Job states and the actions that each allows. */
 import type { State } from "../api/types";
+import { STATE_LABELS } from "./labels";
 
-export interface Look {
-  label: string;
-  /** Names the colour in tokens.css and the glyph in StatePill. */
-  tone: "quiet" | "live" | "held" | "good" | "bad" | "off";
-}
+export type Action = "cancel" | "pause" | "resume" | "retry";
 
-export const LOOKS: Record<State, Look> = {
-  queued: { label: "Queued", tone: "quiet" },
-  running: { label: "Running", tone: "live" },
-  paused: { label: "Paused", tone: "held" },
-  succeeded: { label: "Succeeded", tone: "good" },
-  failed: { label: "Failed", tone: "bad" },
-  cancelled: { label: "Cancelled", tone: "off" },
-};
-
-export const VERBS: Record<State, readonly Verb[]> = {
+export const ACTIONS: Record<State, readonly Action[]> = {
   queued: ["pause", "cancel"],
   running: ["pause", "cancel"],
   paused: ["resume", "cancel"],
@@ -26,8 +13,8 @@ export const VERBS: Record<State, readonly Verb[]> = {
   cancelled: [],
 };
 
-export const STATES = Object.keys(LOOKS) as State[];
+export const STATES = Object.keys(STATE_LABELS) as State[];
 
 export function isState(text: string | null): text is State {
-  return text !== null && text in LOOKS;
+  return text !== null && text in STATE_LABELS;
 }

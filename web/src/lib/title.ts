@@ -1,4 +1,4 @@
-/** The page's title in the browser's tab. */
+/** Sets the title of the browser tab. */
 import { useEffect } from "react";
 
 export function useTitle(text: string): void {

@@ -1,33 +1,34 @@
-/** One job: where it stands, its curves, what it is worth and what it left. */
+/** One job: its status, curves, result, files, history and spec. */
 import { Link, useParams } from "react-router";
 
-import { Refused } from "../api/http";
+import { ApiError } from "../api/http";
+import { useFollow } from "../api/follow";
 import { useJob } from "../api/queries";
 import type { Job } from "../api/types";
 import { percent, words } from "../lib/format";
-import { LOOKS } from "../lib/state";
+import { STATE_LABELS } from "../lib/labels";
 import { useTitle } from "../lib/title";
-import { Actions } from "../parts/Actions";
-import { Artifacts } from "../parts/Artifacts";
-import { Copy } from "../parts/Copy";
-import { Headline } from "../parts/Headline";
-import { History } from "../parts/History";
-import { JobCharts } from "../parts/JobCharts";
-import { ResultTable } from "../parts/ResultTable";
-import { Spec } from "../parts/Spec";
-import { Standing } from "../parts/Standing";
-import { StatePill } from "../parts/StatePill";
-import { Time } from "../parts/Time";
-import { Missing } from "./Missing";
+import { JobActions } from "../components/JobActions";
+import { Artifacts } from "../components/Artifacts";
+import { CopyButton } from "../components/CopyButton";
+import { ResultSummary } from "../components/ResultSummary";
+import { History } from "../components/History";
+import { JobCharts } from "../components/JobCharts";
+import { ResultTable } from "../components/ResultTable";
+import { Spec } from "../components/Spec";
+import { JobStatusCard } from "../components/JobStatusCard";
+import { StatePill } from "../components/StatePill";
+import { Time } from "../components/Time";
+import { NotFound } from "./NotFound";
 
 export function JobPage() {
   const { id = "" } = useParams();
   const job = useJob(id);
-  if (job.data) return <Shown key={id} job={job.data} />;
-  if (job.error instanceof Refused) {
-    if (job.error.status === 404) return <Missing what="job" />;
+  if (job.data) return <JobDetails key={id} job={job.data} />;
+  if (job.error instanceof ApiError) {
+    if (job.error.status === 404) return <NotFound what="job" />;
     return (
-      <p className="problem" role="alert">
+      <p className="error-box" role="alert">
         {job.error.message}
       </p>
     );
@@ -39,17 +40,18 @@ export function JobPage() {
   );
 }
 
-function Shown({ job }: { job: Job }) {
-  useTitle(`${standing(job)} · ${job.name}`);
+function JobDetails({ job }: { job: Job }) {
+  useFollow(job);
+  useTitle(`${statusText(job)} · ${job.name}`);
   return (
     <article className="job">
       <Heading job={job} />
-      <Standing job={job} />
-      {job.result && <Headline result={job.result} />}
+      <JobStatusCard job={job} />
+      {job.result && <ResultSummary result={job.result} />}
       {job.task === "distill" && <JobCharts job={job} />}
       {job.result && <ResultTable result={job.result} />}
       {job.state === "succeeded" && <Artifacts job={job} />}
-      <div className="pair">
+      <div className="two-columns">
         <History job={job} />
         <Spec job={job} />
       </div>
@@ -68,10 +70,10 @@ function Heading({ job }: { job: Job }) {
         <span aria-live="polite">
           <StatePill job={job} />
         </span>
-        <Actions job={job} />
+        <JobActions job={job} />
       </div>
       <p className="soft facts">
-        <Copy text={job.id} what="job id" />
+        <CopyButton text={job.id} what="job id" />
         {job.student_architecture && <span>{job.student_architecture}</span>}
         {job.methods.length > 0 && <span>{job.methods.map(words).join(" + ")}</span>}
         {job.attempt > 1 && <span>attempt {job.attempt}</span>}
@@ -84,7 +86,7 @@ function Heading({ job }: { job: Job }) {
   );
 }
 
-function standing(job: Job): string {
-  if (job.state !== "running") return LOOKS[job.state].label;
+function statusText(job: Job): string {
+  if (job.state !== "running") return STATE_LABELS[job.state];
   return percent(job.progress?.fraction ?? 0, 0);
 }

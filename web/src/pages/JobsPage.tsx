@@ -1,47 +1,47 @@
-/** The jobs: filtered and paged by the address, kept fresh by polling. */
+/** The list of jobs, filtered and paged by the URL and refreshed by polling. */
 import { useSearchParams } from "react-router";
 
-import { Refused } from "../api/http";
+import { ApiError } from "../api/http";
 import { useJobs } from "../api/queries";
-import { isState, LOOKS } from "../lib/state";
+import { STATE_LABELS } from "../lib/labels";
+import { isState } from "../lib/state";
 import { useTitle } from "../lib/title";
-import { FirstJob } from "../parts/FirstJob";
-import { JobsTable } from "../parts/JobsTable";
-import { Pager } from "../parts/Pager";
-import { StateTabs } from "../parts/StateTabs";
+import { FirstJob } from "../components/FirstJob";
+import { JobsTable } from "../components/JobsTable";
+import { Pager } from "../components/Pager";
+import { StateTabs } from "../components/StateTabs";
 
 export function JobsPage() {
   const [params] = useSearchParams();
-  const asked = params.get("state");
-  const state = isState(asked) ? asked : null;
+  const requested = params.get("state");
+  const state = isState(requested) ? requested : null;
   const after = params.get("after");
   const jobs = useJobs(state, after);
   useTitle("Jobs");
 
   const page = jobs.data;
-  const isFirst = page?.data.length === 0 && state === null && after === null;
+  const isEmpty = page?.data.length === 0;
+  const isNew = isEmpty && state === null && after === null;
   return (
     <>
-      <div className="head">
+      <div className="page-head">
         <h1>Jobs</h1>
-        <StateTabs chosen={state} />
+        <StateTabs selected={state} />
       </div>
-      {jobs.error instanceof Refused && (
-        <p className="problem" role="alert">
+      {jobs.error instanceof ApiError && (
+        <p className="error-box" role="alert">
           {jobs.error.message}
         </p>
       )}
-      {isFirst && <FirstJob />}
-      {page?.data.length === 0 && !isFirst && (
+      {isNew && <FirstJob />}
+      {isEmpty && !isNew && (
         <p className="card empty soft">
-          {state ? `No job is ${LOOKS[state].label.toLowerCase()}.` : "No older jobs."}
+          {state ? `No ${STATE_LABELS[state].toLowerCase()} jobs.` : "No older jobs."}
         </p>
       )}
-      {(!page || page.data.length > 0) && (
-        <JobsTable jobs={page?.data ?? null} stale={jobs.isPlaceholderData} />
-      )}
+      {!isEmpty && <JobsTable jobs={page?.data ?? null} stale={jobs.isPlaceholderData} />}
       {page && (
-        <Pager next={page.has_more ? (page.next_cursor ?? null) : null} isPaged={after !== null} />
+        <Pager next={page.has_more ? (page.next_cursor ?? null) : null} isFirst={after === null} />
       )}
     </>
   );
