@@ -87,7 +87,9 @@ class Job(JobSummary):
     result: DistillResult | None
     student_model: str | None
     queued_at: Time
-    last_event: int = Field(description="Id of the newest event: where a stream of new ones begins.")
+    last_event: int = Field(
+        description="Id of the newest event: where a stream of new ones begins."
+    )
     version: int
 
 
