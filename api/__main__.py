@@ -7,7 +7,7 @@ from typing import Any
 
 from distillery.api.config import ApiSettings
 from distillery.store.config import StoreSettings
-from kdcore.spec import failpoints
+from kdcore.spec import distribution, failpoints
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", help="address to bind (KD_HOST)")
     parser.add_argument("--port", type=int, help="0 picks a free one (KD_PORT)")
     given = parser.parse_args(arguments)
+    distribution.require("python -m distillery.api", "server")
     if given.command == "openapi":
         from distillery.api.main import create_app
 

@@ -7,7 +7,8 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-_PROJECT = Path(__file__).resolve().parent.parent
+# Inside the installed package. Not resolved: in a checkout this folder is a link in there.
+_DASHBOARD = Path(__file__).parents[1] / "web"
 
 
 class ApiSettings(BaseSettings):
@@ -23,7 +24,7 @@ class ApiSettings(BaseSettings):
     allowed_hosts: tuple[str, ...] = Field(
         (), description="Host names answered to; none: loopback names on loopback, else every name."
     )
-    web_dir: Path = Field(_PROJECT / "web" / "dist", description="The built dashboard.")
+    web_dir: Path = Field(_DASHBOARD, description="The built dashboard.")
     max_body_bytes: int = Field(1 << 20, ge=1, description="Largest JSON body.")
     body_timeout_s: float = Field(30.0, gt=0, description="To receive a JSON body.")
     part_stall_s: float = Field(30.0, gt=0, description="A part's upload may stand still.")

@@ -9,7 +9,7 @@ from kdcore.runs.warm import wait
 from kdcore.runtime.errors import RunError
 from kdcore.runtime.signals import Interrupted, Stop
 from kdcore.runtime.specfile import read_spec
-from kdcore.spec import failpoints
+from kdcore.spec import distribution, failpoints
 from kdcore.spec.codes import Exit
 from kdcore.spec.run import DistillRun
 
@@ -39,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     help_text = "import all that a run needs, say `ready`, then run the DIR that stdin names"
     commands.add_parser("wait", help=help_text, description=help_text)
     given = parser.parse_args(arguments)
+    distribution.require("python -m kdcore", "train")
     if given.command == "validate":
         return _validate(given.dir)
     if given.command == "run" and not given.dir.is_dir():

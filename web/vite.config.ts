@@ -8,6 +8,8 @@ export default defineConfig({
   plugins: [react()],
   server: { proxy: { "/v1": api, "/docs": api, "/openapi.json": api } },
   build: {
+    outDir: "../distillery/web", // the Python package carries it
+    emptyOutDir: true,
     target: "es2022",
     assetsInlineLimit: 0, // a data: URL would need a hole in the content security policy
     modulePreload: { polyfill: false },

@@ -6,6 +6,11 @@ import sys
 import time
 from functools import partial
 
+from kdcore.spec import distribution, failpoints
+
+if __name__ == "__main__":  # before the imports that would fail
+    distribution.require("python -m distillery.worker", "server")
+
 from distillery.broker.app import make_app
 from distillery.broker.config import BrokerSettings
 from distillery.broker.notify import Notifier
@@ -26,7 +31,6 @@ from distillery.worker.device import find_gpus, make_slots
 from distillery.worker.dispatcher import Dispatcher
 from distillery.worker.reaper import BYTES_EVERY_S, collecting, reap
 from distillery.worker.runner import KDCORE, Command
-from kdcore.spec import failpoints
 
 logger = logging.getLogger("worker")
 
@@ -85,6 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m distillery.worker", description=__doc__)
     parser.add_argument("program", choices=["jobs", "reaper"])
     chosen = parser.parse_args(arguments).program
+    if chosen == "jobs":
+        distribution.require("python -m distillery.worker", "train")
     program = {"jobs": run_jobs, "reaper": run_reaper}[chosen]
     telemetry = TelemetrySettings()
     logs.set_up(telemetry)

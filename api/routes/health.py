@@ -1,7 +1,5 @@
 """Health: the process lives; ready: the parts it needs answer; status: how the service stands."""
 
-from importlib.metadata import PackageNotFoundError, version
-
 from fastapi import APIRouter, Request, Response
 
 from distillery.api.auth import Reader
@@ -10,22 +8,15 @@ from distillery.api.mappers.status import status_view
 from distillery.api.readiness import status_of
 from distillery.api.responses import answer
 from distillery.wire.keys import Health, Status
+from kdcore.spec import distribution
 
 router = APIRouter(tags=["health"])
-
-
-def program_version() -> str:
-    """The installed version."""
-    try:
-        return version("distillery")
-    except PackageNotFoundError:
-        return "0+source"
 
 
 @router.get("/health", operation_id="health")
 async def health() -> Health:
     """The process lives and answers."""
-    return Health(ok=True, version=program_version(), components={})
+    return Health(ok=True, version=distribution.version(), components={})
 
 
 @router.get(
@@ -56,4 +47,6 @@ def status(caller: Reader, request: Request, deps: Deps) -> Response:
 def _health(deps: Services) -> Health:
     components = deps.readiness.components()
     said = status_of(components)
-    return Health(ok=said != "down", status=said, version=program_version(), components=components)
+    return Health(
+        ok=said != "down", status=said, version=distribution.version(), components=components
+    )

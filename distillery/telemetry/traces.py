@@ -3,7 +3,6 @@
 Off, every function returns at once. On, spans are sent in batches by a thread of the exporter's.
 """
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Tracer
 
-logger = logging.getLogger(__name__)
 _tracer: "Tracer | None" = None  # of this process; none: traces are off
 _provider: "TracerProvider | None" = None
 FLUSH_MS = 2000
@@ -27,14 +25,12 @@ def set_up(service: str, settings: TelemetrySettings) -> None:
     global _provider, _tracer
     if settings.otlp_endpoint is None:
         return
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError:
-        logger.warning("no traces: install distillery[otel]")
-        return
+    # Slow to import, and only needed here.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     _provider, _tracer = provider, provider.get_tracer("distillery")

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from distillery.cli.terminal import Terminal
+from distillery.sdk.errors import UsageMistake
+from kdcore.spec import distribution
 
 FileArgument = Annotated[
     Path, typer.Argument(exists=True, dir_okay=False, readable=True, show_default=False)
@@ -22,6 +24,13 @@ def terminal(context: typer.Context) -> Terminal:
     """The Terminal that the global options made."""
     assert isinstance(context.obj, Terminal)
     return context.obj
+
+
+def require_extras(command: str, *extras: str) -> None:
+    """Raises UsageMistake, saying what to install, where packages of the extras are missing."""
+    if complaint := distribution.complaint(command, *extras):
+        message, hint = complaint
+        raise UsageMistake(message, hint=hint)
 
 
 @contextmanager

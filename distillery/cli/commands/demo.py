@@ -13,7 +13,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from distillery.cli.commands.common import terminal
+from distillery.cli.commands.common import require_extras, terminal
 from distillery.cli.demo import Outcome, play
 from distillery.cli.render import onnx_check, percent, result_table, verdict
 from distillery.cli.terminal import Terminal
@@ -39,6 +39,7 @@ def demo(
     """Train a teacher on real digits, distil a much smaller student, compare on held-out data."""
     term = terminal(context)
     chosen = _seeds(seeds) if seeds else [seed]
+    require_extras("kd demo", "all")
     folder = (home or term.settings.home / "demo").absolute()
     started_s = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

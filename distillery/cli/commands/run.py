@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from distillery.cli.commands.common import terminal
+from distillery.cli.commands.common import require_extras, terminal
 from distillery.cli.display import Display
 from distillery.cli.render import onnx_check, provenance, result_table, verdict
 from distillery.cli.run_status import RunStatus
@@ -31,6 +31,7 @@ def run(
     Ctrl-C writes a checkpoint; the same command takes the run up again.
     """
     term = terminal(context)
+    require_extras("kd run", "train")
     folder = out.absolute()
     runs.lay_out(spec, folder)
     result = runs.result_of(folder)

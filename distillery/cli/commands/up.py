@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.panel import Panel
 
-from distillery.cli.commands.common import terminal
+from distillery.cli.commands.common import require_extras, terminal
 from distillery.cli.terminal import Terminal
 from distillery.local.service import LocalService
 
@@ -33,6 +33,7 @@ def up(
     Ctrl-C stops it; a running job writes a checkpoint and resumes at the next `kd up`.
     """
     term = terminal(context)
+    require_extras("kd up", "server", "train")
     settings = term.settings
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     over = threading.Event()

@@ -1,11 +1,9 @@
 """Clocks that are two hours off, or are set while jobs run."""
 
-import os
 import time
 from pathlib import Path
 from random import Random
 
-from distillery.sdk.config import child_environment
 from tests.e2e.service import wait_until
 from tests.faults.fault import fault
 from tests.faults.front import goes_on, running
@@ -26,8 +24,7 @@ def fake(**more: str) -> dict[str, str]:
     stays what it is."""
     library = next((path for path in LIBRARIES if Path(path).exists()), None)
     assert library, "this needs libfaketime: run scripts/install-faketime"
-    path = os.pathsep.join([SLEEP, child_environment()["PYTHONPATH"]])
-    fixed = {"LD_PRELOAD": library, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "PYTHONPATH": path}
+    fixed = {"LD_PRELOAD": library, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "PYTHONPATH": SLEEP}
     return fixed | more
 
 
