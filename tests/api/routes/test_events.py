@@ -99,7 +99,7 @@ def test_a_stream_begins_where_the_job_was_read(either: ApiHarness) -> None:
     assert read["last_event"] == 2
     say(either, claim, 3)
     with either.database.write() as s:
-        jobs.fail(s, claim, "diverged", "no")
+        jobs.fail(s, claim, RunCode.DIVERGED, "no")
     sent = stream(either, job, **{"last-event-id": str(read["last_event"])})
     assert [event.get("id") for event in sent] == ["3", None]
 
