@@ -46,7 +46,7 @@ test: setup ## Run every test
 	@scripts/install-faketime
 	$(BIN)/python -m pytest
 
-check: $(INSTALLED_DEV) ## Format, lint, types, arrows, sizes (under a minute)
+check: $(INSTALLED_DEV) ## Format, lint, types, import rules, sizes (under a minute)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

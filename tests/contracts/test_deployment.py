@@ -1,7 +1,10 @@
-"""The Dockerfile lints, and the compose file sets only variables that a config.py knows."""
+"""The files that deploy and check us name programs, settings, extras and commands that exist."""
 
+import importlib.util
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -61,3 +64,33 @@ def test_every_service_of_ours_names_a_target_of_the_dockerfile() -> None:
     assert targets == {"api", "worker"}
     for target in targets:
         assert f" AS {target}\n" in dockerfile
+
+
+def test_every_program_that_they_start_exists() -> None:
+    lines = (ROOT / "Dockerfile").read_text() + (ROOT / "docker-compose.yml").read_text()
+    modules = set(re.findall(r'"-m", "([\w.]+)"', lines))
+    assert modules == {"distillery.api", "distillery.store", "distillery.worker"}
+    for module in modules:
+        assert importlib.util.find_spec(f"{module}.__main__"), module
+
+
+def test_the_images_install_extras_that_exist() -> None:
+    installed = re.findall(r"\.whl\)\[([\w,]+)\]", (ROOT / "Dockerfile").read_text())
+    assert len(installed) == 2
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {extra for names in installed for extra in names.split(",")}
+    assert extras <= set(project["optional-dependencies"])
+
+
+def test_hosted_checks_run_what_lands_a_change() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    commands = [step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step]
+    assert commands == ["bash .ci/run"]
+
+
+def test_hooks_before_a_commit_run_the_tools_of_make_check() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [repo["repo"] for repo in config["repos"]] == ["local"]  # no versions beside ours
+    hooks = {hook["entry"].split()[0] for hook in config["repos"][0]["hooks"]}
+    tools = re.findall(r"\$\(BIN\)/([\w-]+)", (ROOT / "Makefile").read_text().split("check:")[1])
+    assert hooks == {f".venv/bin/{tool}" for tool in tools[:4]}
