@@ -8,9 +8,8 @@ from sqlalchemy.orm import Session
 from distillery.store.catalog import catalog, teacher_outputs
 from distillery.store.db.tables import Dataset, Model
 from distillery.store.jobs import Claim
-from distillery.wire.jobspec import JobSpec
+from distillery.wire.jobspec import JobSpec, PlacedModel, distill_run
 from distillery.worker.device import DeviceSlot
-from kdcore.spec.recipe import Recipe
 from kdcore.spec.run import (
     TEACHER_OUTPUTS_DIR,
     DistillRun,
@@ -19,8 +18,6 @@ from kdcore.spec.run import (
     Network,
     RunDataset,
     RunSpec,
-    RunStudent,
-    RunTeacher,
 )
 
 SUFFIXES = {"folder": ".zip", "npz": ".npz", "idx": ".zip"}
@@ -65,34 +62,17 @@ def make_plan(session: Session, claim: Claim, slot: DeviceSlot, packs: Path) -> 
 def _distill(
     session: Session, claim: Claim, spec: JobSpec, slot: DeviceSlot, inputs: dict[str, str]
 ) -> DistillRun:
-    teachers = []
+    models = []
     for number, teacher in enumerate(spec.teachers):
         model = catalog.get_model(session, claim.tenant, teacher.model)
-        run_teacher = RunTeacher(
-            name=model.name,
-            network=Network.model_validate(model.network),
-            weights=_weights(model, f"inputs/teacher-{number}.safetensors", inputs),
-            weight=teacher.weight,
-            batch_norm=teacher.batch_norm,
-        )
-        teachers.append(run_teacher)
+        weights = _weights(model, f"inputs/teacher-{number}.safetensors", inputs)
+        models.append(PlacedModel(model.name, Network.model_validate(model.network), weights))
     initial = None
     if spec.student.initial_model is not None:
         model = catalog.get_model(session, claim.tenant, spec.student.initial_model)
         initial = _weights(model, "inputs/student.safetensors", inputs)
-    recipe = {name: getattr(spec, name) for name in Recipe.model_fields}
-    return DistillRun(
-        **recipe,
-        teachers=tuple(teachers),
-        student=RunStudent(
-            architecture=spec.student.architecture,
-            options=spec.student.options,
-            initial_weights=initial,
-        ),
-        dataset=_dataset(catalog.get_dataset(session, claim.tenant, spec.dataset), inputs),
-        device=slot.device,
-        threads=slot.threads,
-    )
+    dataset = _dataset(catalog.get_dataset(session, claim.tenant, spec.dataset), inputs)
+    return distill_run(spec, models, initial, dataset, device=slot.device, threads=slot.threads)
 
 
 def _outputs(

@@ -1,9 +1,7 @@
-"""Job specs as people write them: from a file or flags, with names where the wire wants ids."""
+"""Job specs as people write them: in flags, and with names in place of ids."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from distillery.sdk.client import Client
@@ -33,22 +31,11 @@ class Flags:
     baseline: bool | None = None
 
 
-def read(path: Path) -> Spec:
-    """A spec file. Raises UsageMistake when it is not a JSON object."""
-    try:
-        spec = json.loads(path.read_text())
-    except ValueError as error:
-        raise UsageMistake(f"{path} is not JSON: {error}") from error
-    if not isinstance(spec, dict):
-        raise UsageMistake(f"{path} holds no JSON object.")
-    return spec
-
-
 def build(flags: Flags) -> Spec:
     """The spec that the flags describe. Raises UsageMistake for too little or misshapen ones."""
     if not (flags.student and flags.dataset):
         raise UsageMistake(
-            "What shall the job do?", hint="Give a spec file, or --student and --dataset."
+            "Nothing to submit.", hint="Give a spec file, or --student and --dataset."
         )
     methods = flags.methods or (("kd", "hard_target") if flags.teachers else ("hard_target",))
     stage: Spec = {

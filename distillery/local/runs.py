@@ -1,19 +1,16 @@
 """A run without a service: lays out the run directory, starts kdcore, follows its events."""
 
-import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from distillery.local.process import ChildProcess
 from distillery.sdk.config import child_environment
 from distillery.sdk.errors import ClientError, UsageMistake
+from distillery.wire.jobspec import pointer_in_spec
 from kdcore.spec.events import RUN_EVENT, EndEvent, RunEvent
 from kdcore.spec.result import RUN_RESULT, RunResult
-from kdcore.spec.run import EVENTS_FILE, LOG_FILE, RESULT_FILE, RUN_SPEC, SPEC_FILE, RunSpec
+from kdcore.spec.run import EVENTS_FILE, LOG_FILE, RESULT_FILE, RUN_SPEC, SPEC_FILE, DistillRun
 
 TICK_S = 0.2
 GRACE_S = 60.0
@@ -23,20 +20,9 @@ class RunEnded(ClientError):
     """The run did not come to a result."""
 
 
-def lay_out(spec_path: Path, folder: Path) -> RunSpec:
-    """Write `folder`/spec.json from a spec whose paths are relative to the spec's own folder.
-
-    Raises UsageMistake for a bad spec, or when the folder already holds another one.
-    """
-    try:
-        raw = _absolute(json.loads(spec_path.read_text()), spec_path.resolve().parent)
-        spec = RUN_SPEC.validate_python(raw)
-    except ValidationError as error:
-        lines = [f"  /{'/'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise UsageMistake(f"{spec_path} is no run's spec:\n" + "\n".join(lines)) from error
-    except ValueError as error:
-        raise UsageMistake(f"{spec_path} is not JSON: {error}") from error
-    text = RUN_SPEC.dump_json(spec, indent=2)
+def lay_out(run: DistillRun, folder: Path) -> None:
+    """Write `folder`/spec.json. Raises UsageMistake when the folder already holds another run."""
+    text = RUN_SPEC.dump_json(run, indent=2)
     target = folder / SPEC_FILE
     if target.exists() and target.read_bytes() != text:
         raise UsageMistake(
@@ -44,7 +30,6 @@ def lay_out(spec_path: Path, folder: Path) -> RunSpec:
         )
     folder.mkdir(parents=True, exist_ok=True)
     target.write_bytes(text)
-    return spec
 
 
 def result_of(folder: Path) -> RunResult | None:
@@ -124,23 +109,11 @@ class _Tail:
 
 
 def _ended(end: EndEvent | None, child: ChildProcess) -> RunEnded:
-    hint = f"Its log: {child.log}"
-    if end is not None:
-        where = f" at {end.pointer}" if end.pointer else ""
-        return RunEnded(f"The run ended ({end.code}{where}): {end.message}", hint=hint)
+    log = f"Its log: {child.log}"
+    if end is not None and end.code != "ok":
+        pointer = pointer_in_spec(end.pointer)
+        where = f" at {pointer}" if pointer else ""
+        message = f"The run ended ({end.code}{where}): {end.message}"
+        return RunEnded(message, hint=f"{end.code.next_step}\n{log}")
     words = "\n".join(f"  {line}" for line in child.last_lines(15))
-    return RunEnded(f"The run died (exit code {child.poll()}). Its last words:\n{words}", hint=hint)
-
-
-def _absolute(spec: Any, base: Path) -> Any:
-    """The spec with every path made absolute; what is not shaped as a spec is left as it is."""
-    if isinstance(spec, list):
-        return [_absolute(part, base) for part in spec]
-    if not isinstance(spec, dict):
-        return spec
-    return {
-        key: str(base / value)
-        if key in ("weights", "initial_weights", "path") and isinstance(value, str)
-        else _absolute(value, base)
-        for key, value in spec.items()
-    }
+    return RunEnded(f"The run died (exit code {child.poll()}). Its last words:\n{words}", hint=log)

@@ -82,7 +82,7 @@ def open_files(path: Path) -> Files:
     if path.is_dir():
         return Directory(path)
     if not path.is_file():
-        raise bad_dataset(f"there is no dataset at {path.name!r}")
+        raise bad_dataset(f"there is no dataset at {path.name!r}", RunCode.NO_FILE)
     return Archive(path)
 
 

@@ -37,11 +37,13 @@ FORBIDDEN_GLOBAL = re.compile(r"(?:GLOBAL|class|global:?) ([\w.]+\.[\w.]+)")
 def load_network(network: Network, path: Path, format: WeightsFormat = "safetensors") -> nn.Module:
     """The network with the weights of the file: every name, shape and kind of number must fit.
 
-    Floats of another precision are converted to the network's own. Raises RunError (exit
-    BAD_INPUT): `weights_mismatch`, `bad_weights` (not what it claims, damaged, not finite),
-    `unsafe_weights` (could run code); and what `build_network` raises.
+    Floats of another precision are converted to the network's own. Raises RunError `no_file`,
+    `weights_mismatch`, `bad_weights` (not what it claims, damaged, not finite), `unsafe_weights`
+    (could run code), and what `build_network` raises.
     """
     module = build_network(network)
+    if not path.is_file():
+        raise _bad(f"there is no file {path}", RunCode.NO_FILE)
     read = _read_safetensors if format == "safetensors" else _read_state_dict
     tensors = read(path)
     expected = module.state_dict()

@@ -51,6 +51,11 @@ class RunCode(ErrorCode):
         member.meaning, member.next_step = meaning, next_step
         return member
 
+    NO_FILE = (
+        *("no_file", Exit.BAD_INPUT, None),
+        "A file that the spec names does not exist.",
+        "Check the path; relative paths start at the spec's own folder.",
+    )
     BAD_WEIGHTS = (
         *("bad_weights", Exit.BAD_INPUT, 422),
         "The file is not a whole weights file of its format, or holds NaN or infinity.",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kdcore.spec.spec_codes import SpecCode
+from kdcore.spec.spec_codes import AnyRunCode, SpecCode
 
 Path = Sequence[str | int]
 
@@ -36,7 +36,7 @@ WORDS = {
 class Fault:
     """One thing that is wrong. `pointer` is relative to whatever was checked."""
 
-    code: SpecCode
+    code: AnyRunCode
     message: str
     pointer: str = ""
 

@@ -1,4 +1,4 @@
-"""What one `python -m kdcore run DIR` is told, in DIR/spec.json; paths are relative to DIR."""
+"""What one `python -m kdcore run DIR` reads from DIR/spec.json; paths are relative to DIR."""
 
 from typing import Annotated, Literal
 
@@ -15,17 +15,19 @@ CHECKPOINT_DIR = "checkpoints"
 TEACHER_OUTPUTS_DIR = "teacher_outputs"
 PACKS_DIR = "packs"
 LOG_FILE = "run.log"
-READY = "ready"  # what `python -m kdcore wait` says once it is warm
+ARCHITECTURE = "A name of ours (`resnet20`), or `torchvision/NAME`, or `timm/NAME`."
+OPTIONS = "Further arguments of the architecture."
+READY = "ready"  # what `python -m kdcore wait` prints once it is warm
 
 
 class Input(SpecModel):
-    """What a network eats: channels, height, width; x in [0, 1] becomes (x - mean) / std."""
+    """What a network reads: channels, height, width; x in [0, 1] becomes (x - mean) / std."""
 
     channels: int = Field(3, ge=1, le=16)
     height: int = Field(32, ge=4, le=1024)
     width: int = Field(32, ge=4, le=1024)
-    mean: tuple[float, ...] = Field((0.0,), description="Per channel, or one for all.")
-    std: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), description="As mean.")
+    mean: tuple[float, ...] = Field((0.0,), description="One value per channel, or one for all.")
+    std: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), description="As `mean`.")
 
     @model_validator(mode="after")
     def _lengths(self) -> "Input":
@@ -38,37 +40,46 @@ class Input(SpecModel):
 class Network(SpecModel):
     """Enough to rebuild a network: this is also the exported `config.json`."""
 
-    architecture: str = Field(
-        min_length=1,
-        max_length=200,
-        description="A name of ours (`resnet20`), or `torchvision/NAME`, or `timm/NAME`.",
-    )
-    options: dict[str, Scalar] = Field({}, description="Further arguments of the architecture.")
+    architecture: str = Field(min_length=1, max_length=200, description=ARCHITECTURE)
+    options: dict[str, Scalar] = Field({}, description=OPTIONS)
     num_classes: int = Field(ge=2, le=1_000_000)
     input: Input = Input()
     classifier_width: int | None = Field(
         None,
         ge=1,
         le=1_000_000,
-        description="The classifier is another network's, reused (simkd): features it reads.",
+        description="Of a student made by simkd, which reuses the teacher's classifier: the number "
+        "of features that it reads.",
     )
 
 
-class RunTeacher(SpecModel):
+class TeacherOptions(SpecModel):
+    """How a teacher is used, wherever its weights come from."""
+
+    weight: float = Field(1.0, gt=0, description="Relative weight in the ensemble.")
+    batch_norm: Literal["eval", "train"] = Field(
+        "eval", description="Mode of the teacher's batch norms; a method may require another."
+    )
+
+
+class RunTeacher(TeacherOptions):
     """A trained network with its weights on disk."""
 
     name: str = "teacher"
     network: Network
     weights: str
-    weight: float = Field(1.0, gt=0)
-    batch_norm: Literal["eval", "train"] = "eval"
 
 
-class RunStudent(SpecModel):
-    """The network to train. Class count and input come from the dataset."""
+class StudentOptions(SpecModel):
+    """The network to train; its class count and input follow the dataset."""
 
-    architecture: str = Field(min_length=1, max_length=200)
-    options: dict[str, Scalar] = {}
+    architecture: str = Field(min_length=1, max_length=200, description=ARCHITECTURE)
+    options: dict[str, Scalar] = Field({}, description=OPTIONS)
+
+
+class RunStudent(StudentOptions):
+    """A student, perhaps with weights to start from."""
+
     initial_weights: str | None = None
 
 
@@ -78,10 +89,10 @@ class RunDataset(SpecModel):
     path: str
     format: DatasetFormat
     sha256: str | None = Field(
-        None, pattern=r"^[0-9a-f]{64}$", description="Of the file, if it is known; none: computed."
+        None, pattern=r"^[0-9a-f]{64}$", description="Of the file. Default: computed."
     )
     packs: str | None = Field(
-        None, description="Folder of packed datasets, shared between runs; none: DIR/packs."
+        None, description="Folder of packed datasets, shared between runs. Default: DIR/packs."
     )
 
 
@@ -93,7 +104,7 @@ class DistillRun(Recipe):
     student: RunStudent
     dataset: RunDataset
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`.")
-    threads: int | None = Field(None, ge=1, description="CPU threads; none: torch's choice.")
+    threads: int | None = Field(None, ge=1, description="CPU threads. Default: torch chooses.")
 
     _needed = field_validator("teachers")(teachers_where_needed)
 

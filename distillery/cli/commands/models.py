@@ -1,6 +1,5 @@
 """`kd models`: push trained weights, list, show, pull, remove."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +18,10 @@ from distillery.cli.render import number
 from distillery.cli.render import size as file_size
 from distillery.cli.specs import scalars
 from distillery.cli.terminal import Terminal
+from distillery.local.spec import read_network
 from distillery.sdk.errors import UsageMistake
 from distillery.wire.catalog import Model
+from kdcore.spec.faults import faults_in
 from kdcore.spec.recipe import WeightsFormat
 from kdcore.spec.run import Network
 
@@ -62,7 +63,7 @@ def push(
     """
     term = terminal(context)
     if config:
-        network = _read_config(config)
+        network = read_network(config)
     elif architecture and num_classes:
         network = _network(
             {
@@ -185,20 +186,13 @@ def _show(term: Terminal, model: Model) -> None:
     term.table(("", ""), rows, "")
 
 
-def _read_config(path: Path) -> Network:
-    try:
-        return _network(json.loads(path.read_text()))
-    except ValueError as error:
-        raise UsageMistake(f"{path} is not JSON: {error}") from error
-
-
 def _network(values: object) -> Network:
     try:
         return Network.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageMistake(f"This describes no network: {where}: {first['msg']}") from error
+        first = faults_in(values, error.errors())[0]
+        message = f"This describes no network: {first.pointer}: {first.message}"
+        raise UsageMistake(message) from error
 
 
 def _format(file: Path) -> WeightsFormat:

@@ -9,13 +9,12 @@ from distillery.cli import specs
 from distillery.cli.commands.common import terminal
 from distillery.cli.commands.watching import watch_to_end
 from distillery.cli.terminal import Terminal
+from distillery.local.spec import read_object
 from distillery.sdk.client import Client
 from distillery.sdk.errors import UsageMistake
 
 Pairs = list[str] | None
-SpecArgument = Annotated[
-    Path | None, typer.Argument(exists=True, dir_okay=False, help="A JSON spec, or options.")
-]
+SpecArgument = Annotated[Path | None, typer.Argument(help="A job's spec in JSON, or options.")]
 Teacher = Annotated[
     Pairs, typer.Option(metavar="MODEL[:WEIGHT]", help="Id or name; repeat for an ensemble.")
 ]
@@ -93,7 +92,7 @@ def submit(
     )
     if spec and flags != specs.Flags():
         raise UsageMistake("Give a spec file or options, not both.")
-    body = specs.read(spec) if spec else specs.build(flags)
+    body = read_object(spec) if spec else specs.build(flags)
     if name:
         body["name"] = name
     term = terminal(context)

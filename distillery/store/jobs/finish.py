@@ -13,6 +13,7 @@ from distillery.store.db.ids import new_id
 from distillery.store.db.tables import Artifact, Job, Model
 from distillery.store.jobs.claim import Claim
 from distillery.store.jobs.move import bury, cancel, failure, held, move
+from distillery.wire.jobspec import pointer_in_request
 from distillery.wire.states import State
 from kdcore.spec.codes import ErrorCode
 from kdcore.spec.result import (
@@ -115,14 +116,15 @@ def fail(
     pointer: str | None = None,
     retry: bool = False,
 ) -> Job:
-    """The attempt failed. With `retry` the job is queued again after a backoff, until
-    `limits.attempts` have died (then `poison`); a wanted cancel or pause is honoured instead.
+    """The attempt failed; `pointer` leads into the run's spec.
 
-    Without, the job fails with this error. Raises LeaseLost.
+    With `retry` the job is queued again after a backoff, until `limits.attempts` have died (then
+    `poison`); a wanted cancel or pause is honoured instead. Without, the job fails with this error.
+    Raises LeaseLost.
     """
     job = held(s, claim.job_id, claim.attempt)
     now = db_now(s)
-    error = failure(code, message, pointer)
+    error = failure(code, message, pointer_in_request(job.task, pointer))
     if retry:
         return _sure(bury(s, job, now, error))
     return _sure(move(s, job, State.FAILED, f"{code}: {message}", now, error=error))

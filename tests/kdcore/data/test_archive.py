@@ -124,4 +124,4 @@ def test_a_truncated_zip_is_refused(tmp_path: Path, part: float) -> None:
 
 
 def test_a_path_without_anything_is_refused(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "nothing").code == "bad_dataset"
+    assert refusal(tmp_path / "nothing").code == "no_file"
