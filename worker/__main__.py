@@ -1,4 +1,4 @@
-"""`python -m distillery.worker jobs` runs jobs; `reaper` requeues those whose worker is gone."""
+"""`python -m distillery.worker jobs` runs jobs; `reaper` requeues those of lost workers."""
 
 import argparse
 import logging
@@ -36,7 +36,7 @@ logger = logging.getLogger("worker")
 
 
 def open_database(url: str) -> Database:
-    """A database that answers and has our schema; waits for the first, raises SchemaMismatch."""
+    """Connect to the database, waiting until it answers. Raises SchemaMismatch."""
     database = Database(url)
     while True:
         try:
@@ -52,40 +52,40 @@ def open_database(url: str) -> Database:
 
 def run_jobs(
     settings: WorkerSettings,
-    stored: StoreSettings,
-    notifier: BrokerSettings,
+    store: StoreSettings,
+    broker: BrokerSettings,
     command: Command = KDCORE,
 ) -> int:
-    """The jobs program; returns its exit code. `command` runs a run directory."""
-    failpoints.arm(stored.failpoint)
-    if stored.failpoint is not None:
-        command = (*command, "--failpoint", stored.failpoint)
-    database = open_database(stored.database)
-    # A beat that gets no answer must be tried again well before half of the lease is over.
-    lease_database = Database(stored.database, answer_s=max(2.0, settings.lease_s / 8))
-    context = WorkerContext(settings, database, lease_database, make_blobs(stored.blobs), command)
+    """Run the jobs program; returns its exit code. `command` starts a run."""
+    failpoints.arm(store.failpoint)
+    if store.failpoint is not None:
+        command = (*command, "--failpoint", store.failpoint)
+    database = open_database(store.database)
+    # A renewal that gets no answer must be retried well before half of the lease is over.
+    lease_database = Database(store.database, answer_s=max(2.0, settings.lease_s / 8))
+    context = WorkerContext(settings, database, lease_database, make_blobs(store.blobs), command)
     slots = make_slots(find_gpus(settings.gpus), settings.slots, settings.threads)
     dispatcher = Dispatcher(context, slots)
     metrics.serve(settings, dispatcher.slots)
     logger.info("worker %s with slots %s", dispatcher.name, slots)
-    return tasks.serve_jobs(make_app(notifier), dispatcher)
+    return tasks.serve_jobs(make_app(broker), dispatcher)
 
 
-def run_reaper(settings: WorkerSettings, stored: StoreSettings, notifier: BrokerSettings) -> int:
-    """The reaper program; returns its exit code."""
-    failpoints.arm(stored.failpoint)
-    database = open_database(stored.database)
-    app = make_app(notifier)
-    parts, blobs = UploadParts(stored.uploads), make_blobs(stored.blobs)
+def run_reaper(settings: WorkerSettings, store: StoreSettings, broker: BrokerSettings) -> int:
+    """Run the reaper program; returns its exit code."""
+    failpoints.arm(store.failpoint)
+    database = open_database(store.database)
+    app = make_app(broker)
+    parts, blobs = UploadParts(store.uploads), make_blobs(store.blobs)
     clock, runs = ClockGuard(settings.lease_s), settings.runs
-    once = partial(reap, database, parts, blobs, Notifier(app), clock, runs, settings.reaper_s)
+    reap_once = partial(reap, database, parts, blobs, Notifier(app), clock, runs, settings.reaper_s)
     collector = Collector(database, blobs, parts, runs, settings, BYTES_EVERY_S)
     with collecting(collector):
-        return tasks.serve_reaper(app, once, settings.reaper_s)
+        return tasks.serve_reaper(app, reap_once, settings.reaper_s)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; settings come from KD_* variables."""
+    """Parse the command line and run a program; settings come from KD_* variables."""
     parser = argparse.ArgumentParser(prog="python -m distillery.worker", description=__doc__)
     parser.add_argument("program", choices=["jobs", "reaper"])
     chosen = parser.parse_args(arguments).program

@@ -1,4 +1,4 @@
-"""One attempt at a job: lay out its directory, look after its run, and move the job at its end."""
+"""One attempt at a job: lays out its directory, supervises its run and moves the job at the end."""
 
 import logging
 import time
@@ -49,11 +49,11 @@ from kdcore.spec.failpoints import failpoint
 from kdcore.spec.run import DistillRun
 
 T = TypeVar("T")
-LOOK_S = 0.25  # between two looks at the run, which cost no database query
+CHECK_S = 0.25  # interval between checks of the run, which need no database query
 
 
 class Stopped(Exception):
-    """The attempt is to end before its run has started."""
+    """The attempt must end before its run has started."""
 
     def __init__(self, stop_reason: StopReason):
         super().__init__(stop_reason)
@@ -61,7 +61,7 @@ class Stopped(Exception):
 
 
 class Attempt:
-    """A claim being worked on, in the thread that calls `carry_out`."""
+    """Works on a claim, in the thread that calls `run`."""
 
     def __init__(self, context: WorkerContext, claim: Claim, slot: DeviceSlot, warm_pool: WarmPool):
         self._context = context
@@ -77,19 +77,18 @@ class Attempt:
         self._phases = Phases()
         self._log = logging.getLogger(__name__)
 
-    def carry_out(self) -> None:
-        """Work until the job has moved, or is another's."""
+    def run(self) -> None:
+        """Work until the job has moved to another state or another attempt owns it."""
         self._log.info("started %s on %s", self._claim.task, self._slot)
         outcome = "fenced"
         try:
             with self._lease:
-                job = self._conclude(self._try())
+                job = self._finish(self._execute())
         except LeaseLost:
-            self._log.warning("the lease is lost; the run is gone, and nothing more is written")
-            metrics.FENCES.inc()
+            self._log.warning("the lease is lost: the run was killed and nothing more is written")
         except Unavailable as error:
-            self._log.error("given up, the reaper will put the job back: %s", error)
-            outcome = "given_up"
+            self._log.error("the attempt is abandoned; the reaper will requeue the job: %s", error)
+            outcome = "abandoned"
         else:
             self._log.info("the job is %s", job.state)
             outcome = job.state.value
@@ -97,21 +96,21 @@ class Attempt:
                 self._dir.tidy(forget=job.state in (State.SUCCEEDED, State.CANCELLED))
         metrics.ATTEMPTS.labels(self._claim.task, outcome).inc()
 
-    def _try(self) -> Outcome:
+    def _execute(self) -> Outcome:
         try:
-            plan = self._insist(self._make_plan)
-            with self._warm_pool.taken(self._slot) as process:
-                where = None if process is None else process.path
+            plan = self._until_available(self._make_plan)
+            with self._warm_pool.acquire(self._slot) as warm:
                 with traces.span("lay out"), failing_disk():
-                    self._dir.lay_out(plan, self._context.blobs, self._check, where)
+                    warm_dir = None if warm is None else warm.path
+                    self._dir.lay_out(plan, self._context.blobs, self._check, warm_dir)
                     self._outputs.lay_out(plan.outputs, self._context.blobs, self._check)
-                self._catch_up()
+                self._import_earlier_events()
                 failpoint("rundir.made")
                 with traces.span("run", **{"kd.device": self._slot.device}):
-                    self._phases.run_begins(self._dir.path)
-                    code, stop_reason = self._look_after(self._begin(process))
-                    self._phases.run_ends()
-            return self._read(plan, code, stop_reason)
+                    self._phases.run_started(self._dir.path)
+                    code, stop_reason = self._supervise(self._start_run(warm))
+                    self._phases.run_ended()
+            return self._read_outcome(plan, code, stop_reason)
         except Stopped as stopped:
             return read_outcome(Exit.INTERRUPTED, None, stopped.stop_reason, "")
         except (BadRunDir, NotFound) as error:
@@ -120,7 +119,7 @@ class Attempt:
             return Failure(error.code, error.message, retry=True)
         except (LeaseLost, Unavailable):
             raise
-        except Exception as error:  # noqa: BLE001 - the outermost seam: a job must end by name
+        except Exception as error:  # noqa: BLE001 - outermost handler: the failure needs a code
             self._log.error("the worker failed", exc_info=error)
             return Failure(JobCode.WORKER_FAILED, f"the worker failed: {error}", retry=True)
 
@@ -128,73 +127,77 @@ class Attempt:
         with self._context.database.read() as session:
             return make_plan(session, self._claim, self._slot, self._context.settings.packs)
 
-    def _begin(self, process: WarmProcess | None) -> Run:
-        if process is not None:
+    def _start_run(self, warm: WarmProcess | None) -> Run:
+        if warm is not None:
             try:
-                process.run.begin()
+                warm.run.begin()
             except BrokenPipeError:
-                self._log.warning("the run that waited has died; another starts")
+                self._log.warning("the warm run has died; starting another run")
             else:
-                self._log.info("took up %s, which waited", process.run.pid)
-                return process.run
+                self._log.info("using warm run %s", warm.run.pid)
+                return warm.run
         environment = inherited_environment() | self._slot.environment()
         return Run(self._dir.path, self._context.command, environment)
 
-    def _look_after(self, run: Run) -> tuple[int, StopReason | None]:
-        """See the run out: its exit code, and why it was asked to end, if it was."""
+    def _supervise(self, run: Run) -> tuple[int, StopReason | None]:
+        """Wait for the run, stopping it if necessary; returns its exit code and why it was stopped,
+        if it was."""
         context = self._context
-        stopping, hurrying, limits = context.stopping, context.hurrying, self._claim.limits
+        stopping, aborting, limits = context.stopping, context.aborting, self._claim.limits
         monitor = RunMonitor(
-            run, self._lease, context.settings, limits, stopping, hurrying, self._log
+            run, self._lease, context.settings, limits, stopping, aborting, self._log
         )
-        # Events are written in a thread of their own: this one must see in time that the lease runs
-        # out, which is just when the database may keep a writer waiting.
+        # Events are stored by another thread. This one must notice in time that the lease is about
+        # to lapse, which is just when the database may keep a writer waiting.
         name = f"events-{self._claim.job_id}"
         log = LogFile(self._dir.path, context.settings.run_log_bytes)
-        with Periodic(name, LOOK_S, self._record) as recording:
+        with Periodic(name, CHECK_S, self._record) as recording:
             try:
-                while (code := run.wait(LOOK_S)) is None:
-                    log.bound()
-                    heard = self._recorder.has_grown()
-                    monitor.look(heard, max(log.bytes_said, self._recorder.size))
+                while (code := run.wait(CHECK_S)) is None:
+                    log.shorten()
+                    is_active = self._recorder.has_grown()
+                    monitor.check(is_active, max(log.written_bytes, self._recorder.size))
             finally:
                 run.kill()
-        recording.last()
+        recording.join()
         return code, monitor.stop_reason
 
-    def _read(self, plan: Plan, code: int, stop_reason: StopReason | None) -> Outcome:
-        """What the exit code and the rest of the events say, once the job is known to be ours."""
+    def _read_outcome(self, plan: Plan, code: int, stop_reason: StopReason | None) -> Outcome:
+        """Store the remaining events and interpret the exit code, unless the lease is lost."""
         self._lease.check()
-        if stop_reason == "flood":
+        if stop_reason == "output_limit":
             self._recorder.discard()
-        while self._insist(lambda: self._recorder.drain(self._append)):
+        while self._until_available(lambda: self._recorder.drain(self._append)):
             pass
-        self._phases.tell()
+        self._phases.export()
         if code == Exit.OK:
-            with traces.span("bring home"):
+            with traces.span("store artifacts"):
                 return self._store_artifacts(plan)
-        tail, ran_out = log_tail(self._dir.path), oom_kills() > self._oom_kills
-        return read_outcome(code, self._recorder.end, stop_reason, tail, ran_out)
+        tail, memory_ran_out = log_tail(self._dir.path), oom_kills() > self._oom_kills
+        return read_outcome(code, self._recorder.end, stop_reason, tail, memory_ran_out)
 
     def _record(self) -> None:
         if time.monotonic() - self._recorded_s < self._context.settings.tick_s:
-            return  # the first events are seen at once, later ones in batches
+            return  # the first events are stored immediately, later ones in batches
         try:
             self._recorder.drain(self._append)
         except LeaseLost:
             self._lease.lost = True
         except StoreError as error:
-            self._log.warning("events are kept for later: %s", error)
+            self._log.warning("cannot store events, retrying later: %s", error)
 
-    def _catch_up(self) -> None:
-        """Keep what earlier attempts said last, which their workers did not live to write down: the
-        run goes on behind it, so nobody would say it again. After the checkpoints were linked: an
-        event comes before the checkpoint that has it behind it. What comes before the last word
-        that is kept came too late: a worker that froze may wake and let its run go on for a bit."""
-        for number in range(self._insist(self._last_to_speak), self._claim.attempt):
+    def _import_earlier_events(self) -> None:
+        """Import events that earlier attempts wrote but their workers never stored; the resumed run
+        will not emit them again.
+
+        Runs after the checkpoints were linked, because a run writes an event before the checkpoint
+        that covers it. Events older than the last stored one are dropped: they come from a run that
+        a frozen worker let continue for a while after it woke up.
+        """
+        for number in range(self._until_available(self._last_to_speak), self._claim.attempt):
             recorder = Recorder(self._dir.job / str(number))
             append = partial(self._append, said_in=number)
-            while self._insist(partial(recorder.drain, append)):
+            while self._until_available(partial(recorder.drain, append)):
                 self._check()
 
     def _last_to_speak(self) -> int:
@@ -208,7 +211,7 @@ class Attempt:
             failpoint("events.committing")
         failpoint("events.committed")
         if said_in is None:
-            self._phases.take(batch)
+            self._phases.add(batch)
 
     def _store_artifacts(self, plan: Plan) -> Success:
         blobs, check, stopping = self._context.blobs, self._lease.check, self._context.stopping
@@ -224,38 +227,36 @@ class Attempt:
             return ()
         teachers = {plan.inputs[teacher.weights] for teacher in plan.spec.teachers}
         dataset = plan.inputs[plan.spec.dataset.path]
-        kept = []
+        stored = []
         try:
-            for new in self._outputs.store_artifacts(
-                teachers, dataset, context.blobs, self._lease.check
-            ):
-                kept.append(new)
+            for new in self._outputs.store_new(teachers, dataset, context.blobs, self._lease.check):
+                stored.append(new)
         except (NoSpace, StorageFailed) as error:
-            self._log.warning("what the teachers said is not kept for later jobs: %s", error)
-        return tuple(kept)
+            self._log.warning("cannot store teacher outputs for later jobs: %s", error)
+        return tuple(stored)
 
-    def _conclude(self, outcome: Outcome) -> Job:
-        """Move the job, and give it back as moved."""
+    def _finish(self, outcome: Outcome) -> Job:
+        """Move the job to the state that follows from `outcome`."""
         if not isinstance(outcome, Success):
             self._log.info("ends with %s", outcome)
-            return self._insist(lambda: self._move(outcome))
+            return self._until_available(lambda: self._move(outcome))
         try:
-            return self._insist(lambda: self._move(outcome))
+            return self._until_available(lambda: self._move(outcome))
         except (LeaseLost, Unavailable):
             raise
         except NotFound as error:
             gone = Failure(error.code, error.message, retry=True)
-            return self._insist(lambda: self._move(gone))
-        except Exception as error:  # noqa: BLE001 - a run's result may break any rule of the store
+            return self._until_available(lambda: self._move(gone))
+        except Exception as error:  # noqa: BLE001 - a result may violate any constraint of the store
             self._log.error("the result was refused", exc_info=error)
             refused = Failure(JobCode.BAD_RESULT, f"the result was refused: {error}")
-            return self._insist(lambda: self._move(refused))
+            return self._until_available(lambda: self._move(refused))
 
     def _move(self, outcome: Outcome) -> Job:
         if isinstance(outcome, Success):
-            # Waiting for the database may have taken long: nothing of it must count as left over.
-            brought = [artifact.sha256 for artifact in outcome.artifacts]
-            for sha256 in brought + [output.sha256 for output in outcome.outputs]:
+            # The database may have been away for long: keep the blobs from being collected.
+            stored = [artifact.sha256 for artifact in outcome.artifacts]
+            for sha256 in stored + [output.sha256 for output in outcome.outputs]:
                 self._context.blobs.touch(sha256)
         with self._context.database.write() as session:
             job = self._write_end(session, outcome)
@@ -287,9 +288,9 @@ class Attempt:
         if self._lease.request is not None:
             raise Stopped(self._lease.request)
 
-    def _insist(self, action: Callable[[], T]) -> T:
-        """Do it as soon as the store answers: every write is fenced by the attempt, so a late one
-        does no harm. Raises Unavailable when the worker is told to stop meanwhile."""
+    def _until_available(self, action: Callable[[], T]) -> T:
+        """Retry `action` until the store is available. Every write is fenced by the attempt, so a
+        late one does no harm. Raises Unavailable if the worker is stopped meanwhile."""
         while True:
             try:
                 return action()

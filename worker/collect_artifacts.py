@@ -1,4 +1,4 @@
-"""Brings the files that a run's result names into storage, which may refuse them for a moment."""
+"""Uploads a run's result files to blob storage, retrying transient failures."""
 
 import logging
 import threading
@@ -11,14 +11,14 @@ from distillery.worker.rundir import Check, RunDir, artifacts_of
 from kdcore.spec.result import RunArtifact, RunResult
 
 logger = logging.getLogger(__name__)
-PAUSES_S = (0.5, 2.0, 8.0)  # before a file that storage refused is offered again
+RETRY_DELAYS_S = (0.5, 2.0, 8.0)
 
 
 def store_artifacts(
     run_dir: RunDir, result: RunResult, blobs: Blobs, check: Check, stopping: threading.Event
 ) -> Iterator[NewArtifact]:
-    """Every file, once it is stored. Raises what `check` raises, StorageFailed, NoSpace or
-    BadRunDir."""
+    """Store the files that `result` names, yielding each one. Raises what `check` raises,
+    StorageFailed, NoSpace or BadRunDir."""
     for artifact in artifacts_of(result):
         stored = _store(run_dir, artifact, blobs, check, stopping)
         yield NewArtifact(
@@ -34,12 +34,12 @@ def store_artifacts(
 def _store(
     run_dir: RunDir, artifact: RunArtifact, blobs: Blobs, check: Check, stopping: threading.Event
 ) -> Stored:
-    """Its bytes in storage: a day's training hangs on it."""
-    for pause_s in PAUSES_S:
+    """Retry rather than lose hours of training to one failed write."""
+    for delay_s in RETRY_DELAYS_S:
         try:
-            return run_dir.store_artifacts(artifact, blobs, check)
+            return run_dir.store_artifact(artifact, blobs, check)
         except StorageFailed as error:
-            logger.warning("%s is stored again: %s", artifact.path, error)
-            if stopping.wait(pause_s):
+            logger.warning("storing %s failed, retrying in %s s: %s", artifact.path, delay_s, error)
+            if stopping.wait(delay_s):
                 break
-    return run_dir.store_artifacts(artifact, blobs, check)
+    return run_dir.store_artifact(artifact, blobs, check)

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from distillery.store.config import Retention
 
-# All that a run may know of its worker's environment; no credential is among these.
+# The variables that a run inherits from its worker. None of them holds a credential.
 INHERITED = (
     "PATH",
     "LANG",
@@ -26,68 +26,92 @@ INHERITED = (
 
 
 def inherited_environment() -> dict[str, str]:
-    """The part of this process's environment that a run gets."""
+    """The variables of this process that a run inherits."""
     return {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 
 class WorkerSettings(Retention):
-    """How a worker looks after its jobs. Durations are seconds."""
+    """How a worker runs jobs and how the reaper checks on it. Durations are in seconds."""
 
-    home: Path = Field(Path(".kd"), description="Everything the embedded default keeps on disk.")
-    run_dir: Path | None = Field(None, description="Run directories; none: KD_HOME/runs.")
+    home: Path = Field(Path(".kd"), description="Directory of everything kept on local disk.")
+    run_dir: Path | None = Field(
+        None, description="Directory of run directories. Default: KD_HOME/runs."
+    )
     pack_dir: Path | None = Field(
-        None, description="Decoded datasets, shared by all runs; none: KD_HOME/packs."
+        None,
+        description="Directory of decoded datasets, shared by all runs. Default: KD_HOME/packs.",
     )
     slots: int | None = Field(
-        None, ge=1, le=64, description="Jobs at once; none: one per GPU, or one on the CPU."
+        None,
+        ge=1,
+        le=64,
+        description="Number of jobs to run concurrently. Default: one per GPU, or one on the CPU.",
     )
     gpus: str | None = Field(
         None,
         validation_alias="CUDA_VISIBLE_DEVICES",
-        description="GPUs to use, by number or UUID; empty: none; none: all there are.",
+        description="GPUs to use, by index or UUID; empty: use the CPU. Default: all GPUs.",
     )
     threads: int | None = Field(
-        None, ge=1, description="CPU threads of a run; none: the CPUs divided by the slots."
+        None,
+        ge=1,
+        description="CPU threads per run. Default: the available CPUs divided by the slots.",
     )
     warm: bool = Field(
-        True, description="Keep a process with torch imported waiting for the next job, per slot."
+        True,
+        description="Keep one process per free slot with torch imported, to start jobs faster.",
     )
-    lease_s: float = Field(60.0, gt=0, description="A job is taken away after so long in silence.")
-    heartbeat_s: float = Field(10.0, gt=0, description="Between two renewals of a lease.")
-    tick_s: float = Field(1.0, gt=0, description="Between two looks at events and requests.")
+    lease_s: float = Field(
+        60.0, gt=0, description="A job whose lease was not renewed for this long is requeued."
+    )
+    heartbeat_s: float = Field(
+        10.0,
+        gt=0,
+        description="Interval between lease renewals, and between heartbeats of the worker.",
+    )
+    tick_s: float = Field(
+        1.0, gt=0, description="Interval between checks for new events and for cancel or pause."
+    )
     poll_s: float = Field(
-        3.0, gt=0, description="Between two looks for jobs whose notification was lost."
+        3.0, gt=0, description="Interval between checks for jobs whose notification was lost."
     )
-    reaper_s: float = Field(5.0, gt=0, description="Between two reaper runs.")
-    grace_s: float = Field(20.0, ge=0, description="From SIGTERM to SIGKILL for a run.")
-    stall_s: float = Field(1800.0, gt=0, description="A run that says nothing for so long is dead.")
+    reaper_s: float = Field(5.0, gt=0, description="Interval between reaper passes.")
+    grace_s: float = Field(
+        20.0, ge=0, description="Time a run has to checkpoint between SIGTERM and SIGKILL."
+    )
+    stall_s: float = Field(
+        1800.0, gt=0, description="A run that writes no event for this long is killed."
+    )
     teacher_cache_bytes: int = Field(
         10 * 2**30,
         ge=0,
-        description="Teachers' outputs kept for a tenant's later jobs; 0: none. The longest unused "
-        "go first.",
+        description="Teacher outputs kept per tenant for later jobs; the least recently used are "
+        "deleted first. 0: keep none.",
     )
     min_free_bytes: int = Field(
-        512 * 2**20, ge=0, description="Free disk space below which no job is taken."
+        512 * 2**20, ge=0, description="Take no job while a disk has less free space than this."
     )
     run_log_bytes: int = Field(
         16 * 2**20,
         ge=1 << 16,
-        description="Of a longer log of a run the beginning and the end are kept.",
+        description="Longest log kept of a run; the middle of a longer one is cut out.",
     )
     metrics_port: int | None = Field(
-        None, ge=1, le=65_535, description="Serve the worker's metrics there; none: nowhere."
+        None,
+        ge=1,
+        le=65_535,
+        description="Port to serve the worker's metrics on. Default: they are not served.",
     )
-    metrics_host: str = Field("127.0.0.1", description="Address of the metrics' port.")
+    metrics_host: str = Field("127.0.0.1", description="Address to serve the metrics on.")
     run_output_bytes: int = Field(
         2**30,
         ge=1 << 16,
-        description="A run that writes more into its log, or into its events, is stopped.",
+        description="A run that writes more than this to its log or its events is killed.",
     )
 
     @model_validator(mode="after")
     def _heartbeats_fit_the_lease(self) -> "WorkerSettings":
-        # A worker gives a job up after half a lease in silence: two beats must fit into that half.
+        # A worker stops a run half a lease after the last renewal: two attempts must fit into that.
         if self.heartbeat_s * 4 > self.lease_s:
             raise ValueError("KD_LEASE_S must be at least four times KD_HEARTBEAT_S")
         return self
@@ -99,8 +123,8 @@ class WorkerSettings(Retention):
 
     @property
     def warm_pool(self) -> Path:
-        """Where processes wait for a job: on the disk of the run directories that rooms become."""
-        return self.runs / ".rooms"
+        """The directory of warm processes, on the disk of the run directories they become."""
+        return self.runs / ".warm"
 
     @property
     def packs(self) -> Path:

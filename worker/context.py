@@ -1,4 +1,4 @@
-"""The bench: what every attempt of a worker works with."""
+"""What all attempts of a worker share: settings, storage and the stop events."""
 
 import threading
 from dataclasses import dataclass, field
@@ -11,12 +11,14 @@ from distillery.worker.runner import KDCORE, Command
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """Settings, storage, and the word that the worker is to stop."""
+    """Settings, storage and the events that stop the worker."""
 
     settings: WorkerSettings
     database: Database
-    lease_database: Database  # the same database by connections of its own: a beat must not queue
+    lease_database: Database  # the same, on its own connections: a renewal must not queue for one
     blobs: Blobs
     command: Command = KDCORE
     stopping: threading.Event = field(default_factory=threading.Event)
-    hurrying: threading.Event = field(default_factory=threading.Event)  # no time for a checkpoint
+    aborting: threading.Event = field(
+        default_factory=threading.Event
+    )  # do not wait for checkpoints

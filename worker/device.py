@@ -1,4 +1,4 @@
-"""Device slots: which GPUs there are, without torch, and which of them are free."""
+"""Device slots: finds the GPUs, without torch, and tracks which slots are free."""
 
 import os
 import queue
@@ -10,23 +10,23 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class DeviceSlot:
-    """A place where one run at a time may work: a GPU, or a share of the CPU."""
+    """Runs one job at a time on a GPU or a share of the CPUs."""
 
     gpu: str | None
     threads: int
 
     @property
     def device(self) -> str:
-        """What the run is told; it sees one GPU at most."""
+        """The device named in the run's spec, without an index: a run sees one GPU at most."""
         return "cuda" if self.gpu is not None else "cpu"
 
     def environment(self) -> dict[str, str]:
-        """What makes the run see this slot's device alone."""
+        """The variables that restrict a run to this slot's device."""
         return {"CUDA_VISIBLE_DEVICES": self.gpu or ""}
 
 
 class DeviceSlots:
-    """The slots of one worker. Threads take and give them back."""
+    """The slots of one worker. Thread-safe."""
 
     def __init__(self, slots: list[DeviceSlot]):
         self._free: queue.SimpleQueue[DeviceSlot] = queue.SimpleQueue()
@@ -34,31 +34,31 @@ class DeviceSlots:
         for slot in slots:
             self._free.put(slot)
 
-    def take(self) -> DeviceSlot | None:
-        """A free slot, or none; never waits."""
+    def acquire(self) -> DeviceSlot | None:
+        """Take a free slot, or return None immediately if there is none."""
         try:
             return self._free.get_nowait()
         except queue.Empty:
             return None
 
-    def give(self, slot: DeviceSlot) -> None:
-        """Hand a slot back."""
+    def release(self, slot: DeviceSlot) -> None:
+        """Return a slot."""
         self._free.put(slot)
 
     @property
     def free(self) -> int:
-        """How many slots are free at this moment."""
+        """The number of free slots at this moment."""
         return self._free.qsize()
 
 
-def find_gpus(told: str | None) -> list[str]:
-    """The GPUs this worker may use, as CUDA_VISIBLE_DEVICES names them.
+def find_gpus(visible: str | None) -> list[str]:
+    """List the GPUs this worker may use, in the form of CUDA_VISIBLE_DEVICES.
 
-    `told`, a list of that kind, rules (empty: none); without it nvidia-smi's UUIDs, which stay the
-    same whatever order CUDA counts in; then the device nodes.
+    `visible`, that variable's value, decides if it is set (empty: use none). Otherwise they are
+    nvidia-smi's UUIDs, which do not depend on CUDA's device order, or else the device nodes.
     """
-    if told is not None:
-        return [name.strip() for name in told.split(",") if name.strip() not in ("", "-1")]
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
     smi = shutil.which("nvidia-smi")
     if smi is not None:
         command = [smi, "--query-gpu=uuid", "--format=csv,noheader"]
@@ -72,8 +72,11 @@ def find_gpus(told: str | None) -> list[str]:
 
 
 def make_slots(gpus: list[str], count: int | None, threads: int | None) -> list[DeviceSlot]:
-    """One slot per GPU, or one on the CPU; `count` asks for another number. More slots than GPUs
-    share them in turn. `threads`: CPU threads of each; none: the CPUs divided by the slots."""
+    """Make `count` slots; by default one per GPU, or one on the CPU.
+
+    More slots than GPUs share the GPUs in turn. `threads`: CPU threads of each slot; by default the
+    available CPUs divided by the slots.
+    """
     number = count or max(1, len(gpus))
     share = threads or max(1, len(os.sched_getaffinity(0)) // number)
     return [DeviceSlot(gpus[i % len(gpus)] if gpus else None, share) for i in range(number)]

@@ -1,4 +1,4 @@
-"""Whether there is disk space enough to begin a run: where it is short, jobs wait for it."""
+"""Checks that the disks have enough free space to start a run; jobs wait while they have not."""
 
 import shutil
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class DiskGuard:
-    """Folders that runs and their results fill, by what they are for, and the low-water mark."""
+    """Directories that runs and results fill, by purpose, and the free space they need."""
 
     folders: dict[str, Path]
     min_free_bytes: int
 
     def shortage(self) -> str | None:
-        """Where a disk has less free than it must, in words; None: nowhere."""
+        """Describe the first disk with too little free space; None if all have enough."""
         for purpose, folder in self.folders.items():
-            free = _free(folder)
+            free = _free_bytes(folder)
             if free is not None and free < self.min_free_bytes:
                 return (
                     f"{free >> 20} MiB are free for {purpose} ({folder}), less than the "
@@ -24,8 +24,8 @@ class DiskGuard:
         return None
 
 
-def _free(folder: Path) -> int | None:
-    """Bytes free where the folder is, or would be made; None where nobody knows."""
+def _free_bytes(folder: Path) -> int | None:
+    """Free space where the directory is or will be created; None if it cannot be determined."""
     for place in (folder, *folder.parents):
         try:
             return shutil.disk_usage(place).free

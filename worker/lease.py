@@ -1,8 +1,8 @@
-"""The lease: a thread of its own renews an attempt's claim, and knows when it must stop.
+"""The lease of an attempt, renewed by a thread of its own.
 
-Beats go on beside whatever the attempt is doing (copying a large dataset, waiting for the store),
-on database connections of their own. The clock is the one that goes on while a machine sleeps: a
-worker that was stopped for a while must know so at once when it wakes.
+Renewals continue while the attempt copies a large dataset or waits for the store, on database
+connections of their own. Time is measured by the clock that runs on while the machine is suspended:
+a worker that was suspended must notice an expired lease as soon as it resumes.
 """
 
 import logging
@@ -27,69 +27,71 @@ logger = logging.getLogger(__name__)
 
 
 def clock_s() -> float:
-    """Seconds that go on in a sleeping machine and never go back."""
+    """Seconds on a clock that never goes back and includes time in suspend."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Lease:
-    """Keeps a claim alive while the `with` block lasts. May be read from any thread."""
+    """Renews a claim's lease while the `with` block lasts. Its attributes are safe to read from any
+    thread."""
 
     def __init__(self, database: Database, claim: Claim, settings: WorkerSettings):
         self._database = database
         self._claim = claim
         self._settings = settings
         self._renewed_s = clock_s()
-        self._periodic = Periodic(f"lease-{claim.job_id}", settings.tick_s, self._keep)
+        self._periodic = Periodic(f"lease-{claim.job_id}", settings.tick_s, self._tick)
         self.lost = False
-        self.request: Request | None = None  # as the job's row says
+        self.request: Request | None = None  # as of the last check of the job's row
 
     def __enter__(self) -> "Lease":
         self._periodic.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._periodic.__exit__()  # a beat that comes late is refused by the database
+        self._periodic.__exit__()  # the database refuses a renewal that comes too late
 
     @property
-    def silence_s(self) -> float:
-        """Since the last renewal that is known to have happened."""
+    def unrenewed_s(self) -> float:
+        """Seconds since the last renewal that is known to have succeeded."""
         return clock_s() - self._renewed_s
 
     @property
-    def is_doubtful(self) -> bool:
-        """Half a lease went by in silence: stop now, before somebody else may start."""
-        return self.silence_s >= self._settings.lease_s / 2
+    def is_half_over(self) -> bool:
+        """Whether half of the lease has passed without a renewal: time to stop the run, before the
+        lease lapses and another worker may start one."""
+        return self.unrenewed_s >= self._settings.lease_s / 2
 
     def check(self) -> None:
-        """Raises LeaseLost when the job is known to be another's."""
+        """Raise LeaseLost if another attempt is known to own the job."""
         if self.lost:
             raise LeaseLost("the job is no longer this attempt's")
 
-    def _keep(self) -> None:
-        metrics.TICKS.inc()
+    def _tick(self) -> None:
+        metrics.LEASE_CHECKS.inc()
         try:
-            if self.silence_s >= self._settings.heartbeat_s:
+            if self.unrenewed_s >= self._settings.heartbeat_s:
                 self._renew()
             else:
-                self._look()
+                self._read_row()
         except LeaseLost:
             self.lost = True
         except Unavailable as error:
-            metrics.RENEWAL_FAILURES.inc()
-            logger.warning("no beat: %s", error)
+            metrics.LEASE_CHECK_FAILURES.inc()
+            logger.warning("cannot check the lease: %s", error)
 
     def _renew(self) -> None:
-        asked_s = clock_s()  # before the call: its answer may be slow, the renewal came earlier
+        asked_s = clock_s()  # before the call: the lease runs from the write, not from the answer
         failpoint("lease.renewing")
         with self._database.write() as session:
-            stop_reason = jobs.renew_lease(session, self._claim, self._settings.lease_s)
-        self.request = _request(stop_reason)
+            request = jobs.renew_lease(session, self._claim, self._settings.lease_s)
+        self.request = _request(request)
         failpoint("lease.renewed")
         self._renewed_s = asked_s
         metrics.RENEWALS.inc()
 
-    def _look(self) -> None:
-        """Read the row between renewals, to see a request or that the job is another's."""
+    def _read_row(self) -> None:
+        """Between renewals, reading is enough to see a request or the loss of the job."""
         query = select(Job.request, Job.attempt, Job.state).where(Job.id == self._claim.job_id)
         with self._database.read() as session:
             row = session.execute(query).one_or_none()

@@ -1,4 +1,4 @@
-"""What this worker has done, for Prometheus: counted always, served where a port is given."""
+"""Prometheus metrics of a worker: always counted, served if a port is configured."""
 
 import logging
 
@@ -23,32 +23,32 @@ REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 ATTEMPTS = Counter(
     "kd_attempts",
-    "Attempts that ended, by what became of the job; fenced: it was another's by then.",
+    "Finished attempts, by the job's state after them. fenced: another attempt owned the job, so "
+    "nothing was written. abandoned: the database did not answer.",
     ("task", "outcome"),
     registry=REGISTRY,
 )
-FENCES = Counter(
-    "kd_fences",
-    "Attempts whose late writes were refused: the job was taken back.",
+RENEWALS = Counter("kd_lease_renewals", "Lease renewals that succeeded.", registry=REGISTRY)
+LEASE_CHECKS = Counter(
+    "kd_lease_checks", "Renewals of a lease, and reads of its job's row.", registry=REGISTRY
+)
+LEASE_CHECK_FAILURES = Counter(
+    "kd_lease_check_failures",
+    "Renewals and reads that the database did not answer.",
     registry=REGISTRY,
 )
-RENEWALS = Counter("kd_lease_renewals", "Leases renewed.", registry=REGISTRY)
-RENEWAL_FAILURES = Counter(
-    "kd_lease_renewal_failures", "Beats that the database did not answer.", registry=REGISTRY
-)
-TICKS = Counter("kd_ticks", "Looks of attempts at their jobs' rows.", registry=REGISTRY)
 WAITED = Histogram(
     "kd_job_wait_seconds",
-    "From the moment a job was queued, or its pause after a death was over, until it ran.",
+    "Time from a job becoming runnable (queued, or its backoff over) to the claim.",
     buckets=WAIT_BUCKETS_S,
     registry=REGISTRY,
 )
-SLOTS = Gauge("kd_slots", "Jobs that this worker runs at once.", registry=REGISTRY)
+SLOTS = Gauge("kd_slots", "Jobs that this worker can run concurrently.", registry=REGISTRY)
 SLOTS_BUSY = Gauge("kd_slots_busy", "Slots in use.", registry=REGISTRY)
 
 
 def serve(settings: WorkerSettings, slots: DeviceSlots) -> None:
-    """Serve them from a thread, if there is a port for it; a port that is taken ends nothing."""
+    """Serve the metrics from a thread if a port is configured; log an error if it is in use."""
     SLOTS.set_function(lambda: slots.count)
     SLOTS_BUSY.set_function(lambda: slots.count - slots.free)
     if settings.metrics_port is None:
@@ -56,4 +56,4 @@ def serve(settings: WorkerSettings, slots: DeviceSlots) -> None:
     try:
         start_http_server(settings.metrics_port, settings.metrics_host, REGISTRY)
     except OSError as error:
-        logger.error("no metrics on port %s: %s", settings.metrics_port, error)
+        logger.error("cannot serve metrics on port %s: %s", settings.metrics_port, error)

@@ -1,4 +1,4 @@
-"""Whether the kernel killed processes because memory ran out: Linux counts them."""
+"""Counts the processes that the kernel killed because memory ran out."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ NAME = "oom_kill"
 
 
 def oom_kills(counters: Path = COUNTERS) -> int:
-    """How many there were since the machine started, in containers too; 0 where nobody counts."""
+    """OOM kills since the machine started, in containers too; 0 where they are not counted."""
     try:
         lines = counters.read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Teachers' outputs in a run directory: those that earlier jobs kept go in, new ones come home."""
+"""Teacher outputs in a run directory: places those of earlier jobs and stores new ones."""
 
 import json
 import re
@@ -17,27 +17,27 @@ HEADER_BYTES = 1 << 20
 
 
 class TeacherOutputFiles:
-    """The files of teacher outputs of one run directory."""
+    """The files of teacher outputs in one run directory."""
 
     def __init__(self, run_dir: Path):
         self._run_dir = run_dir
-        self._placed: dict[str, int] = {}  # files of other jobs, and their inodes
+        self._placed: dict[str, int] = {}  # inodes of the files that earlier jobs stored
 
     @property
     def used(self) -> list[str]:
-        """Keys of the files that were there when the run began."""
+        """Keys of the files that were placed before the run started."""
         return [Path(name).stem for name in self._placed]
 
     def lay_out(self, outputs: dict[str, str], blobs: Blobs, check: Check) -> None:
-        """Place files (path -> sha256), and copy what earlier attempts of the job half filled.
+        """Place files (path -> sha256) and copy the unfinished ones of the job's earlier attempts.
 
-        What is gone or damaged is left out: the run makes it anew.
+        Missing and damaged files are left out; the run computes them again.
         """
         folder = self._run_dir / TEACHER_OUTPUTS_DIR
         folder.mkdir(mode=0o700)
         for number in range(int(self._run_dir.name) - 1, 0, -1):
             earlier = self._run_dir.parent / str(number) / TEACHER_OUTPUTS_DIR
-            _copy_half_filled(earlier, folder)
+            _copy_unfinished(earlier, folder)
         for name, sha256 in outputs.items():
             place = self._run_dir / name
             try:
@@ -47,21 +47,21 @@ class TeacherOutputFiles:
             else:
                 self._placed[name] = place.stat().st_ino
 
-    def store_artifacts(
+    def store_new(
         self, teachers: Collection[str], dataset: str, blobs: Blobs, check: Check
     ) -> Iterator[NewOutput]:
-        """Keep the bytes of files about these teachers that the run made or let grow."""
+        """Store the files of these teachers that the run created or extended, yielding each one."""
         for path in sorted((self._run_dir / TEACHER_OUTPUTS_DIR).glob("*.safetensors")):
             name = f"{TEACHER_OUTPUTS_DIR}/{path.name}"
             if path.lstat().st_ino == self._placed.get(name):
                 continue
-            teacher = self._taught_by(name)
+            teacher = self._teacher_of(name)
             if teacher in teachers and re.fullmatch("[0-9a-f]{64}", path.stem):
                 stored = blobs.put_stream(read_inside(self._run_dir, name, check))
                 yield NewOutput(path.stem, teacher, dataset, stored.sha256, stored.size)
 
-    def _taught_by(self, name: str) -> str:
-        """The sha256 of the (first) teacher that a file says it is of; empty if it says nothing."""
+    def _teacher_of(self, name: str) -> str:
+        """The sha256 of the (first) teacher named in a file's header; empty if it names none."""
         try:
             with open_inside(self._run_dir, name) as file:
                 length = min(int.from_bytes(file.read(8), "little"), HEADER_BYTES)
@@ -71,7 +71,7 @@ class TeacherOutputFiles:
             return ""
 
 
-def _copy_half_filled(source: Path, target: Path) -> None:
+def _copy_unfinished(source: Path, target: Path) -> None:
     for path in sorted(source.glob("*.writing")):
         place = target / path.name
         if stat.S_ISREG(path.lstat().st_mode) and not place.exists():

@@ -1,4 +1,4 @@
-"""A thread that does one small thing over and over until it is told to stop."""
+"""A thread that repeats an action until it is stopped."""
 
 import threading
 from collections.abc import Callable
@@ -8,16 +8,16 @@ from contextvars import copy_context
 class Periodic:
     """Calls `action` every `every_s` seconds while the `with` block lasts.
 
-    Never waited for at the end: an action may hang in a database that does not answer. `last`
-    waits for it where that matters.
+    Leaving the block does not wait for a call in progress, which may hang on a database that does
+    not answer. Call `join` where the last call must have ended.
     """
 
     def __init__(self, name: str, every_s: float, action: Callable[[], None]):
         self._every_s = every_s
         self._action = action
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(
-            # What it logs belongs to whatever the one who started it is at.
+            # Log records of the thread carry the fields of the context that started it.
             target=copy_context().run,
             args=(self._repeat,),
             name=name,
@@ -29,13 +29,13 @@ class Periodic:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stopped.set()
 
-    def last(self) -> None:
-        """Stop, and return once the action will not be called again."""
-        self._over.set()
+    def join(self) -> None:
+        """Stop, and wait until the last call has returned."""
+        self._stopped.set()
         self._thread.join()
 
     def _repeat(self) -> None:
-        while not self._over.wait(self._every_s):
+        while not self._stopped.wait(self._every_s):
             self._action()

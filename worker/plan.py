@@ -1,4 +1,4 @@
-"""The plan of an attempt: a claimed job's ids turned into a RunSpec and the blobs it reads."""
+"""Plans an attempt: turns the ids of a claimed job into a RunSpec and the blobs it reads."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,9 +25,9 @@ SUFFIXES = {"folder": ".zip", "npz": ".npz", "idx": ".zip"}
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run, and which blob (sha256) belongs at which path of the run directory.
+    """What to run, and which blob (sha256) goes to which path of the run directory.
 
-    `outputs`: teacher outputs that earlier jobs kept, which the run can do without.
+    `outputs`: teacher outputs of earlier jobs; the run can do without them.
     """
 
     spec: RunSpec
@@ -36,9 +36,9 @@ class Plan:
 
 
 def make_plan(session: Session, claim: Claim, slot: DeviceSlot, packs: Path) -> Plan:
-    """The plan of a claim on a slot; decoded datasets are kept in `packs`.
+    """Plan the run of a claim on a slot; `packs` is the directory of decoded datasets.
 
-    Raises NotFound when something it needs is gone.
+    Raises NotFound if a model or dataset was deleted.
     """
     inputs: dict[str, str] = {}
     if claim.spec is not None:
@@ -86,7 +86,7 @@ def _outputs(
 
 
 def _weights(model: Model, path: str, inputs: dict[str, str]) -> str:
-    assert model.blob is not None, "a job is accepted with ready models alone"
+    assert model.blob is not None, "a job is accepted only with ready models"
     inputs[path] = model.blob
     return path
 

@@ -1,10 +1,11 @@
-"""Requeues lapsed jobs, notifies workers of waiting ones, and deletes what has expired."""
+"""Requeues jobs whose lease lapsed, notifies workers of waiting ones, and deletes expired data."""
 
 import logging
 import time
 from pathlib import Path
 
-from distillery.broker import notify
+from distillery.broker.depth import notifications_waiting
+from distillery.broker.notify import Notifier
 from distillery.store import jobs
 from distillery.store.blobs.blobs import Blobs
 from distillery.store.blobs.upload_parts import UploadParts
@@ -19,7 +20,9 @@ from distillery.worker.periodic import Periodic
 from kdcore.spec.failpoints import failpoint
 
 logger = logging.getLogger(__name__)
-LONGEST = 2  # times our own lease: workers may have been started with a longer one
+MAX_LEASES = (
+    2  # longest lease, in leases of this reaper: workers may be configured with longer ones
+)
 COLLECT_EVERY_S = 60.0
 COLLECT_WITHIN_S = 20.0
 BYTES_EVERY_S = 3600.0
@@ -29,19 +32,21 @@ def reap(
     database: Database,
     parts: UploadParts,
     blobs: Blobs,
-    notifier: notify.Notifier,
+    notifier: Notifier,
     clock: ClockGuard,
     runs: Path,
     every_s: float,
 ) -> None:
-    """Reaps once; an unreachable database is left to the next run, due after `every_s`. `runs`:
-    the run directories, where a silent worker's can be read from here."""
-    began_s = time.monotonic()
+    """Make one pass. If the database is unreachable, leave it to the next pass in `every_s`.
+
+    `runs`: the run directories, to quote the log of a lost run where they can be read from here.
+    """
+    started_s = time.monotonic()
     try:
-        report = _judge(database, clock, runs)
+        report = _reap_leases(database, clock, runs)
         with database.read() as session:
             weight = reaper_status.weigh(session)
-        took_s = time.monotonic() - began_s
+        took_s = time.monotonic() - started_s
         with database.write() as session:
             rescued = len(report.lapsed)
             reaper_status.record(
@@ -55,21 +60,22 @@ def reap(
     parts.remove_abandoned()
     blobs.remove_abandoned()
     for job_id in report.lapsed:
-        message = "its worker fell silent; the lease was taken back"
-        log_fields(logger, logging.WARNING, message, job=job_id)
-    if report.waiting and _nobody_notified(notifier):
+        log_fields(logger, logging.WARNING, "the lease lapsed; the attempt is over", job=job_id)
+    if report.waiting and _is_queue_empty(notifier):
         for job_id in report.waiting:
             notifier.notify(job_id)
 
 
-def _judge(database: Database, clock: ClockGuard, runs: Path) -> jobs.ReaperReport:
+def _reap_leases(database: Database, clock: ClockGuard, runs: Path) -> jobs.ReaperReport:
     with database.write() as session:
-        clock.look(db_now(session))
-        jobs.rein_in_leases(session, LONGEST * clock.lease_s)
+        clock.check(db_now(session))
+        jobs.rein_in_leases(session, MAX_LEASES * clock.lease_s)
         if clock.was_set:
             jobs.rein_in_backoffs(session)
         report = jobs.reap(
-            session, lambda job, number: log_tail(runs / job / str(number)), judge=not clock.rests
+            session,
+            lambda job, number: log_tail(runs / job / str(number)),
+            judge=not clock.is_paused,
         )
         if report.lapsed:
             failpoint("reaper.committing")
@@ -77,28 +83,28 @@ def _judge(database: Database, clock: ClockGuard, runs: Path) -> jobs.ReaperRepo
 
 
 def collecting(collector: Collector) -> Periodic:
-    """A thread of its own that lets go of what was kept long enough: no lease may wait for it."""
+    """A thread that deletes expired data. Leases are reaped by another, which must not wait."""
     return Periodic("retention", COLLECT_EVERY_S, lambda: collect(collector))
 
 
 def collect(collector: Collector) -> None:
-    """Let go of some, or all."""
+    """Delete expired data for COLLECT_WITHIN_S at most."""
     try:
         gone, _ = collector.collect(None, COLLECT_WITHIN_S)
     except StoreError as error:
-        logger.warning("nothing is let go of now: %s", error)
-    except Exception as error:  # a thread's outermost seam; the next time may do better
-        logger.error("retention broke", exc_info=error)
+        logger.warning("cannot delete expired data now: %s", error)
+    except Exception as error:  # the thread must survive; the next call may succeed
+        logger.error("deleting expired data failed", exc_info=error)
     else:
         for found in gone:
             if found.count:
-                logger.info("let go of %s %s, %s bytes", found.count, found.kind, found.size)
+                logger.info("deleted %s %s, %s bytes", found.count, found.kind, found.size)
 
 
-def _nobody_notified(notifier: notify.Notifier) -> bool:
-    """Counted because notifications must not pile up while there is no worker."""
+def _is_queue_empty(notifier: Notifier) -> bool:
+    """Notifications must not pile up while there is no worker to take them."""
     try:
-        return notifier.waiting() == 0
+        return notifications_waiting(notifier.app) == 0
     except Exception as error:  # noqa: BLE001 - kombu lets every driver's own errors through
         logger.warning("waiting for the broker: %r", error)
         return False

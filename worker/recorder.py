@@ -1,5 +1,8 @@
-"""The recorder: reads what a run says in events.jsonl. The run is not trusted, so lines are
-bounded, parsed strictly, and dropped when they are not events."""
+"""Reads the events that a run writes to events.jsonl.
+
+The run is not trusted: lines are bounded and parsed strictly, and lines that are not events are
+dropped.
+"""
 
 import logging
 import math
@@ -18,19 +21,20 @@ from kdcore.spec.events import (
     RunEvent,
 )
 from kdcore.spec.run import EVENTS_FILE
+from kdcore.spec.tail import read_lines
 
 logger = logging.getLogger(__name__)
-BATCH_BYTES = 1 << 20  # read at once
-LINE_BYTES = 32 << 10  # the longest event
-MESSAGE_CHARS = 4000  # of a line for a person
-NAME_CHARS = 100  # of a metric or a phase
-MOST_STEPS = 10**12
-MOST_S = 2**33  # no clock shows a later time, nor one before 1970
-COMPLAINTS = 10  # lines of the worker's log about what one run says that is no event
+BATCH_BYTES = 1 << 20
+LINE_BYTES = 32 << 10  # longest event
+MESSAGE_CHARS = 4000  # longest message of an event
+NAME_CHARS = 100  # longest name of a metric or a phase
+MAX_STEP = 10**12
+MAX_TIME_S = 2**33  # since 1970
+MAX_COMPLAINTS = 10  # warnings in the worker's log about lines of one run that are not events
 
 
 class Recorder:
-    """Follows one event file. What the store did not take is read again the next time."""
+    """Follows one event file. A batch that the store did not accept is read again."""
 
     def __init__(self, directory: Path):
         self._path = directory / EVENTS_FILE
@@ -41,7 +45,7 @@ class Recorder:
         self.end: EndEvent | None = None
 
     def has_grown(self) -> bool:
-        """Whether the run has written anything since this was last asked."""
+        """Whether the run has written anything since the last call."""
         try:
             size = self._path.lstat().st_size
         except FileNotFoundError:
@@ -51,37 +55,31 @@ class Recorder:
         return grown
 
     def discard(self) -> None:
-        """Remove the file of a run that is gone, and that nobody will read."""
+        """Delete the file, once the run is gone."""
         self._path.unlink(missing_ok=True)
 
     def drain(self, append: Callable[[list[RunEvent]], None]) -> bool:
-        """Hand the next batch of whole lines to `append`; true: there may be more.
+        """Pass the next batch of events to `append`; return whether there may be more.
 
-        What `append` raises goes to the caller, and the same batch comes again next time.
+        If `append` raises, the exception is passed on and the next call reads the same batch.
         """
         try:
             with open_inside(self._path.parent, self._path.name) as file:
-                file.seek(self._offset)
-                raw = file.read(BATCH_BYTES)
+                batch = read_lines(file, self._offset, BATCH_BYTES)
         except (BadRunDir, FileNotFoundError):
-            return False  # not yet there, no file, or left on another machine
-        whole, newline, rest = raw.rpartition(b"\n")
-        if not newline:
-            # A line longer than a batch is no event of ours: step over what there is of it.
-            self._offset += len(raw) if len(raw) == BATCH_BYTES else 0
-            return len(raw) == BATCH_BYTES
-        events = self._parse(whole)
+            return False  # not written yet, not a regular file, or left on another machine
+        events = self._parse(batch.lines)
         if events:
             append(events)
-        self._offset += len(raw) - len(rest)
+        self._offset = batch.end
         self._seq = max([self._seq, *(event.seq for event in events)])
         self.end = next((e for e in events if isinstance(e, EndEvent)), self.end)
-        return len(raw) == BATCH_BYTES
+        return batch.is_full
 
-    def _parse(self, whole: bytes) -> list[RunEvent]:
+    def _parse(self, lines: list[bytes]) -> list[RunEvent]:
         events: list[RunEvent] = []
         last = self._seq
-        for line in whole.splitlines():
+        for line in lines:
             # No database stores a NUL in a text.
             event = parse_event(line.replace(b"\\u0000", b""))
             if event is None or event.seq <= last:
@@ -93,21 +91,22 @@ class Recorder:
 
     def _complain(self, line: bytes) -> None:
         self._complaints += 1
-        if self._complaints <= COMPLAINTS:
-            logger.warning("%s: dropped a line that is no event: %.200r", self._path, line)
-        if self._complaints == COMPLAINTS:
-            logger.warning("%s: later ones are dropped without a word", self._path)
+        if self._complaints <= MAX_COMPLAINTS:
+            logger.warning("%s: dropped a line that is not an event: %.200r", self._path, line)
+        if self._complaints == MAX_COMPLAINTS:
+            logger.warning("%s: further such lines are dropped silently", self._path)
 
 
 def parse_event(line: bytes) -> RunEvent | None:
-    """The event in a line, its numbers finite and its texts bounded; none when it is not one."""
+    """Parse a line, leaving out values that are not finite and cutting long messages. None if the
+    line is not an event."""
     if len(line) > LINE_BYTES:
         return None
     try:
         event = RUN_EVENT.validate_json(line)
     except ValidationError:
         return None
-    if not (0 <= event.at <= MOST_S and event.seq <= MOST_STEPS):
+    if not (0 <= event.at <= MAX_TIME_S and event.seq <= MAX_STEP):
         return None
     match event:
         case MetricsEvent():
@@ -121,7 +120,7 @@ def parse_event(line: bytes) -> RunEvent | None:
 
 
 def _sound_metrics(event: MetricsEvent) -> MetricsEvent | None:
-    if event.step > MOST_STEPS:
+    if event.step > MAX_STEP:
         return None
     finite = {
         name: value

@@ -1,4 +1,4 @@
-"""The watch over a run: decides when it must end before its time, and sees to it."""
+"""Watches a run and stops it when it must end early."""
 
 import logging
 import threading
@@ -14,8 +14,8 @@ Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
 class RunMonitor:
-    """Looks after one run. SIGTERM first, so that the run checkpoints; SIGKILL after the grace
-    time, and at once when the job may be another's."""
+    """Stops one run: SIGTERM first, so that it checkpoints, then SIGKILL after the grace period;
+    SIGKILL immediately if another worker may own the job soon."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class RunMonitor:
         settings: WorkerSettings,
         limits: Limits,
         stopping: threading.Event,
-        hurrying: threading.Event,
+        aborting: threading.Event,
         log: Log,
     ):
         self._run = run
@@ -32,26 +32,29 @@ class RunMonitor:
         self._settings = settings
         self._limits = limits
         self._stopping = stopping
-        self._hurrying = hurrying
+        self._aborting = aborting
         self._log = log
-        self._heard_s = time.monotonic()
+        self._active_s = time.monotonic()
         self._kill_s = 0.0
         self.stop_reason: StopReason | None = None
 
-    def look(self, heard: bool, said_bytes: int = 0) -> None:
-        """Look once; `heard`: the run has said something since the last look; `said_bytes`: of the
-        longer of its events and its log."""
+    def check(self, is_active: bool, output_bytes: int = 0) -> None:
+        """Stop the run if there is a reason to.
+
+        `is_active`: the run has written an event since the last check. `output_bytes`: the size of
+        its events or its log, whichever is larger.
+        """
         now_s = time.monotonic()
-        if heard:
-            self._heard_s = now_s
-        # A quarter of the lease is left for the run to die in.
-        if self._lease.lost or self._lease.silence_s >= 0.75 * self._settings.lease_s:
-            self._log.warning("killing the run: the lease is lost or nearly so")
+        if is_active:
+            self._active_s = now_s
+        # The last quarter of the lease is left for the run to die in.
+        if self._lease.lost or self._lease.unrenewed_s >= 0.75 * self._settings.lease_s:
+            self._log.warning("killing the run: the lease is lost or about to lapse")
             self.stop_reason = "lost" if self._lease.lost else "fence"
             self._run.kill()
-        elif said_bytes > self._settings.run_output_bytes:
-            self._log.warning("killing the run: it has written %s bytes", said_bytes)
-            self.stop_reason = "flood"  # at once: it would go on writing while it is asked to end
+        elif output_bytes > self._settings.run_output_bytes:
+            self._log.warning("killing the run: it has written %s bytes", output_bytes)
+            self.stop_reason = "output_limit"  # no SIGTERM: it would write on for the grace period
             self._run.kill()
         elif self.stop_reason is None:
             self.stop_reason = self._reason(now_s)
@@ -59,17 +62,17 @@ class RunMonitor:
                 self._log.info("interrupting the run: %s", self.stop_reason)
                 self._run.interrupt()
                 self._kill_s = now_s + self._settings.grace_s
-        elif self._hurrying.is_set():
-            self._log.warning("killing the run: the worker was told twice to stop")
+        elif self._aborting.is_set():
+            self._log.warning("killing the run: the worker received a second stop signal")
             self._run.kill()
         elif now_s >= self._kill_s:
-            self._log.warning("killing the run, which did not end in %s s", self._settings.grace_s)
+            self._log.warning("killing the run: it did not end in %s s", self._settings.grace_s)
             self._run.kill()
         if self.stop_reason == "pause" and self._lease.request == "cancel":
             self.stop_reason = "cancel"
 
     def _reason(self, now_s: float) -> StopReason | None:
-        if self._lease.is_doubtful:
+        if self._lease.is_half_over:
             return "fence"
         if self._lease.request == "cancel":
             return "cancel"
@@ -79,6 +82,6 @@ class RunMonitor:
             return "stop"
         if now_s - self._run.started_s > self._limits.wall_clock_s:
             return "wall_clock"
-        if now_s - self._heard_s > self._settings.stall_s:
+        if now_s - self._active_s > self._settings.stall_s:
             return "stalled"
         return None

@@ -1,4 +1,4 @@
-"""Run directories, KD_RUN_DIR/<job>/<attempt>: laid out for a run, and its results brought home."""
+"""Run directories, KD_RUN_DIR/<job>/<attempt>: lays out a run's inputs and reads its results."""
 
 import hashlib
 import os
@@ -29,7 +29,7 @@ Check = Callable[[], None]
 
 
 class BadRunDir(RuntimeError):
-    """What lies in storage or came out of a run is not what it should be."""
+    """A blob is damaged, or a run left a result that is not valid."""
 
     def __init__(self, code: JobCode, message: str):
         super().__init__(message)
@@ -46,15 +46,17 @@ class RunDir:
         self.path = self.job / str(attempt)
         self._has_links = False
 
-    def lay_out(self, plan: Plan, blobs: Blobs, check: Check, process: Path | None = None) -> None:
-        """Make the directory: inputs verified, earlier checkpoints linked, the spec last. `check`
-        is called often and stops it by raising. `process`: a directory on the same disk, where the
-        run waits already, to be moved here."""
-        # Left over when a worker died between claiming and this; nothing runs in it now.
+    def lay_out(self, plan: Plan, blobs: Blobs, check: Check, warm: Path | None = None) -> None:
+        """Create the directory with verified inputs, links to earlier checkpoints, and the spec.
+
+        `check` is called often and aborts by raising. `warm`: the directory of a warm process, on
+        the same disk, which is moved here.
+        """
+        # Left by a worker that died between its claim and its run; no process uses it.
         shutil.rmtree(self.path, ignore_errors=True)
-        if process is not None:
+        if warm is not None:
             self.job.mkdir(mode=0o700, parents=True, exist_ok=True)
-            process.rename(self.path)
+            warm.rename(self.path)
         for folder in (INPUTS, CHECKPOINT_DIR, OUT_DIR):
             (self.path / folder).mkdir(mode=0o700, parents=True)
         for number in range(self.attempt - 1, 0, -1):
@@ -65,20 +67,22 @@ class RunDir:
         (self.path / SPEC_FILE).write_text(plan.spec.model_dump_json(indent=1), encoding="utf-8")
 
     def result(self, task: str) -> RunResult:
-        """What the run says it found. Raises BadRunDir."""
+        """Read and validate result.json. Raises BadRunDir."""
         with open_inside(self.path, RESULT_FILE) as file:
             raw = file.read(RESULT_BYTES + 1)
         try:
             result = RUN_RESULT.validate_json(raw)
         except ValidationError as error:
-            raise BadRunDir(JobCode.BAD_RESULT, f"result.json is not a result: {error}") from error
+            raise BadRunDir(
+                JobCode.BAD_RESULT, f"result.json is not a valid result: {error}"
+            ) from error
         names = [artifact.path for artifact in artifacts_of(result)]
         if len(raw) > RESULT_BYTES or result.task != task or len(names) != len(set(names)):
             raise BadRunDir(JobCode.BAD_RESULT, f"result.json is not the result of a {task}")
         return result
 
-    def store_artifacts(self, artifact: RunArtifact, blobs: Blobs, check: Check) -> Stored:
-        """Keep a file that the result names; its bytes are hashed again. Raises BadRunDir."""
+    def store_artifact(self, artifact: RunArtifact, blobs: Blobs, check: Check) -> Stored:
+        """Store a file that the result names, after hashing it again. Raises BadRunDir."""
         chunks = read_inside(self.path, f"{OUT_DIR}/{artifact.path}", check)
         try:
             stored = blobs.put_stream(chunks, expected=artifact.sha256)
@@ -86,13 +90,13 @@ class RunDir:
             raise BadRunDir(JobCode.BAD_ARTIFACT, f"{artifact.path}: {error}") from error
         if stored.size != artifact.size_bytes:
             raise BadRunDir(
-                JobCode.BAD_ARTIFACT, f"{artifact.path} is not of the size it was said to be"
+                JobCode.BAD_ARTIFACT, f"{artifact.path} has another size than in result.json"
             )
         return stored
 
     def tidy(self, *, forget: bool) -> None:
-        """After the attempt: `forget` the job's every attempt, or keep what a later attempt or a
-        person may need: the log, the events and the newest checkpoints."""
+        """Clean up after the attempt: with `forget`, delete all attempts of the job; otherwise keep
+        the log, the events and the newest checkpoints, for later attempts and for debugging."""
         if forget:
             shutil.rmtree(self.job, ignore_errors=True)
             return
@@ -103,21 +107,21 @@ class RunDir:
 
 
 def artifacts_of(result: RunResult) -> tuple[RunArtifact, ...]:
-    """The files a result names; an inspected dataset's has none."""
+    """The files that a result names; the result of an inspected dataset names none."""
     return () if isinstance(result, InspectDatasetResult) else result.artifacts
 
 
 def open_inside(folder: Path, name: str) -> BinaryIO:
-    """Open a regular file below `folder` without following any link on the way.
+    """Open a regular file below `folder` without following links.
 
-    Raises BadRunDir for anything else: the run chose the name, and what lies there.
+    The run chose the name and the contents, so anything else raises BadRunDir.
     """
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\0" in name:
         raise BadRunDir(
             JobCode.UNSAFE_ARTIFACT, f"{name!r} does not name a file below {folder.name}"
         )
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # opening a pipe must not wait
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # opening a pipe must not block
     handle = os.open(folder, os.O_RDONLY)
     try:
         for part in parts:
@@ -125,7 +129,7 @@ def open_inside(folder: Path, name: str) -> BinaryIO:
             os.close(handle)
             handle = inner
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError("it is not a regular file")
+            raise OSError("not a regular file")
     except OSError as error:
         os.close(handle)
         raise BadRunDir(JobCode.UNSAFE_ARTIFACT, f"{name}: {error.strerror or error}") from error
@@ -133,7 +137,7 @@ def open_inside(folder: Path, name: str) -> BinaryIO:
 
 
 def read_inside(folder: Path, name: str, check: Check) -> Iterator[bytes]:
-    """Such a file's bytes in chunks; `check` may stop it by raising."""
+    """Yield the bytes of a file opened by `open_inside`; `check` may abort by raising."""
     with open_inside(folder, name) as file:
         while chunk := file.read(CHUNK_BYTES):
             check()
@@ -141,7 +145,7 @@ def read_inside(folder: Path, name: str, check: Check) -> Iterator[bytes]:
 
 
 def place_blob(blobs: Blobs, sha256: str, target: Path, check: Check) -> None:
-    """Put a blob at `target`, by hard link where that is possible, and verify its hash."""
+    """Hard-link (or copy) a blob to `target` and verify its hash."""
     source = blobs.path_of(sha256)
     digest = hashlib.sha256()
     if source is not None and _link(source, target):
@@ -160,8 +164,8 @@ def place_blob(blobs: Blobs, sha256: str, target: Path, check: Check) -> None:
 
 
 def link_checkpoints(source: Path, target: Path) -> None:
-    """Hard-link (or copy) every whole checkpoint below `source` to `target`, unless one of its name
-    is there already. Regular files alone; a name with a leading dot is half-written."""
+    """Hard-link (or copy) every complete checkpoint of `source` into `target`, except names that
+    exist there. A name with a leading dot is incomplete. Only regular files are linked."""
     for checkpoint in sorted(source.iterdir()) if source.is_dir() else ():
         place = target / checkpoint.name
         if checkpoint.name.startswith(".") or checkpoint.is_symlink() or place.exists():
@@ -178,5 +182,5 @@ def _link(source: Path, target: Path) -> bool:
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:
-        return False  # another disk, or one that has no links
+        return False  # another disk, or a file system without links
     return True

@@ -1,5 +1,4 @@
-"""One run as a process: started in its box, or waiting in it for its turn; watched, interrupted,
-killed with all its group."""
+"""Runs kdcore as a sandboxed child process: started for a job, or started warm before one comes."""
 
 import importlib.util
 import os
@@ -10,19 +9,19 @@ import sys
 import time
 from pathlib import Path
 
-from distillery.worker import sandbox
+from distillery.launcher import launch_command
 from kdcore.spec.run import LOG_FILE, READY
 
 Command = tuple[str, ...]
-# -P: nothing is imported from the working directory, where a user's files lie.
+# -P: import nothing from the working directory, which holds a user's files.
 KDCORE: Command = (sys.executable, "-P", "-m", "kdcore")
-HERE = "."  # a run's directory is its working directory, wherever that is moved before it begins
+HERE = "."  # a run works in its own directory, even if that is moved before the run begins
 TEMPORARY = "tmp"
 POLL_S = 0.05
 
 
-def _packages() -> str:
-    """The directory that holds kdcore, for a checkout that is not installed."""
+def _package_root() -> str:
+    """The directory that contains kdcore, for a checkout that is not installed."""
     found = importlib.util.find_spec("kdcore")
     assert found is not None
     assert found.origin is not None
@@ -30,7 +29,8 @@ def _packages() -> str:
 
 
 class Run:
-    """A started run. It dies with the *thread* that started it, which therefore must see it out."""
+    """A child process. The kernel kills it when the *thread* that started it ends, so that thread
+    must wait for it."""
 
     def __init__(self, directory: Path, command: Command, environment: dict[str, str]):
         self._process = _start(directory, [*command, "run", HERE], environment)
@@ -38,47 +38,47 @@ class Run:
 
     @property
     def pid(self) -> int:
-        """The process id, which is the group's id too."""
+        """The process id, which is also the id of its process group."""
         return self._process.pid
 
     def poll(self) -> int | None:
-        """The exit code (negative: the signal that killed it) once it has ended.
+        """The exit code (negative: the signal that killed it), or None while it runs.
 
-        Whatever else is left of its group is killed before the number of the group is given back:
-        nothing may write into the run directory after this.
+        When the process has ended, the rest of its group is killed before its id is freed: nothing
+        may write to the run directory after this.
         """
         if self._process.returncode is None:
-            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT  # it stays a zombie, its id its own
+            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT  # leave it a zombie, which keeps its id
             if os.waitid(os.P_PID, self.pid, flags) is None:
                 return None
             os.killpg(self.pid, signal.SIGKILL)  # a zombie is still a member: the group exists
         return self._process.wait()
 
-    def wait(self, seconds: float) -> int | None:
-        """As `poll`, but gives it so long."""
-        deadline_s = time.monotonic() + seconds
+    def wait(self, timeout_s: float) -> int | None:
+        """As `poll`, but waits up to `timeout_s` for the exit."""
+        deadline_s = time.monotonic() + timeout_s
         while (code := self.poll()) is None and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
         return code
 
     def interrupt(self) -> None:
-        """Ask it to checkpoint and end."""
+        """Send SIGTERM: the run writes a checkpoint and exits."""
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and all its group, and see it gone."""
+        """Send SIGKILL to the process and its group, and wait for the process."""
         if self._process.returncode is None:
             os.killpg(self.pid, signal.SIGKILL)
             while self.poll() is None:
                 time.sleep(POLL_S)
 
 
-class WaitingRun(Run):
-    """A run that was started before its job came: all it needs is imported, and it reads one line.
+class WarmRun(Run):
+    """A run started before its job: it imports all it needs, then waits for a line on stdin.
 
-    Its working directory becomes the run directory by being moved there, so a box with one writable
-    directory can stand around it from the start. Used once.
+    Its working directory is moved to become the run directory, so a sandbox with one writable
+    directory can be set up from the start. Used once.
     """
 
     def __init__(self, directory: Path, command: Command, environment: dict[str, str]):
@@ -87,18 +87,18 @@ class WaitingRun(Run):
         self.started_s = time.monotonic()
         self.is_ready = False
 
-    def listen(self) -> bool:
-        """Whether it has said since the last call that it is warm; never waits."""
-        says = self._process.stdout
-        assert says is not None
-        if self.is_ready or says.closed or not select.select([says], [], [], 0)[0]:
+    def poll_ready(self) -> bool:
+        """Whether the run has become ready since the last call. Does not block."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        if self.is_ready or stdout.closed or not select.select([stdout], [], [], 0)[0]:
             return False
-        self.is_ready = says.readline() == f"{READY}\n".encode()
+        self.is_ready = stdout.readline() == f"{READY}\n".encode()
         return self.is_ready
 
     def begin(self) -> None:
-        """Let it run its working directory. It may be in the middle of its warm-up: it reads the
-        line when that is done. Raises BrokenPipeError when it is gone."""
+        """Have it run the job in its working directory, as soon as it is ready. Raises
+        BrokenPipeError if it has died."""
         assert self._process.stdin is not None
         os.write(self._process.stdin.fileno(), f"{HERE}\n".encode())
         self.started_s = time.monotonic()
@@ -117,25 +117,24 @@ def _start(
     directory: Path,
     command: list[str],
     environment: dict[str, str],
-    told: int = subprocess.DEVNULL,
-    says: int | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `command` in its box in `directory`; `told` and `says` are its stdin and stdout, which
-    goes into the log unless told otherwise, as stderr does."""
+    """Start `command` sandboxed in `directory`; stderr, and stdout by default, go to the log."""
     (directory / TEMPORARY).mkdir(exist_ok=True)
     own = {
-        "PYTHONPATH": _packages(),
+        "PYTHONPATH": _package_root(),
         "PYTHONUNBUFFERED": "1",
         "HOME": HERE,
         "TMPDIR": TEMPORARY,
     }
     with (directory / LOG_FILE).open("ab") as log:
         return subprocess.Popen(  # noqa: S603  (our own command, no shell)
-            sandbox.launcher(command),
+            launch_command(command, signal.SIGKILL, sandboxed=True),
             cwd=directory,
             env=environment | own,
-            stdin=told,
-            stdout=log if says is None else says,
+            stdin=stdin,
+            stdout=log if stdout is None else stdout,
             stderr=log,
             start_new_session=True,
         )

@@ -1,4 +1,4 @@
-"""The worker's Celery side: its two tasks, and the two programs that serve them."""
+"""The worker's two Celery tasks and the two programs that serve them."""
 
 import logging
 import signal
@@ -16,11 +16,11 @@ from distillery.worker.dispatcher import Dispatcher
 from distillery.worker.periodic import Periodic
 
 logger = logging.getLogger(__name__)
-OVERDUE = 3  # reaper runs that did not come
+OVERDUE = 3  # intervals without a reaper pass
 
 
 def serve_jobs(app: Celery, dispatcher: Dispatcher) -> int:
-    """Run jobs until told to stop (SIGTERM, SIGINT, SIGHUP); returns the exit code."""
+    """Run jobs until SIGTERM, SIGINT or SIGHUP; returns the exit code."""
 
     def run_job(job_id: object) -> None:
         if isinstance(job_id, str):
@@ -29,7 +29,7 @@ def serve_jobs(app: Celery, dispatcher: Dispatcher) -> int:
             logger.error("dropped a notification for %.200r", job_id)
 
     app.task(run_job, name=RUN_JOB)
-    # From the first claim on a signal must not kill us; Celery listens to signals only later.
+    # Jobs may be claimed before Celery has installed its signal handlers.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: dispatcher.stop())
     # The poll does not wait for the broker: jobs run while that is down.
@@ -40,7 +40,7 @@ def serve_jobs(app: Celery, dispatcher: Dispatcher) -> int:
             JOBS,
             dispatcher.slots.count,
             dispatcher.stop,
-            dispatcher.hurry,
+            dispatcher.abort,
             dispatcher.is_stopping,
         )
     finally:
@@ -49,23 +49,23 @@ def serve_jobs(app: Celery, dispatcher: Dispatcher) -> int:
 
 
 def serve_reaper(app: Celery, reap: Callable[[], None], every_s: float) -> int:
-    """Reaper every `every_s` seconds until told to stop; returns the exit code.
+    """Call `reap` every `every_s` seconds until SIGTERM, SIGINT or SIGHUP; returns the exit code.
 
-    The beat comes by way of the broker; while that is down this goes on without it.
+    Celery's beat sends the task through the broker; while that is down, a thread calls it instead.
     """
-    swept_s = time.monotonic()
+    reaped_s = time.monotonic()
 
     def run_reaper() -> None:
-        nonlocal swept_s
-        swept_s = time.monotonic()
+        nonlocal reaped_s
+        reaped_s = time.monotonic()
         reap()
 
     def run_overdue() -> None:
-        if time.monotonic() - swept_s < OVERDUE * every_s:
+        if time.monotonic() - reaped_s < OVERDUE * every_s:
             return
         try:
             run_reaper()
-        except Exception as error:  # a thread's outermost seam: the next one may go well
+        except Exception as error:  # the thread must survive; the next pass may succeed
             logger.error("the reaper failed", exc_info=error)
 
     app.task(run_reaper, name=RUN_REAPER)
@@ -73,40 +73,40 @@ def serve_reaper(app: Celery, reap: Callable[[], None], every_s: float) -> int:
         "reaper": {
             "task": RUN_REAPER,
             "schedule": every_s,
-            # What waited for longer is superseded: nothing piles up.
+            # An older message has been superseded by a newer one.
             "options": {"queue": REAPER, "expires": every_s},
         }
     }
     stopping = threading.Event()
     threading.Thread(
-        target=_keep_beating, args=(app, every_s, stopping), name="beat", daemon=True
+        target=_run_beat, args=(app, every_s, stopping), name="beat", daemon=True
     ).start()
     with Periodic("overdue", every_s, run_overdue):
         return _serve(app, REAPER, 1, stopping.set, stopping.set, stopping.is_set)
 
 
-def _keep_beating(app: Celery, every_s: float, stopping: threading.Event) -> None:
-    # Celery's own embedded beat is a process, which would outlive a killed worker and go on
-    # notifying. Nothing needs to be remembered between starts, so no schedule file either.
+def _run_beat(app: Celery, every_s: float, stopping: threading.Event) -> None:
+    # Celery's embedded beat is a process, which would outlive a killed worker and keep sending.
+    # The schedule needs no memory across restarts, hence no schedule file.
     while not stopping.is_set():
         try:
             Service(app, max_interval=every_s, scheduler_cls=Scheduler).start()
-        except Exception as error:  # the beat must go on, whatever broke
-            logger.error("the beat broke, another begins", exc_info=error)
+        except Exception as error:  # the beat must go on, whatever broke it
+            logger.error("Celery's beat failed, restarting it", exc_info=error)
         stopping.wait(every_s)
 
 
 class _Program(Worker):  # type: ignore[misc]
-    """Celery's worker, which a closed terminal stops instead of starting it anew."""
+    """Celery's worker, except that SIGHUP stops it instead of restarting it."""
 
     is_stopping: Callable[[], bool]
 
     def install_platform_tweaks(self, worker: Worker) -> None:
-        """As in Worker. Who was told to stop before Celery listened stops now."""
+        """As in Worker; stops at once if a stop signal came before Celery's handlers."""
         super().install_platform_tweaks(worker)
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
         if self.is_stopping():
-            state.should_stop = 0  # an exit code, for which Celery looks between two messages
+            state.should_stop = 0  # an exit code; Celery checks it between messages
 
 
 def _serve(
@@ -114,21 +114,23 @@ def _serve(
     queue: str,
     threads: int,
     stop: Callable[[], None],
-    hurry: Callable[[], None],
+    abort: Callable[[], None],
     is_stopping: Callable[[], bool],
 ) -> int:
-    told: list[Callable[[], None]] = [hurry, stop]  # the first time, and every other time
+    """Consume `queue` until stopped: the first signal calls `stop`, later ones call `abort`."""
 
-    def on_stop(**_: object) -> None:
-        (told.pop() if len(told) > 1 else hurry)()
+    def on_shutdown(**_: object) -> None:
+        nonlocal stop
+        current, stop = stop, abort
+        current()
 
-    def leave_logging_alone(**_: object) -> None:
-        """Being connected is what counts."""
+    def keep_logging(**_: object) -> None:
+        """Being connected is what keeps Celery from configuring logging."""
 
     for chatter in ("celery.app.trace", "celery.beat", "celery.worker.strategy"):
         logging.getLogger(chatter).setLevel(logging.WARNING)
-    signals.worker_shutting_down.connect(on_stop, weak=False)
-    signals.setup_logging.connect(leave_logging_alone, weak=False)
+    signals.worker_shutting_down.connect(on_shutdown, weak=False)
+    signals.setup_logging.connect(keep_logging, weak=False)
     program = _Program(
         app=app,
         pool_cls="threads",

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from distillery.api.problems import problem
-from distillery.telemetry.logs import bound
+from distillery.telemetry.logs import log_context
 from distillery.wire.request_codes import RequestCode
 from kdcore.spec.codes import ErrorCode
 
@@ -61,7 +61,7 @@ class Security:
 
         refused = self._refuse(scope, headers)
         if refused is None:
-            with bound(request_id=request_id):
+            with log_context(request_id=request_id):
                 refused = await self._run(scope, receive, send_with_headers)
         if refused is not None:
             response = problem(request_id, scope["path"], *refused)

@@ -1,7 +1,7 @@
-"""The one Celery app: two queues and their tasks' names. messages are hints, rows are the truth.
+"""The one Celery app: two queues and their tasks. Messages are hints; database rows are the truth.
 
-A lost, late or doubled message must be harmless, so a message is acknowledged before its work, no
-result is kept and nothing is retried: the poll of every worker and the reaper find what was lost.
+A lost, late or duplicate message must be harmless. So messages are acknowledged before the work,
+results are not kept and nothing is retried: the workers' polls and the reaper find lost jobs.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ REAPER = "reaper"
 RUN_JOB = "worker.run_job"
 RUN_REAPER = "worker.run_reaper"
 
-# Without these a stalled Redis holds a caller for as long as TCP likes.
+# Without these a stalled Redis blocks a caller until TCP gives up.
 REDIS_OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 2.0,
     "socket_timeout": 5.0,
@@ -26,14 +26,14 @@ REDIS_OPTIONS: dict[str, Any] = {
 
 
 def register_transports() -> None:
-    """Make kombu use our transports, by name: each is imported when it is first used."""
+    """Register our transports with kombu, by name: each is imported on first use."""
     TRANSPORT_ALIASES[SCHEME] = "distillery.broker.filesystem:Transport"
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = "distillery.broker.redis:Transport"
 
 
 def make_app(settings: BrokerSettings) -> Celery:
-    """Build the app for a broker. Connects to nothing."""
+    """Build the app for a broker, without connecting."""
     register_transports()
     app = Celery("distillery", broker=settings.url, set_as_current=False)
     app.conf.update(
@@ -41,11 +41,11 @@ def make_app(settings: BrokerSettings) -> Celery:
         accept_content=["json"],
         result_backend=None,
         task_ignore_result=True,
-        # With Redis, a late acknowledgement redelivers every run that outlasts the visibility
-        # timeout (one hour) to a second device.
+        # With Redis, a late acknowledgement would redeliver each run that outlasts the visibility
+        # timeout (one hour) to a second worker.
         task_acks_late=False,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=not settings.is_local,  # Celery knows it for Redis alone
+        worker_disable_prefetch=not settings.is_local,  # Celery supports it for Redis alone
         task_queues=(Queue(JOBS), Queue(REAPER)),  # type: ignore[no-untyped-call]
         task_default_queue=JOBS,
         task_create_missing_queues=False,

@@ -1,4 +1,4 @@
-"""Where the broker is: a Redis server, or by default a directory under KD_HOME."""
+"""The broker's address: a Redis server, or by default a directory under KD_HOME."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -14,9 +14,9 @@ class BrokerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="KD_", extra="ignore", frozen=True)
 
-    home: Path = Field(Path(".kd"), description="Everything the embedded default keeps on disk.")
+    home: Path = Field(Path(".kd"), description="Directory of everything kept on local disk.")
     broker_url: str | None = Field(
-        None, description="redis://... or kdfs:///directory; none: KD_HOME/broker."
+        None, description="redis://HOST/0 or kdfs:///DIRECTORY. Default: KD_HOME/broker."
     )
 
     @field_validator("broker_url")
@@ -24,17 +24,17 @@ class BrokerSettings(BaseSettings):
     def _known_scheme(cls, value: str | None) -> str | None:
         known = (f"{SCHEME}://", "redis://", "rediss://", "redis+socket://")
         if value is not None and not value.startswith(known):
-            raise ValueError(f"start it with one of {', '.join(known)}")
+            raise ValueError(f"must start with one of {', '.join(known)}")
         return value
 
     @property
     def url(self) -> str:
-        """The broker's address, never none."""
+        """The broker's URL, with the default resolved."""
         if self.broker_url is not None:
             return self.broker_url
         return f"{SCHEME}://localhost{quote(str(self.home.absolute() / 'broker'))}"
 
     @property
     def is_local(self) -> bool:
-        """Whether messages go through a directory instead of a server."""
+        """Whether the broker is a directory rather than a server."""
         return self.url.startswith(f"{SCHEME}:")

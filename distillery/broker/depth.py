@@ -1,4 +1,4 @@
-"""Counts how many notifications wait there."""
+"""Counts the notifications waiting on the broker."""
 
 from celery import Celery
 
@@ -7,13 +7,13 @@ from distillery.broker.notify import SOCKET_S
 
 
 def notifications_waiting(asked: Celery = app) -> int:
-    """How many notifications nobody has taken yet, asked on a connection of its own, once.
+    """Count the notifications that no worker has taken, on a new connection and without retrying.
 
-    Raises what the broker's driver raises. A name look-up may take its time: ask in a thread.
+    Raises the broker driver's own exceptions. A name lookup has no timeout: call it in a thread.
     """
     timeouts = {"socket_connect_timeout": SOCKET_S, "socket_timeout": SOCKET_S}
     with asked.connection_for_write(transport_options=timeouts) as connection:
-        # Without this kombu connects by itself, and tries for ever.
+        # Without this, kombu connects on first use and retries for ever.
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
         queue = connection.default_channel.queue_declare(JOBS)
         return int(queue.message_count)

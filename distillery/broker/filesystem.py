@@ -1,9 +1,9 @@
-"""The local transport: a queue is a directory, a message a file, and no server is needed.
+"""A transport that needs no server: a queue is a directory and a message is a file.
 
-kombu's own `filesystem` transport loses messages and tears reads under load. Here a message appears
-whole (temporary file, then rename) and belongs to whoever's `unlink` succeeds: of several
-consumers exactly one. A consumer killed between the unlink and its work loses the message, which
-is acceptable, since messages are hints; no file is ever left half-claimed.
+kombu's own `filesystem` transport loses messages and reads incomplete ones under load. Here a
+message is written to a temporary file and renamed, and belongs to the one consumer whose `unlink`
+succeeds. A consumer killed between the unlink and its work loses the message, which is acceptable
+because messages are hints.
 """
 
 import json
@@ -27,12 +27,12 @@ ABANDONED_S = 3600.0
 
 
 class Channel(virtual.Channel):
-    """A virtual channel over one directory per queue, oldest message first."""
+    """A channel with one directory per queue, oldest message first."""
 
     def _folder(self, queue: str) -> Path:
         if not queue or queue.startswith(".") or "/" in queue:
             raise ChannelError(f"{queue!r} cannot name a queue")
-        # kombu hands on the URL's path without its leading slash.
+        # kombu strips the leading slash from the URL's path.
         folder = Path("/", self.connection.client.virtual_host, queue)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
@@ -60,27 +60,27 @@ class Channel(virtual.Channel):
                 message = self._parse(raw)
                 path.unlink()
             except FileNotFoundError:
-                continue  # another consumer was faster
+                continue  # another consumer took it
             except (ValueError, TypeError, KeyError, AttributeError) as error:
-                self._set_aside(path, error)
+                self._reject(path, error)
                 continue
             return message
         raise Empty
 
     def _parse(self, raw: bytes) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(raw)
-        # Raises here on an envelope that the consumer would die of.
+        # Raises for an envelope that would crash the consumer.
         self.Message(message, channel=self)  # type: ignore[no-untyped-call]
         return message
 
-    def _set_aside(self, path: Path, error: Exception) -> None:
-        logger.error("set aside a malformed message: %s (%r)", path, error)
+    def _reject(self, path: Path, error: Exception) -> None:
+        logger.error("moved a malformed message to %s/: %s (%r)", REJECTED, path, error)
         target = path.parent / REJECTED
         target.mkdir(exist_ok=True)
         try:
             path.rename(target / path.name)
         except FileNotFoundError:
-            return  # another consumer did it
+            return  # another consumer moved it
 
     def _purge(self, queue: str) -> int:
         removed = 0
@@ -100,11 +100,11 @@ class Transport(virtual.Transport):
     """The transport behind `kdfs:///directory` addresses."""
 
     Channel = Channel
-    polling_interval = 0.1  # seconds; 0.25 % of a core at rest
+    polling_interval = 0.1  # seconds; costs 0.25 % of a core when idle
     driver_type = "filesystem"
     driver_name = SCHEME
     connection_errors = (*virtual.Transport.connection_errors, OSError)  # type: ignore[assignment]
 
     def driver_version(self) -> str:
-        """The version shown in Celery's start-up lines."""
+        """The version that Celery logs at start-up."""
         return "1"

@@ -1,8 +1,8 @@
-"""kombu's Redis transport, made to live through a message that is none and a broker that stalls.
+"""kombu's Redis transport, made robust against malformed messages and a stalled broker.
 
-With kombu 5.7 alone one garbled list item ends the worker: it is parsed outside every handler. And
-an acknowledgement that a stalled broker does not take is logged and forgotten while the message
-goes on counting as unacknowledged: a consumer that prefetches one would never take another.
+With kombu 5.7 alone a malformed list item crashes the worker, because it is parsed outside of every
+handler. And when a stalled broker does not take an acknowledgement, the message still counts as
+unacknowledged: a consumer with a prefetch count of one never takes another.
 """
 
 import logging
@@ -16,20 +16,20 @@ logger = logging.getLogger(__name__)
 
 
 class QoS(kombu_redis.QoS):
-    """Counts a message as acknowledged even where the broker could not be told: it may bring it a
-    second time then, which does no harm."""
+    """Counts a message as acknowledged even if the broker did not take the acknowledgement. It may
+    deliver the message again, which is harmless."""
 
     def ack(self, delivery_tag: str) -> None:
-        """As in QoS; raises what the driver raises."""
+        """As in QoS. Raises the driver's own exceptions."""
         try:
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-        except Exception:  # each driver has its own errors; it is raised again
+        except Exception:  # any driver's exception; re-raised below
             virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
             raise
 
 
 class Channel(kombu_redis.Channel):
-    """A channel that drops what it cannot parse; it has left the list by then."""
+    """A channel that drops malformed messages, which have left the list by then."""
 
     QoS = QoS
 

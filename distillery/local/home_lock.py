@@ -1,4 +1,4 @@
-"""One `kd up` per home: a lock held by it and by its children, gone when all of them are."""
+"""Locks a KD_HOME for one `kd up` and its children; released when all of them have exited."""
 
 import fcntl
 import json
@@ -10,7 +10,7 @@ from typing import Self
 from distillery.sdk.errors import ClientError
 
 FILE = "up.lock"
-LAST_ONES_S = 30.0  # children of a killed `kd up` finish their step and write a checkpoint
+ORPHANS_S = 30.0  # children of a killed `kd up` finish their step and write a checkpoint
 
 
 class HomeLock:
@@ -26,15 +26,15 @@ class HomeLock:
         except BaseException:
             os.close(self.fd)
             raise
-        self.note("")
+        self.write_holder("")
 
-    def note(self, url: str) -> None:
-        """Leave word of who holds the lock, for whoever comes next."""
+    def write_holder(self, url: str) -> None:
+        """Write this process's id and the service's URL into the lock file, for other processes."""
         os.ftruncate(self.fd, 0)
         os.pwrite(self.fd, json.dumps({"pid": os.getpid(), "url": url}).encode(), 0)
 
     def release(self) -> None:
-        """Let go; the children's copies go with them."""
+        """Release this process's hold; each child holds the lock until it exits."""
         os.close(self.fd)
 
     def __enter__(self) -> Self:
@@ -44,7 +44,7 @@ class HomeLock:
         self.release()
 
     def _acquire(self, home: Path) -> None:
-        deadline_s = time.monotonic() + LAST_ONES_S
+        deadline_s = time.monotonic() + ORPHANS_S
         while True:
             try:
                 return fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,21 +57,21 @@ class HomeLock:
                     ) from None
                 if time.monotonic() > deadline_s:
                     raise ClientError(
-                        f"Processes of an earlier service still hold {home}.",
-                        hint=f"See who: fuser {self._path}",
+                        f"Processes of an earlier service still use {home}.",
+                        hint=f"Find them with: fuser {self._path}",
                     ) from None
                 time.sleep(0.2)
 
     def _holder(self) -> tuple[int, str]:
         try:
             note = json.loads(os.pread(self.fd, 1000, 0) or b"{}")
-        except ValueError:  # it is being written
+        except ValueError:  # the holder is writing it
             return os.getpid(), ""
         return int(note.get("pid", 0)), str(note.get("url", ""))
 
 
 def running_url(home: Path) -> str | None:
-    """The URL of the service that runs on `home`, if one does."""
+    """The URL of the service running on `home`, or None."""
     try:
         note = json.loads((home / FILE).read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A child process of `kd`: its own session, its own log file, gone when `kd` is gone."""
+"""A child process of `kd`, with its own session and log file, that does not outlive `kd`."""
 
 import contextlib
 import os
@@ -10,11 +10,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-LOG_LIMIT = 10_000_000  # bytes of a log and, once more, of what was put aside
+from distillery.launcher import launch_command
+from kdcore.spec.tail import last_lines, read_lines
+
+LOG_LIMIT_BYTES = 10_000_000  # of the current log; the rotated one may have as much
 
 
 class ChildProcess:
-    """`python ARGS...`, started anew as often as `start` is called; output goes to `log`."""
+    """Runs `python ARGS...`; each call of `start` runs it again. Output is appended to `log`."""
 
     def __init__(
         self,
@@ -32,84 +35,85 @@ class ChildProcess:
         self._environment = environment
         self._keep_open = keep_open
         self._process: subprocess.Popen[bytes] | None = None
-        self._read = 0
+        self._offset = 0  # of the first log line that was not read
 
     def start(self) -> None:
-        """Start it; SIGTERM reaches it when this process dies."""
+        """Start the process. It receives SIGTERM when this process dies, even from SIGKILL."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self.bound_log()
+        self.rotate_log()
         with self.log.open("ab") as output:
-            self._read = output.tell()
+            self._offset = output.tell()
             self._process = subprocess.Popen(  # noqa: S603 - our own modules
-                [sys.executable, "-m", "distillery.local.pdeathsig", str(os.getpid()), *self._args],
+                launch_command([sys.executable, *self._args], signal.SIGTERM),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
-                start_new_session=True,  # Ctrl-C is for `kd`, which stops its children in order
+                start_new_session=True,  # Ctrl-C reaches only `kd`, which stops its children
                 pass_fds=self._keep_open,
             )
         self.started_s = time.monotonic()
 
     @property
     def pid(self) -> int | None:
-        """The process id, once started."""
+        """The process id, or None before the first start."""
         return self._process.pid if self._process else None
 
     def poll(self) -> int | None:
-        """The exit code, or None while it runs (or was never started)."""
+        """The exit code, or None if the process is running or was never started."""
         return self._process.poll() if self._process else None
 
     def wait(self, timeout_s: float | None = None) -> int:
-        """The exit code. Raises subprocess.TimeoutExpired."""
+        """Wait for the process and return its exit code. Raises subprocess.TimeoutExpired."""
         assert self._process is not None
         return self._process.wait(timeout_s)
 
     def terminate(self) -> None:
-        """Ask it to stop."""
+        """Send SIGTERM."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Stop it now, with whatever it started in its session."""
+        """Send SIGKILL to the process and its whole group, and wait for the process."""
         if self._process and self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def new_lines(self) -> list[str]:
-        """Whole lines of output since the last call."""
-        if not self.log.exists():
-            return []
-        with self.log.open("rb") as file:
-            file.seek(self._read)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read += len(whole)
-        return whole.decode(errors="replace").splitlines()
+        """Return the complete log lines written since the last call."""
+        found: list[bytes] = []
+        is_full = self.log.exists()
+        while is_full:
+            with self.log.open("rb") as file:
+                lines, self._offset, is_full = read_lines(file, self._offset)
+            found += lines
+        return [line.decode(errors="replace") for line in found]
 
-    def bound_log(self) -> None:
-        """Put a log that is too long aside, in place of the one before it. The child appends, so it
-        goes on at the beginning; what it says between copy and cut, in milliseconds, is lost."""
-        if not self.log.exists() or self.log.stat().st_size <= LOG_LIMIT:
+    def rotate_log(self) -> None:
+        """Move a log over LOG_LIMIT_BYTES to `NAME.old.log`, by copying and truncating.
+
+        The child has the file open for appending and continues at its new beginning. Output
+        written between the copy and the truncation, within milliseconds, is lost.
+        """
+        if not self.log.exists() or self.log.stat().st_size <= LOG_LIMIT_BYTES:
             return
         part = self.log.with_suffix(".part.log")
         try:
             shutil.copyfile(self.log, part)
             part.replace(self.log.with_suffix(".old.log"))
-        except OSError:  # a full disk: what was said is kept where it is
+        except OSError:  # the disk is full: keep the log as it is
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
             return
         os.truncate(self.log, 0)
-        self._read = 0
+        self._offset = 0
 
     def last_lines(self, count: int) -> list[str]:
-        """The last lines of output."""
+        """Return the last lines of the log."""
         if not self.log.exists():
             return []
         with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - 20_000))
-            return file.read().decode(errors="replace").splitlines()[-count:]
+            return last_lines(file, count)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process and self._process.poll() is None:

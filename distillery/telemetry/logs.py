@@ -1,4 +1,4 @@
-"""The log of every process: one line per record, with the ids of what is being worked on."""
+"""Logging for all processes: one line per record, with the ids of the job or request."""
 
 import json
 import logging
@@ -12,44 +12,44 @@ from typing import Any
 from distillery.telemetry.config import TelemetrySettings
 
 Fields = Mapping[str, Any]
-_bound: ContextVar[Fields] = ContextVar("fields", default={})  # noqa: B039 - never changed in place
+_context: ContextVar[Fields] = ContextVar("fields", default={})  # noqa: B039 - never mutated
 
 
 @contextmanager
-def bound(**fields: Any) -> Iterator[None]:
-    """Give these fields to every record of this context: of this thread, and of the threads and
-    tasks that take the context over."""
-    token = _bound.set({**_bound.get(), **fields})
+def log_context(**fields: Any) -> Iterator[None]:
+    """Add these fields to every record logged in this context: by this thread, and by the threads
+    and tasks that copy its context."""
+    token = _context.set({**_context.get(), **fields})
     try:
         yield
     finally:
-        _bound.reset(token)
+        _context.reset(token)
 
 
 def log_fields(log: logging.Logger, level: int, message: str, **fields: Any) -> None:
-    """Log a message with fields of its own."""
+    """Log a message with additional fields."""
     log.log(level, message, extra={"fields": fields})
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     own: Fields = getattr(record, "fields", {})
-    return {name: value for name, value in {**_bound.get(), **own}.items() if value is not None}
+    return {name: value for name, value in {**_context.get(), **own}.items() if value is not None}
 
 
 class TextLines(logging.Formatter):
-    """Time, level, logger and message, then the fields; a traceback follows on lines of its own."""
+    """Time, level, logger, message and fields; a traceback follows on its own lines."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - their name
         """As in Formatter."""
-        said = [f"{name}={value}" for name, value in _fields(record).items()]
-        return " ".join([super().formatMessage(record), *said])
+        fields = [f"{name}={value}" for name, value in _fields(record).items()]
+        return " ".join([super().formatMessage(record), *fields])
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per line, a traceback inside it."""
+    """One JSON object per line, which includes the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """As in Formatter."""
@@ -66,9 +66,9 @@ class JsonLines(logging.Formatter):
 
 
 def set_up(settings: TelemetrySettings) -> None:
-    """Send the whole process's log to stderr, in the format that is asked for."""
+    """Log to stderr in the configured format."""
     handler = logging.StreamHandler(sys.stderr)
     is_json = settings.format_for(sys.stderr) == "json"
     handler.setFormatter(JsonLines() if is_json else TextLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.captureWarnings(True)  # or they break into JSON lines
+    logging.captureWarnings(True)  # else warnings would be written between the JSON lines

@@ -1,6 +1,7 @@
-"""Traces from a request to its run, by OpenTelemetry where that is installed and configured.
+"""Traces from a request to its run with OpenTelemetry, if that is installed and configured.
 
-Off, every function returns at once. On, spans are sent in batches by a thread of the exporter's.
+While tracing is off, every function returns immediately. Otherwise a thread of the exporter sends
+the spans in batches.
 """
 
 import time
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Tracer
 
-_tracer: "Tracer | None" = None  # of this process; none: traces are off
+_tracer: "Tracer | None" = None  # None while tracing is off
 _provider: "TracerProvider | None" = None
 FLUSH_MS = 2000
 
 
 def set_up(service: str, settings: TelemetrySettings) -> None:
-    """Begin to trace this process as `service`, if there is where to send it."""
+    """Trace this process as `service`, if an endpoint is configured."""
     global _provider, _tracer
     if settings.otlp_endpoint is None:
         return
@@ -37,43 +38,43 @@ def set_up(service: str, settings: TelemetrySettings) -> None:
 
 
 def flush() -> None:
-    """Send what waits to be sent: for a process that ends by a signal."""
+    """Send pending spans. For processes that end by a signal."""
     if _provider is not None:
         _provider.force_flush(FLUSH_MS)
 
 
 def is_on() -> bool:
-    """Whether anything is traced."""
+    """Whether tracing is on."""
     return _tracer is not None
 
 
 @contextmanager
 def span(name: str, parent: str | None = None, **attributes: Any) -> Iterator["Any"]:
-    """A span around the block, below the current one or below `parent`, a traceparent. Yields the
-    span, or None where traces are off."""
+    """Trace the block as a child of the current span, or of `parent`, a traceparent. Yields the
+    span, or None while tracing is off."""
     if _tracer is None:
         yield None
         return
     known = {key: value for key, value in attributes.items() if value is not None}
-    with _tracer.start_as_current_span(name, _context(parent), attributes=known) as begun:
-        yield begun
+    with _tracer.start_as_current_span(name, _context(parent), attributes=known) as started:
+        yield started
 
 
-def past(name: str, began_ns: int, ended_ns: int, parent: str | None = None) -> None:
-    """A span that is over already, below the current one or below `parent`; times in nanoseconds
-    since 1970."""
+def record_span(name: str, started_ns: int, ended_ns: int, parent: str | None = None) -> None:
+    """Record a span that has ended, as a child of the current one or of `parent`. Times are in
+    nanoseconds since 1970."""
     if _tracer is not None:
-        begun = _tracer.start_span(name, _context(parent), start_time=began_ns)
-        begun.end(max(began_ns, ended_ns))
+        started = _tracer.start_span(name, _context(parent), start_time=started_ns)
+        started.end(max(started_ns, ended_ns))
 
 
 def now_ns() -> int:
-    """For `past`."""
+    """The current time, for `record_span`."""
     return time.time_ns()
 
 
 def traceparent() -> str | None:
-    """The current span as W3C trace context, to be handed to another process."""
+    """The current span as a W3C traceparent, to pass to another process."""
     if _tracer is None:
         return None
     from opentelemetry.propagate import inject

@@ -1,4 +1,4 @@
-"""The settings that were chosen against measured faults, and the two queues."""
+"""The app's settings that prevent measured faults, and its two queues."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from distillery.broker.app import make_app
 from distillery.broker.config import BrokerSettings
 
 
-def test_the_app_keeps_nothing_and_trusts_nothing(tmp_path: Path) -> None:
+def test_results_are_not_kept_and_only_json_is_accepted(tmp_path: Path) -> None:
     conf = make_app(BrokerSettings(home=tmp_path, broker_url=None)).conf
     assert conf.accept_content == ["json"]
     assert conf.task_serializer == "json"

@@ -1,4 +1,4 @@
-"""Where the broker is."""
+"""The broker's address, by default and from the environment."""
 
 from pathlib import Path
 
@@ -20,13 +20,13 @@ def test_a_relative_home_gives_an_absolute_address() -> None:
     )
 
 
-def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KD_BROKER_URL", "redis://host:6379/1")
     settings = BrokerSettings()
     assert settings.url == "redis://host:6379/1"
     assert not settings.is_local
 
 
-def test_unknown_brokers_are_refused_by_name() -> None:
+def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValidationError, match="redis://"):
         BrokerSettings(broker_url="amqp://host")

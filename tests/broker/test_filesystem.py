@@ -1,4 +1,4 @@
-"""The local transport: every message once, whatever lies in the directory."""
+"""The filesystem transport: every message arrives once, whatever is in the directory."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def connection(tmp_path: Path) -> Any:
 
 
 def take_all(connection: Any, queue: str = "jobs") -> list[Any]:
-    """Whatever waits, by way of kombu's simple queue."""
+    """Take all waiting messages through kombu's simple queue."""
     taken = []
     with connection.SimpleQueue(queue) as simple:
         while simple.qsize():
@@ -44,13 +44,13 @@ def put(connection: Any, *payloads: Any) -> None:
             simple.put(payload)
 
 
-def test_messages_come_in_order_and_once(connection: Any) -> None:
+def test_messages_arrive_in_order_and_once(connection: Any) -> None:
     put(connection, 1, 2, 3)
     assert take_all(connection) == [1, 2, 3]
     assert take_all(connection) == []
 
 
-def test_queues_do_not_mix(connection: Any, tmp_path: Path) -> None:
+def test_queues_are_separate(connection: Any, tmp_path: Path) -> None:
     put(connection, 1)
     assert take_all(connection, "reaper") == []
     assert take_all(connection) == [1]
@@ -70,7 +70,7 @@ def test_queues_do_not_mix(connection: Any, tmp_path: Path) -> None:
         b'{"body": "e30=", "properties": {"body_encoding": "rot13", "delivery_tag": "x"}}',
     ],
 )
-def test_a_malformed_message_is_set_aside_and_the_next_is_read(
+def test_a_malformed_message_is_rejected_and_the_next_is_read(
     connection: Any, tmp_path: Path, garbage: bytes
 ) -> None:
     folder = tmp_path / "broker/jobs"
@@ -81,13 +81,13 @@ def test_a_malformed_message_is_set_aside_and_the_next_is_read(
     assert [path.read_bytes() for path in (folder / "rejected").iterdir()] == [garbage]
 
 
-def test_a_half_written_message_is_not_seen(connection: Any, tmp_path: Path) -> None:
+def test_an_incomplete_message_is_not_read(connection: Any, tmp_path: Path) -> None:
     put(connection, "good")
     (tmp_path / "broker/jobs/.0000.json").write_text("{")
     assert take_all(connection) == ["good"]
 
 
-def test_what_a_killed_sender_left_is_removed(connection: Any, tmp_path: Path) -> None:
+def test_the_file_of_a_killed_sender_is_removed(connection: Any, tmp_path: Path) -> None:
     put(connection, "whole")
     folder = tmp_path / "broker" / "jobs"
     old, new = folder / ".old", folder / ".new"
@@ -124,7 +124,7 @@ with Connection(sys.argv[1]) as c, c.SimpleQueue("jobs") as q:
 """
 
 
-def test_300_messages_between_four_processes_arrive_once_each(tmp_path: Path) -> None:
+def test_300_messages_among_four_processes_arrive_once_each(tmp_path: Path) -> None:
     url = BrokerSettings(home=tmp_path, broker_url=None).url
     consumers = [
         subprocess.Popen([sys.executable, "-c", CONSUME, url], stdout=subprocess.PIPE, text=True)
@@ -146,7 +146,7 @@ def test_300_messages_between_four_processes_arrive_once_each(tmp_path: Path) ->
     assert sorted(taken) == sorted(expected)
 
 
-def test_the_files_are_json_for_people(connection: Any, tmp_path: Path) -> None:
+def test_message_files_are_readable_json(connection: Any, tmp_path: Path) -> None:
     put(connection, 1)
     [path] = (tmp_path / "broker/jobs").glob("*.json")
     assert json.loads(path.read_text())["content-type"] == "application/json"

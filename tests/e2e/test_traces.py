@@ -1,4 +1,4 @@
-"""One trace from the request to the run: real processes send it to a real receiver."""
+"""One trace from a request to its run, sent by real processes to a real receiver."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ PARENT_TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{PARENT_TRACE}-b7ad6b7169203331-01"
 
 
-def test_a_request_leads_to_its_run(tmp_path: Path) -> None:
+def test_a_requests_trace_includes_its_run(tmp_path: Path) -> None:
     with receiving() as receiver:
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
         with Service(tmp_path / "home", **settings, KD_WARM="false") as service:
@@ -24,23 +24,23 @@ def test_a_request_leads_to_its_run(tmp_path: Path) -> None:
             assert dataset.inspect_job is not None
             job = client.jobs.get(dataset.inspect_job)
             assert finish(client, job).state == "succeeded"
-            said = [e.body["phase"] for e in client.jobs.events(job.id) if e.kind == "phase"]
-            wait_until(lambda: receiver.named("attempt"), 60, "the attempt was told")
+            phases_run = [e.body["phase"] for e in client.jobs.events(job.id) if e.kind == "phase"]
+            wait_until(lambda: receiver.named("attempt"), 60, "the span of the attempt arrives")
     attempt = _only(receiver, "attempt")
-    asked = _only(receiver, "POST /v1/datasets")
-    assert (asked.service, asked.trace) == ("distillery-api", PARENT_TRACE)
-    assert asked.parent == PARENT.split("-")[2]
-    assert asked.attributes["http.response.status_code"] == 202
-    assert (attempt.service, attempt.trace) == ("distillery-worker", asked.trace)
-    assert attempt.parent == asked.id
+    request = _only(receiver, "POST /v1/datasets")
+    assert (request.service, request.trace) == ("distillery-api", PARENT_TRACE)
+    assert request.parent == PARENT.split("-")[2]
+    assert request.attributes["http.response.status_code"] == 202
+    assert (attempt.service, attempt.trace) == ("distillery-worker", request.trace)
+    assert attempt.parent == request.id
     assert attempt.attributes["kd.job"] == job.id
-    for name in ("claim", "lay out", "run", "bring home"):
-        part = _only(receiver, name)
-        assert (part.trace, part.parent) == (attempt.trace, attempt.id)
-        assert part.began_ns <= part.ended_ns
+    for name in ("claim", "lay out", "run", "store artifacts"):
+        child = _only(receiver, name)
+        assert (child.trace, child.parent) == (attempt.trace, attempt.id)
+        assert child.started_ns <= child.ended_ns
     phases = [span for span in receiver.spans if span.name.startswith("phase ")]
-    phases.sort(key=lambda span: span.began_ns)
-    assert [span.name for span in phases] == [f"phase {phase}" for phase in said] != []
+    phases.sort(key=lambda span: span.started_ns)
+    assert [span.name for span in phases] == [f"phase {phase}" for phase in phases_run] != []
     assert {span.parent for span in phases} == {_only(receiver, "run").id}
 
 

@@ -110,7 +110,7 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
             wait_until(lambda: not lives(api), 5, "the API is gone")
             assert client.ready().ok  # asked again until it is back
         said = first.stop()
-    assert "The api ended (signal 9)" in said
+    assert "The api exited (signal 9)" in said
 
 
 def test_a_service_that_cannot_run_says_why(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_service_that_cannot_run_says_why(tmp_path: Path) -> None:
     broken = Up(home)
     assert broken.process.wait(60) == 1
     said = broken.output()
-    assert "Its last words" in said and "migrate.log" in said
+    assert "Last log lines" in said and "migrate.log" in said
     assert time.monotonic() - began_s < 30
 
 

@@ -1,6 +1,8 @@
-"""Breaks a real service in every way of the fault matrix and checks that nothing is lost:
-`python -m tests.faults --runs 200 --seed 7`. The same seed draws the same trials; `--only N` does
-one of them again."""
+"""Injects faults into a real service and checks that nothing is lost.
+
+`python -m tests.faults --runs 200 --seed 7`. The same seed draws the same trials; `--only N`
+repeats one of them.
+"""
 
 import argparse
 import json
@@ -21,26 +23,26 @@ from tests.faults.trial import Verdict
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns 1 when a fault was not survived."""
+    """Run the campaign of the command line; returns 1 if a fault was not survived."""
     faults = load()
-    given = _parser().parse_args(arguments)
-    if given.list:
+    options = _parser().parse_args(arguments)
+    if options.list:
         for name, fault in faults.items():
             sys.stdout.write(f"{fault.number:<4} {name:<34} {fault.title}\n")
         return 0
-    chosen = _chosen(faults, given.fault)
-    seed = given.seed or secrets.token_hex(4)
+    chosen = _chosen(faults, options.fault)
+    seed = options.seed or secrets.token_hex(4)
     sys.stdout.write(f"seed {seed}\n")
     began_s = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="kd-faults-", dir=fast_folder()))
-    with _places(given.place) as places:
-        trials = draw_trials(seed, given.runs or len(chosen), chosen, places)
-        if given.only is not None:
-            trials = [trial for trial in trials if trial.number in given.only]
-        results = _Results(seed, len(trials), given.out)
-        Campaign(folder, min(given.jobs, len(trials)), results.add).run(trials)
+    with _places(options.place) as places:
+        trials = draw_trials(seed, options.runs or len(chosen), chosen, places)
+        if options.only is not None:
+            trials = [trial for trial in trials if trial.number in options.only]
+        results = _Results(seed, len(trials), options.out)
+        Campaign(folder, min(options.jobs, len(trials)), results.add).run(trials)
     if not any(folder.iterdir()):
-        folder.rmdir()  # what was not survived stays there, with its logs
+        folder.rmdir()  # otherwise it holds the logs of failed trials
     survived = sum(verdict.survived for verdict in results.verdicts.values())
     spent = f"{survived} of {len(trials)} survived in {(time.monotonic() - began_s) / 60:.1f} min"
     sys.stdout.write(f"\n{markdown(results.verdicts)}\nseed {seed}: {spent}; {results.file}\n")
@@ -48,20 +50,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class _Results:
-    """Says each verdict as it comes, and has all so far on disk: a campaign may be cut short."""
+    """Prints each verdict and writes all so far to disk, in case the campaign is interrupted."""
 
-    def __init__(self, seed: str, asked: int, folder: Path):
+    def __init__(self, seed: str, planned: int, folder: Path):
         self._seed = seed
-        self._asked = asked
+        self._planned = planned
         self.file = folder / f"faults-{seed}.json"
         self.verdicts: dict[Trial, Verdict] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, trial: Trial, verdict: Verdict) -> None:
-        """Say and keep one."""
+        """Print and save one."""
         self.verdicts[trial] = verdict
-        self._say(trial, verdict)
-        results = {**document(self._seed, self.verdicts), "asked": self._asked}
+        self._print(trial, verdict)
+        results = {**document(self._seed, self.verdicts), "planned": self._planned}
         for file, text in (
             (self.file, json.dumps(results, indent=1) + "\n"),
             (self.file.with_suffix(".md"), markdown(self.verdicts)),
@@ -70,11 +72,11 @@ class _Results:
             part.write_text(text)
             part.replace(file)
 
-    def _say(self, trial: Trial, verdict: Verdict) -> None:
+    def _print(self, trial: Trial, verdict: Verdict) -> None:
         word = "survived" if verdict.survived else "NOT SURVIVED"
         runs = " (stand-in runs)" if trial.standin else ""
         sys.stdout.write(
-            f"[{len(self.verdicts)}/{self._asked}] {trial.fault.number} {trial.name}"
+            f"[{len(self.verdicts)}/{self._planned}] {trial.fault.number} {trial.name}"
             f" at {trial.place.name}{runs}, --only {trial.number}:"
             f" {word} in {verdict.seconds:.0f} s. {verdict.outcome}\n"
         )
@@ -84,7 +86,7 @@ class _Results:
 
 
 def _chosen(faults: dict[str, Fault], wanted: list[str]) -> dict[str, Fault]:
-    """Those of these numbers or names; all but the long ones where none is named."""
+    """The faults with these numbers or names; without any, all but the long ones."""
     if not wanted:
         return {name: fault for name, fault in faults.items() if not fault.long}
     chosen = {
@@ -94,7 +96,7 @@ def _chosen(faults: dict[str, Fault], wanted: list[str]) -> dict[str, Fault]:
     }
     missing = set(wanted) - set(chosen) - {fault.number for fault in chosen.values()}
     if missing:
-        raise SystemExit(f"no fault {', '.join(sorted(missing))}; --list names them")
+        raise SystemExit(f"unknown fault {', '.join(sorted(missing))}; see --list")
     return chosen
 
 
@@ -110,14 +112,20 @@ def _places(names: list[str]) -> Iterator[list[Place]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--runs", type=int, help="how many trials; none: every fault once")
-    parser.add_argument("--seed", help="draws the trials; none: a random one, which is printed")
-    parser.add_argument("--only", type=int, nargs="+", help="these trials of the seed alone")
+    parser.add_argument("--runs", type=int, help="number of trials. Default: every fault once")
+    parser.add_argument(
+        "--seed", help="seed that draws the trials. Default: a random one, which is printed"
+    )
+    parser.add_argument("--only", type=int, nargs="+", help="run only these trials of the seed")
     parser.add_argument("--place", nargs="+", choices=PLACES, default=list(PLACES))
-    parser.add_argument("--fault", nargs="+", default=[], help="numbers (F6) or names")
-    parser.add_argument("--jobs", type=int, default=4, help="services at once; they mostly wait")
-    parser.add_argument("--out", type=Path, default=Path(".faults"), help="folder of the results")
-    parser.add_argument("--list", action="store_true", help="name all faults")
+    parser.add_argument("--fault", nargs="+", default=[], help="numbers (F6) or names of faults")
+    parser.add_argument(
+        "--jobs", type=int, default=4, help="number of concurrent services; they mostly wait"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(".faults"), help="directory for the results"
+    )
+    parser.add_argument("--list", action="store_true", help="list all faults and exit")
     return parser
 
 

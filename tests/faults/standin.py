@@ -1,6 +1,8 @@
-"""A run that stands where `python -m kdcore` stands and costs next to nothing: its weights are a
-chain of hashes, a link a step, so a step that is lost or made twice changes the result. For faults
-that are the service's alone. Imports next to nothing, to start at once."""
+"""A cheap replacement for `python -m kdcore`, for faults that do not concern kdcore.
+
+Its weights are a chain of hashes with one link per step, so a lost or repeated step changes the
+result. It imports very little, to start fast.
+"""
 
 import hashlib
 import json
@@ -15,12 +17,12 @@ from typing import Any
 from kdcore.spec.failpoints import arm, failpoint
 
 STEP_S = 0.01
-STEPS_PER_EPOCH = 9  # as kdcore makes them of the tiny job
+STEPS_PER_EPOCH = 9  # as in kdcore's run of the tiny job
 INTERRUPTED = 14
 
 
 class StandIn:
-    """One run of a run directory."""
+    """Runs one run directory."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -32,51 +34,51 @@ class StandIn:
     def _stop(self, *_: object) -> None:
         self.stopped = True
 
-    def say(self, kind: str, **fields: Any) -> None:
-        """One event, flushed."""
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Write one event."""
         self.seq += 1
         event = {"seq": self.seq, "at": time.time(), "kind": kind, **fields}
         with (self.folder / "events.jsonl").open("a") as file:
             file.write(json.dumps(event) + "\n")
 
     def end(self, status: int, name: str, code: str) -> int:
-        """The last event, and the exit code."""
-        self.say("end", exit=name, code=code, message=code)
+        """Write the last event and return the exit code."""
+        self.emit("end", exit=name, code=code, message=code)
         return status
 
     def work(self) -> int:
-        """Inspect, or make the steps that are left."""
-        self.say("phase", phase="preparing")
+        """Inspect, or make the remaining steps; returns the exit code."""
+        self.emit("phase", phase="preparing")
         if self.spec["task"] != "distill":
-            self.leave(_inspected())
+            self.write_result(_inspected())
             return self.end(0, "OK", "ok")
         epochs = sum(stage["epochs"] for stage in self.spec["stages"])
         steps = epochs * STEPS_PER_EPOCH
         step, state = self.resume()
         resumes = int(step > 0)
-        self.say("phase", phase="training")
+        self.emit("phase", phase="training")
         while step < steps:
             step += 1
             state = _link(state, step)
             time.sleep(STEP_S)
             if step % STEPS_PER_EPOCH == 0:
-                self.say("metrics", step=step, values={"student/loss": 1 / step})
+                self.emit("metrics", step=step, values={"student/loss": 1 / step})
             failpoint("step.made")
             self.checkpoint(step, state)
             if self.stopped:
                 return self.end(INTERRUPTED, "INTERRUPTED", "interrupted")
-        self.leave(self.distilled(state, resumes))
+        self.write_result(self.distilled(state, resumes))
         return self.end(0, "OK", "ok")
 
     def resume(self) -> tuple[int, str]:
-        """Step and state of the newest checkpoint."""
+        """Read the step and the state of the newest checkpoint."""
         found = sorted(p for p in (self.folder / "checkpoints").iterdir() if p.name.isdigit())
         if not found:
             return 0, ""
         return int(found[-1].name), (found[-1] / "state").read_text()
 
     def checkpoint(self, step: int, state: str) -> None:
-        """Leave a checkpoint, whole or not at all, and the one before it."""
+        """Write a checkpoint atomically, and keep the one before it."""
         folder = self.folder / "checkpoints"
         writing = folder / f".writing-{step}"
         writing.mkdir()
@@ -84,10 +86,10 @@ class StandIn:
         writing.rename(folder / f"{step:08d}")
         for old in sorted(p for p in folder.iterdir() if p.name.isdigit())[:-2]:
             shutil.rmtree(old)
-        self.say("checkpoint", arm="student", step=step, path=f"checkpoints/{step:08d}")
+        self.emit("checkpoint", arm="student", step=step, path=f"checkpoints/{step:08d}")
 
     def distilled(self, state: str, resumes: int) -> dict[str, Any]:
-        """result.json of a distillation, its weights written."""
+        """Write the weights of a distillation; returns its result."""
         weights = state.encode()
         (self.folder / "out" / "student.safetensors").write_bytes(weights)
         score = {"accuracy": 0.5, "loss": 1.0, "samples": 1}
@@ -123,7 +125,7 @@ class StandIn:
             "seconds": {},
         }
 
-    def leave(self, result: dict[str, Any]) -> None:
+    def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json."""
         (self.folder / "out" / "result.json").write_text(json.dumps(result))
 
@@ -148,7 +150,7 @@ def _inspected() -> dict[str, Any]:
 
 
 def wait() -> str:
-    """Wait as `python -m kdcore wait` does; the directory it is told, empty where there is none."""
+    """Wait as `python -m kdcore wait` does; returns the directory, empty if stdin was closed."""
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     return sys.stdin.readline().strip()
@@ -157,5 +159,5 @@ def wait() -> str:
 if __name__ == "__main__":
     if "--failpoint" in sys.argv:
         arm(sys.argv[sys.argv.index("--failpoint") + 1])
-    told = wait() if "wait" in sys.argv else sys.argv[-1]
-    sys.exit(StandIn(Path(told)).work() if told else os.EX_OK)
+    directory = wait() if "wait" in sys.argv else sys.argv[-1]
+    sys.exit(StandIn(Path(directory)).work() if directory else os.EX_OK)

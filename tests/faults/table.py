@@ -1,4 +1,4 @@
-"""The results of a campaign, as a table for people and as JSON."""
+"""The results of a campaign, as a Markdown table and as JSON."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ Verdicts = Mapping[Trial, Verdict]
 
 
 def markdown(verdicts: Verdicts) -> str:
-    """A row a fault."""
+    """The table of results, one row per fault."""
     lines: list[tuple[str, ...]] = [HEAD, ("---",) * len(HEAD), *_rows(verdicts)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
@@ -41,7 +41,7 @@ def _rows(verdicts: Verdicts) -> Sequence[tuple[str, ...]]:
 
 
 def document(seed: str, verdicts: Verdicts) -> dict[str, Any]:
-    """Everything, for a file."""
+    """All results, as a JSON document."""
     trials = [
         {
             "trial": trial.number,

@@ -1,4 +1,4 @@
-"""Every invariant sees its violation, and a sound service has none."""
+"""Every invariant detects its violations, and a sound service has none."""
 
 import os
 import subprocess
@@ -47,7 +47,7 @@ CONTROL = b"weights"
 
 @dataclass
 class Sound:
-    """A service with a job that succeeded at its second attempt, and nothing wrong."""
+    """A service with a job that succeeded at its second attempt, and no violation."""
 
     database: Database
     home: Path
@@ -56,7 +56,7 @@ class Sound:
     weights: str
 
     def broken(self, **evidence: object) -> set[str]:
-        """The invariants that do not hold."""
+        """The numbers of the violated invariants."""
         with self.database.read() as s:
             given = Evidence(
                 s,
@@ -172,7 +172,7 @@ def _queued(task: str, not_before: int) -> Plant:
     return plant
 
 
-def _half_received(sound: Sound, s: Session) -> None:
+def _expired_with_parts(sound: Sound, s: Session) -> None:
     row = {"tenant": TENANT, "size": 1, "part_size": 1, "created_at": 0, "expires_at": 0}
     s.add(Upload(id="upl_gone", state="expired", **row))
     _leave("uploads/upl_gone/1.part")(sound, s)
@@ -206,36 +206,36 @@ PLANTS: list[tuple[str, str, Plant]] = [
         update(Transition).where(Transition.target == "succeeded").values(attempt=1))),
     ("a point of no attempt", "I2", _set(MetricPoint, attempt=7)),
     ("an illegal move", "I3", _attempt(1, 2, "running")),
-    ("the state is another", "I3", _set(Job, state="paused")),
+    ("the state differs", "I3", _set(Job, state="paused")),
     ("still queued", "I4", _queued("distill", 0)),
-    ("bytes are gone", "I5", _damage(None)),
-    ("bytes are others", "I5", _damage(b"wEights")),
-    ("bytes are cut", "I5", _damage(b"wei")),
-    ("teacher outputs dangle", "I5", _dangling_output),
-    ("a second set", "I5", _second_set),
-    ("no set", "I5", lambda d, s: s.execute(delete(Artifact))),
+    ("a blob is missing", "I5", _damage(None)),
+    ("a blob has other bytes", "I5", _damage(b"wEights")),
+    ("a blob is truncated", "I5", _damage(b"wei")),
+    ("teacher outputs without a blob", "I5", _dangling_output),
+    ("a second set of artifacts", "I5", _second_set),
+    ("no artifacts", "I5", lambda d, s: s.execute(delete(Artifact))),
     ("an event is missing", "I6", lambda d, s: s.execute(delete(Event).where(Event.id == 2))),
     ("a point is missing", "I6", lambda d, s: s.execute(
         delete(MetricPoint).where(MetricPoint.step == 10))),
     ("the first points are missing", "I6", lambda d, s: s.add(MetricPoint(
         job_id=d.job, series="student/loss", step=2, value=1, attempt=1))),
-    ("an orphan process", "I8", _run_without_worker),
+    ("an orphaned process", "I8", _run_without_worker),
     ("a run directory", "I8", _leave("runs/{job}/1/spec.json")),
-    ("an abandoned room", "I8", _leave("runs/.rooms/abc.lock")),
-    ("a half-written blob", "I8", _leave("blobs/incoming/abc", 2 * COLLECTED_S)),
-    ("a half-written notification", "I8", _leave("broker/jobs/.123", 2 * COLLECTED_S)),
-    ("a half-received upload", "I8", _half_received),
-    ("the reaper does not notify workers of it", "I9", _queued("unheard_of", 0)),
-    ("held back for years", "I9", _queued("distill", 2**45)),
-    ("an immortal lease", "I9", _set(Job, state="running", lease_until=2**45)),
+    ("an abandoned warm process", "I8", _leave("runs/.warm/abc.lock")),
+    ("an incomplete blob", "I8", _leave("blobs/incoming/abc", 2 * COLLECTED_S)),
+    ("an incomplete notification", "I8", _leave("broker/jobs/.123", 2 * COLLECTED_S)),
+    ("parts of an expired upload", "I8", _expired_with_parts),
+    ("a job the reaper does not find", "I9", _queued("unknown_task", 0)),
+    ("a backoff of years", "I9", _queued("distill", 2**45)),
+    ("an endless lease", "I9", _set(Job, state="running", lease_until=2**45)),
     ("a lapsed lease", "I9", _set(Job, state="running", lease_until=1)),
-    ("a promised job is gone", "I10", _set(IdempotencyKey, body={"id": "job_gone"})),
-    ("two jobs of one name", "I10", lambda d, s: insert_job(s, TENANT, "distill", "a job")),
+    ("the job of a key is missing", "I10", _set(IdempotencyKey, body={"id": "job_gone"})),
+    ("two jobs with one name", "I10", lambda d, s: insert_job(s, TENANT, "distill", "a job")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("number", "plant"), [p[1:] for p in PLANTS], ids=[p[0] for p in PLANTS])
-def test_a_violation_is_found(sound: Sound, number: str, plant: Plant) -> None:
+def test_a_violation_is_detected(sound: Sound, number: str, plant: Plant) -> None:
     with sound.database.write() as s:
         plant(sound, s)
     try:
@@ -245,23 +245,23 @@ def test_a_violation_is_found(sound: Sound, number: str, plant: Plant) -> None:
             _STARTED.pop().communicate()
 
 
-def test_weights_that_are_not_the_controls(sound: Sound) -> None:
+def test_weights_that_differ_from_the_control(sound: Sound) -> None:
     assert sound.broken(controls=frozenset(["ef" * 32])) == {"I7"}
     assert sound.broken(controls=frozenset(["ef" * 32]), compared=frozenset()) == set()
 
 
-def test_every_invariant_is_broken_above() -> None:
+def test_every_invariant_is_violated_above() -> None:
     assert {number for _, number, _ in PLANTS} | {"I7"} == set(INVARIANTS)
 
 
 def test_the_program_names_the_job(sound: Sound, capsys: pytest.CaptureFixture[str]) -> None:
     control = sound.home / "control.safetensors"
     control.write_bytes(CONTROL)
-    asked = [sound.database.url, "--blobs", str(sound.blobs.root)]
-    asked += ["--control", str(control), "--home", str(sound.home)]
-    assert main(asked) == 0
+    arguments = [sound.database.url, "--blobs", str(sound.blobs.root)]
+    arguments += ["--control", str(control), "--home", str(sound.home)]
+    assert main(arguments) == 0
     assert capsys.readouterr().out.count("holds") == len(INVARIANTS)
     with sound.database.write() as s:
         _attempt(1, 2, "failed")(sound, s)
-    assert main(asked) == 1
+    assert main(arguments) == 1
     assert f"{sound.job}: ended as succeeded, then failed" in capsys.readouterr().out

@@ -1,5 +1,7 @@
-"""Every fault of what lies beneath the service once, as a fixed seed draws it: broker, database,
-disk, clock, storage. Short outages; `python -m tests.faults` does the long ones."""
+"""Faults of the infrastructure, drawn by a fixed seed: broker, database, disk, clock, storage.
+
+Outages are short; `python -m tests.faults` makes long ones.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -9,11 +11,11 @@ from random import Random
 
 import pytest
 
-from tests.faults.acts.disk import skip_without_mount
 from tests.faults.fault import PlaceName, load
+from tests.faults.injections.disk import skip_without_mount
 from tests.faults.place import Place
 from tests.faults.scenario import FaultScenario
-from tests.faults.trial import carry_out
+from tests.faults.trial import run_trial
 
 pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -21,8 +23,8 @@ SEED = "suite"
 
 
 @contextmanager
-def scene_at(place: PlaceName, folder: Path) -> Iterator[FaultScenario]:
-    """A scene that its first fault opens."""
+def scenario_at(place: PlaceName, folder: Path) -> Iterator[FaultScenario]:
+    """A scenario that its first fault opens."""
     scenario = FaultScenario(Place(place), folder, standin=True)
     try:
         yield scenario
@@ -31,40 +33,40 @@ def scene_at(place: PlaceName, folder: Path) -> Iterator[FaultScenario]:
 
 
 def survive(scenario: FaultScenario, *names: str) -> None:
-    """Let the faults loose one after another, and assert that each was survived."""
+    """Inject the faults one after another, and assert that each is survived."""
     for name in names:
         fault = load()[name]
-        verdict = carry_out(fault, scenario, Random(f"{SEED}/{name}"))
+        verdict = run_trial(fault, scenario, Random(f"{SEED}/{name}"))
         seconds = round(verdict.seconds, 1)
         sys.stdout.write(f"{fault.number} {name}: {verdict.outcome}, {seconds} s\n")
         assert verdict.survived, "\n".join([name, *verdict.problems])
 
 
 def test_servers_that_fail(tmp_path: Path) -> None:
-    with scene_at("servers", tmp_path) as scenario:
+    with scenario_at("servers", tmp_path) as scenario:
         survive(
             scenario, "broker_stopped", "postgres_crashed", "database_hole", "bad_notifications"
         )
 
 
 def test_a_database_file_and_storage_that_fail(tmp_path: Path) -> None:
-    with scene_at("embedded", tmp_path) as scenario:
+    with scenario_at("embedded", tmp_path) as scenario:
         survive(scenario, "sqlite_locked", "bad_notifications", "blob_writes_fail", "blob_damaged")
         survive(scenario, "api_killed_in_upload", "api_killed_in_submit")
 
 
 def test_a_disk_that_is_full(tmp_path: Path) -> None:
     skip_without_mount(tmp_path)
-    with scene_at("embedded", tmp_path) as scenario:
+    with scenario_at("embedded", tmp_path) as scenario:
         survive(scenario, "disk_full_blobs")
 
 
 def test_a_disk_that_is_full_under_postgresql(tmp_path: Path) -> None:
     skip_without_mount(tmp_path)
-    with scene_at("servers", tmp_path) as scenario:
+    with scenario_at("servers", tmp_path) as scenario:
         survive(scenario, "disk_full_write_ahead_log")
 
 
 def test_a_clock_that_is_set(tmp_path: Path) -> None:
-    with scene_at("embedded", tmp_path) as scenario:
+    with scenario_at("embedded", tmp_path) as scenario:
         survive(scenario, "clock_set")

@@ -1,5 +1,7 @@
-"""Every process fault once, on one of the two places, as a fixed seed draws it. Runs are stand-ins
-but where the fault is in kdcore; `make faults` does many, mostly with real ones."""
+"""One process fault of each kind, at one of the two places, drawn by a fixed seed.
+
+Runs are stand-ins unless the fault is in kdcore; `make faults` runs many more, mostly with kdcore.
+"""
 
 import sys
 from pathlib import Path
@@ -15,12 +17,12 @@ from tests.faults.trial import Verdict
 pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.timeout(1200)]
 
 SEED = "suite"
-LANES = 2  # services at once: most of a trial is waiting
+LANES = 2  # concurrent services: most of a trial is waiting
 NUMBERS = ("F1", "F2", "F3", "F4", "F5", "F6", "F14", "F16", "F19", "F20", "F21")
 
 
 def drawn(place: PlaceName) -> dict[str, Fault]:
-    """One fault of each number, each at one of the places: those that are drawn for this one."""
+    """Draw a fault and a place for each number; returns the faults drawn for this place."""
     draw = Random(SEED)
     chosen = {}
     for number in NUMBERS:
@@ -32,20 +34,20 @@ def drawn(place: PlaceName) -> dict[str, Fault]:
 
 
 def check(place: Place, faults: dict[str, Fault], folder: Path) -> None:
-    """Let them loose and assert that all were survived."""
+    """Run a trial of each fault, and assert that all are survived."""
     trials = [
         Trial(1, name, fault, place, SEED, standin=not fault.kdcore)
         for name, fault in faults.items()
     ]
-    told: list[str] = []
+    problems: list[str] = []
 
-    def tell(trial: Trial, verdict: Verdict) -> None:
+    def report(trial: Trial, verdict: Verdict) -> None:
         seconds = round(verdict.seconds, 1)
         sys.stdout.write(f"{trial.fault.number} {trial.name}: {verdict.outcome}, {seconds} s\n")
-        told.extend(f"{trial.name}: {problem}" for problem in verdict.problems)
+        problems.extend(f"{trial.name}: {problem}" for problem in verdict.problems)
 
-    verdicts = Campaign(folder, LANES, tell).run(trials)
-    assert not told, "\n".join(told)
+    verdicts = Campaign(folder, LANES, report).run(trials)
+    assert not problems, "\n".join(problems)
     assert len(verdicts) == len(faults)
 
 
@@ -57,6 +59,6 @@ def test_faults_of_a_service_with_servers(tmp_path: Path, postgres_server: str) 
     check(Place("servers", postgres_server), drawn("servers"), tmp_path)
 
 
-def test_no_fault_is_left_out() -> None:
+def test_every_number_is_drawn() -> None:
     both = drawn("embedded") | drawn("servers")
     assert sorted({fault.number for fault in both.values()}) == sorted(NUMBERS)

@@ -1,4 +1,4 @@
-"""One service per home: refused while one runs, free again as soon as it is gone."""
+"""One service per home: a second one is refused until the first has exited."""
 
 import os
 import subprocess
@@ -17,13 +17,13 @@ import sys, time
 from pathlib import Path
 from distillery.local.home_lock import HomeLock
 lock = HomeLock(Path(sys.argv[1]))
-lock.note("http://127.0.0.1:1")
+lock.write_holder("http://127.0.0.1:1")
 print("held", flush=True)
 time.sleep(60)
 """
 
 
-def test_a_second_service_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
+def test_a_second_service_is_refused_with_the_url_of_the_first(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -39,12 +39,12 @@ def test_a_second_service_is_refused_and_told_of_the_first(tmp_path: Path) -> No
         holder.wait()
     assert running_url(tmp_path) is None
     with HomeLock(tmp_path) as lock:
-        lock.note("http://127.0.0.1:2")
+        lock.write_holder("http://127.0.0.1:2")
         assert running_url(tmp_path) == "http://127.0.0.1:2"
 
 
 def test_children_of_a_killed_service_are_waited_for(tmp_path: Path) -> None:
-    """The children hold the lock too: the next service begins when they have checkpointed."""
+    """The children hold the lock too: the next service starts once they have checkpointed."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     first = HomeLock(tmp_path)

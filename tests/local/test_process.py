@@ -1,4 +1,4 @@
-"""Children keep a log, and do not outlive a parent that was killed with -9."""
+"""Child processes log to a file and do not outlive a parent killed by SIGKILL."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def _gone(pid: int, within_s: float) -> bool:
     return False
 
 
-def test_output_goes_to_the_log_and_is_read_line_by_line(tmp_path: Path) -> None:
+def test_output_is_logged_and_read_line_by_line(tmp_path: Path) -> None:
     child = _child(tmp_path, "import sys; print('one'); print('two', file=sys.stderr); exit(3)")
     child.start()
     assert child.wait(20) == 3
@@ -55,7 +55,7 @@ def test_output_goes_to_the_log_and_is_read_line_by_line(tmp_path: Path) -> None
     assert sorted(child.last_lines(5)) == ["one", "two"]
 
 
-def test_a_restart_appends_to_the_log_and_reads_only_what_is_new(tmp_path: Path) -> None:
+def test_a_restart_appends_to_the_log_and_only_new_lines_are_read(tmp_path: Path) -> None:
     child = _child(tmp_path, "print('hello')")
     for _ in range(2):
         child.start()
@@ -64,40 +64,40 @@ def test_a_restart_appends_to_the_log_and_reads_only_what_is_new(tmp_path: Path)
     assert child.log.read_text() == "hello\nhello\n"
 
 
-def test_a_long_log_is_put_aside_while_the_child_goes_on(
+def test_a_long_log_is_rotated_while_the_child_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child_module, "LOG_LIMIT", 200)
+    monkeypatch.setattr(child_module, "LOG_LIMIT_BYTES", 200)
     child = _child(tmp_path, TALKER)
     child.start()
-    heard: list[str] = []
-    aside = tmp_path / "c.old.log"
+    seen: list[str] = []
+    rotated = tmp_path / "c.old.log"
     deadline_s = time.monotonic() + 30
-    while not (aside.exists() and child.log.stat().st_size) and time.monotonic() < deadline_s:
-        heard += child.new_lines()
-        child.bound_log()
+    while not (rotated.exists() and child.log.stat().st_size) and time.monotonic() < deadline_s:
+        seen += child.new_lines()
+        child.rotate_log()
         time.sleep(0.01)
     child.kill()
-    assert aside.read_text().startswith("line 0\n")
+    assert rotated.read_text().startswith("line 0\n")
     assert child.log.read_bytes().startswith(b"line "), "no hole where the old lines were"
     after = child.new_lines()
-    assert after and after[0] not in heard, "what was read is not read again"
+    assert after and after[0] not in seen, "no line is read twice"
 
 
-def test_a_log_that_cannot_be_put_aside_stays(
+def test_a_log_that_cannot_be_rotated_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child_module, "LOG_LIMIT", 3)
+    monkeypatch.setattr(child_module, "LOG_LIMIT_BYTES", 3)
     child = _child(tmp_path, "print('hello')")
-    (tmp_path / "c.part.log").mkdir()  # in the way
+    (tmp_path / "c.part.log").mkdir()  # the copy cannot be written
     child.start()
     child.wait(20)
-    child.bound_log()
+    child.rotate_log()
     assert child.log.read_text() == "hello\n"
     assert child.new_lines() == ["hello"]
 
 
-def test_terminate_and_kill_end_it(tmp_path: Path) -> None:
+def test_terminate_and_kill_stop_the_child(tmp_path: Path) -> None:
     child = _child(tmp_path, SLEEPER)
     child.start()
     child.terminate()
@@ -107,7 +107,7 @@ def test_terminate_and_kill_end_it(tmp_path: Path) -> None:
     assert child.poll() == -signal.SIGKILL
 
 
-def test_it_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path / "c.log")],
         stdout=subprocess.PIPE,

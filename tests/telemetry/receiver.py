@@ -1,4 +1,4 @@
-"""A real OTLP receiver: a small HTTP server that keeps the spans it is sent."""
+"""A real OTLP receiver: a small HTTP server that stores the spans it receives."""
 
 import gzip
 import threading
@@ -16,31 +16,31 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 @dataclass(frozen=True)
 class Span:
-    """What came of one span, ids in hex."""
+    """A received span, ids in hex."""
 
     service: str
     name: str
     trace: str
     id: str
     parent: str
-    began_ns: int
+    started_ns: int
     ended_ns: int
     attributes: dict[str, Any]
 
 
 @dataclass
 class Receiver:
-    """Its address, and the spans so far."""
+    """The receiver's address, and the spans so far."""
 
     url: str = ""
     spans: list[Span] = field(default_factory=list)
 
     def named(self, name: str) -> list[Span]:
-        """The spans of this name."""
+        """The spans with this name."""
         return [span for span in self.spans if span.name == name]
 
     def take(self, body: bytes) -> None:
-        """One request of an exporter."""
+        """Store the spans of an exporter's request."""
         request = ExportTraceServiceRequest.FromString(body)
         for resource in request.resource_spans:
             service = _attributes(resource.resource.attributes)["service.name"]
@@ -53,7 +53,7 @@ class Receiver:
                             trace=span.trace_id.hex(),
                             id=span.span_id.hex(),
                             parent=span.parent_span_id.hex(),
-                            began_ns=span.start_time_unix_nano,
+                            started_ns=span.start_time_unix_nano,
                             ended_ns=span.end_time_unix_nano,
                             attributes=_attributes(span.attributes),
                         )
@@ -66,7 +66,7 @@ def _attributes(pairs: Any) -> dict[str, Any]:
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """The receiver while it runs."""
+    """Run a receiver while the block lasts."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -84,7 +84,7 @@ def receiving() -> Iterator[Receiver]:
             self.wfile.write(answer)
 
         def log_message(self, *_: Any) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     receiver.url = f"http://127.0.0.1:{server.server_port}"

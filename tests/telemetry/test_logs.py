@@ -1,4 +1,4 @@
-"""Lines for people and for machines, with the fields of the context they come from."""
+"""Text and JSON lines, with the fields of the context they were logged in."""
 
 import json
 import logging
@@ -8,7 +8,7 @@ from contextvars import copy_context
 import pytest
 
 from distillery.telemetry.config import TelemetrySettings
-from distillery.telemetry.logs import JsonLines, TextLines, bound, log_fields
+from distillery.telemetry.logs import JsonLines, TextLines, log_context, log_fields
 
 LOG = logging.getLogger("tests.logs")
 
@@ -22,14 +22,14 @@ def test_fields_of_the_context_and_of_the_call(caplog: pytest.LogCaptureFixture)
         lines.append(JsonLines().format(caplog.records[-1]))
         lines.append(TextLines().format(caplog.records[-1]))
 
-    with bound(job="job_1", attempt=3), bound(tenant="acme"):
+    with log_context(job="job_1", attempt=3), log_context(tenant="acme"):
         thread = threading.Thread(target=copy_context().run, args=(work,))
         thread.start()
         thread.join()
     work()
-    told = json.loads(lines[0])
-    assert told.pop("at").endswith("+00:00")
-    assert told == {
+    parsed = json.loads(lines[0])
+    assert parsed.pop("at").endswith("+00:00")
+    assert parsed == {
         "level": "INFO",
         "logger": "tests.logs",
         "message": "done",
@@ -47,9 +47,9 @@ def test_a_traceback_stays_in_its_line(caplog: pytest.LogCaptureFixture) -> None
     except ValueError as error:
         LOG.error("it failed: %s", "x", exc_info=error)
     (line,) = JsonLines().format(caplog.records[-1]).splitlines()
-    told = json.loads(line)
-    assert told["message"] == "it failed: x"
-    assert told["traceback"].endswith("ValueError: broken\nin two")
+    parsed = json.loads(line)
+    assert parsed["message"] == "it failed: x"
+    assert parsed["traceback"].endswith("ValueError: broken\nin two")
     assert "Traceback" in TextLines().format(caplog.records[-1])
 
 
@@ -58,7 +58,7 @@ def test_text_is_for_terminals() -> None:
         def isatty(self) -> bool:
             return True
 
-    with open("/dev/null") as file:  # noqa: PTH123 - any stream that is no terminal
+    with open("/dev/null") as file:  # noqa: PTH123 - a stream that is not a terminal
         assert TelemetrySettings().format_for(file) == "json"
         assert TelemetrySettings(log_format="text").format_for(file) == "text"
     assert TelemetrySettings().format_for(Terminal()) == "text"  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Off, nothing of OpenTelemetry is even imported; on, contexts go from process to process."""
+"""Tracing off: OpenTelemetry is not imported. On: contexts pass from process to process."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider.shutdown()
 
 
-def test_off_costs_nothing() -> None:
+def test_tracing_off_imports_nothing() -> None:
     code = (
         "import sys\n"
         "from distillery.telemetry import traces\n"
@@ -30,22 +30,22 @@ def test_off_costs_nothing() -> None:
         "traces.set_up('x', TelemetrySettings(otlp_endpoint=None))\n"
         "with traces.span('a') as span:\n"
         "    assert span is None and traces.traceparent() is None and not traces.is_on()\n"
-        "    traces.past('b', 1, 2)\n"
+        "    traces.record_span('b', 1, 2)\n"
         "assert not any(name.startswith('opentelemetry') for name in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_context_goes_from_process_to_process(spans: InMemorySpanExporter) -> None:
+def test_a_context_passes_from_process_to_process(spans: InMemorySpanExporter) -> None:
     with traces.span("request", **{"kd.tenant": "acme", "kd.none": None}):
-        handed = traces.traceparent()
-    with traces.span("attempt", handed):
-        traces.past("claim", 5, 3)
+        passed = traces.traceparent()
+    with traces.span("attempt", passed):
+        traces.record_span("claim", 5, 3)
     named = {span.name: span for span in spans.get_finished_spans()}
-    assert handed is not None
+    assert passed is not None
     traced = named["request"].context
     assert traced is not None
-    assert handed.split("-")[1:3] == [f"{traced.trace_id:032x}", f"{traced.span_id:016x}"]
+    assert passed.split("-")[1:3] == [f"{traced.trace_id:032x}", f"{traced.span_id:016x}"]
     parent = named["attempt"].parent
     assert parent is not None and parent.span_id == traced.span_id
     assert named["request"].attributes == {"kd.tenant": "acme"}
@@ -53,7 +53,7 @@ def test_a_context_goes_from_process_to_process(spans: InMemorySpanExporter) -> 
 
 
 @pytest.mark.parametrize("parent", ["", "garbage", "00-0-0-00", "00-" + "0" * 32 + "-1-01"])
-def test_a_parent_that_is_none_begins_a_trace(spans: InMemorySpanExporter, parent: str) -> None:
+def test_an_invalid_parent_starts_a_new_trace(spans: InMemorySpanExporter, parent: str) -> None:
     with traces.span("request", parent):
         pass
     (span,) = spans.get_finished_spans()

@@ -1,4 +1,4 @@
-"""A store with jobs whose runs do as they are told, and a worker's floor to run them on."""
+"""A store with jobs whose runs follow a script, and a dispatcher to run them."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ TENANT = "default"
 
 @dataclass
 class WorkerHarness:
-    """A database, blobs and settings on one temporary folder."""
+    """A database, blobs and settings in one temporary directory."""
 
     home: Path
     url: str
@@ -35,7 +35,7 @@ class WorkerHarness:
     blobs: LocalBlobs
 
     def job(self, task: str = "inspect_dataset", **script: Any) -> str:
-        """Queue an inspection whose run follows `script`; its id."""
+        """Queue an inspection whose run follows `script`; returns its id."""
         blob = self.blobs.put_stream([json.dumps(script).encode()])
         with self.database.write() as session:
             record(session, blob)
@@ -63,9 +63,9 @@ class WorkerHarness:
         with self.database.read() as session:
             return session.get_one(Job, job_id)
 
-    def wait_for(self, job_id: str, state: str, seconds: float = 15) -> Job:
-        """The job's row once it is in this state."""
-        wait_until(lambda: self.get(job_id).state == state, seconds)
+    def wait_for(self, job_id: str, state: str, timeout_s: float = 15) -> Job:
+        """Wait until the job is in this state; returns its row."""
+        wait_until(lambda: self.get(job_id).state == state, timeout_s)
         return self.get(job_id)
 
     def settings(self, **changes: Any) -> WorkerSettings:
@@ -82,7 +82,7 @@ class WorkerHarness:
         return WorkerSettings(**quick | changes)
 
     def dispatcher(self, slots: int = 1, **changes: Any) -> Dispatcher:
-        """A floor in this process, its runs odd ones in processes of their own."""
+        """A dispatcher in this process, whose runs are processes of odd_run.py."""
         lease_database = Database(self.url)
         context = WorkerContext(
             self.settings(**changes), self.database, lease_database, self.blobs, ODD_RUN
@@ -92,7 +92,7 @@ class WorkerHarness:
 
 @contextmanager
 def running(dispatcher: Dispatcher) -> Iterator[None]:
-    """The floor at work."""
+    """Run the dispatcher while the block lasts."""
     dispatcher.start()
     try:
         yield
@@ -101,17 +101,17 @@ def running(dispatcher: Dispatcher) -> Iterator[None]:
         dispatcher.join()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    """Return when the condition holds; fail when it does not in time."""
-    deadline_s = time.monotonic() + seconds
+def wait_until(condition: Callable[[], bool], timeout_s: float = 15) -> None:
+    """Return once the condition holds; fail after `timeout_s`."""
+    deadline_s = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline_s, f"not so after {seconds} s"
+        assert time.monotonic() < deadline_s, f"the condition does not hold after {timeout_s} s"
         time.sleep(0.02)
 
 
 @pytest.fixture
 def pg_harness(tmp_path: Path, postgres_url: str) -> Iterator[WorkerHarness]:
-    """An empty shop on PostgreSQL."""
+    """An empty service on PostgreSQL."""
     database = Database(postgres_url)
     database.migrate()
     yield WorkerHarness(tmp_path, postgres_url, database, LocalBlobs(tmp_path / "blobs"))
@@ -120,7 +120,7 @@ def pg_harness(tmp_path: Path, postgres_url: str) -> Iterator[WorkerHarness]:
 
 @pytest.fixture
 def harness(tmp_path: Path, sqlite_template: Path) -> Iterator[WorkerHarness]:
-    """An empty shop on SQLite."""
+    """An empty service on SQLite."""
     path = tmp_path / "distillery.sqlite"
     shutil.copyfile(sqlite_template, path)
     url = f"sqlite:///{path}"

@@ -1,5 +1,7 @@
-"""A run that does what its input file tells it: well-behaved, slow, or hostile. Stands where
-`python -m kdcore run` stands, so the worker's side meets every kind of child."""
+"""A run that follows the script in its input file: well-behaved, slow, or hostile.
+
+Takes the place of `python -m kdcore run`, so that the worker meets every kind of child.
+"""
 
 import hashlib
 import json
@@ -14,31 +16,31 @@ STEP_S = 0.05
 
 
 class OddRun:
-    """One run of the script in its one input, a JSON object."""
+    """Runs the script, a JSON object, in the only input of a run directory."""
 
     def __init__(self, directory: Path):
         self.directory = directory
         self.out = directory / "out"
-        [told] = (directory / "inputs").iterdir()
-        self.script: dict[str, Any] = json.loads(told.read_text())
+        [path] = (directory / "inputs").iterdir()
+        self.script: dict[str, Any] = json.loads(path.read_text())
         self.seq = 0
         self.stopped = False
-        deaf = self.script.get("deaf", False)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN if deaf else self._stop)
+        ignores = self.script.get("ignore_sigterm", False)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if ignores else self._stop)
 
     def _stop(self, *_: object) -> None:
         self.stopped = True
 
-    def say(self, kind: str, **fields: Any) -> None:
-        """One event, flushed."""
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Write one event."""
         self.seq += 1
         event = {"seq": self.seq, "at": time.time(), "kind": kind, **fields}
         with (self.directory / "events.jsonl").open("a") as file:
             file.write(json.dumps(event) + "\n")
 
     def end(self, status: int, **fields: Any) -> int:
-        """The last event, and the exit code."""
-        self.say("end", **{"exit": "X", "code": "ok", "message": "done"} | fields)
+        """Write the last event and return the exit code."""
+        self.emit("end", **{"exit": "X", "code": "ok", "message": "done"} | fields)
         return status
 
     def resume(self) -> int:
@@ -47,57 +49,57 @@ class OddRun:
         return max(steps, default=0)
 
     def checkpoint(self, step: int) -> None:
-        """Leave a checkpoint."""
+        """Write a checkpoint."""
         folder = self.directory / "checkpoints" / f"{step:08d}"
         folder.mkdir()
         (folder / "state.json").write_text(str(step))
 
     def work(self) -> int:
-        """Count steps from the last checkpoint, then leave a result."""
+        """Count steps from the last checkpoint, then write a result; returns the exit code."""
         (self.directory / "env.json").write_text(json.dumps(dict(os.environ)))
         (self.directory / "pid").write_text(str(os.getpid()))
-        self.say("phase", phase="training")
+        self.emit("phase", phase="training")
         time.sleep(self.script.get("hang", 0))
         step = start = self.resume()
         if start and "resumed_exit" in self.script:
-            self.say("metrics", step=start, values={"start": start})
+            self.emit("metrics", step=start, values={"start": start})
             return self.end(self.script["resumed_exit"], code="odd", message="resumed")
         while step < self.script.get("steps", 0):
             step += 1
             time.sleep(STEP_S)
-            self.say("metrics", step=step, values={"student/loss": 1 / step, "start": start})
+            self.emit("metrics", step=step, values={"student/loss": 1 / step, "start": start})
             if self.stopped:
                 self.checkpoint(step)
                 return self.end(14, code="interrupted", message="stopped")
-        self.rave()
-        self.spill()
+        self.write_raw()
+        self.flood()
         time.sleep(self.script.get("hang_at_end", 0))
         sys.stderr.write("the last words \0\x1b[31m\n")
         if "signal" in self.script:
             os.kill(os.getpid(), self.script["signal"])
         if "exit" in self.script:
             return self.end(self.script["exit"], **self.script.get("end", {}))
-        self.leave_result()
+        self.write_result()
         return self.end(0)
 
-    def rave(self) -> None:
-        """What no event is, as bytes in hexadecimal."""
+    def write_raw(self) -> None:
+        """Write lines that need not be events, given in hexadecimal."""
         with (self.directory / "events.jsonl").open("ab") as file:
             for line in self.script.get("raw", []):
                 file.write(bytes.fromhex(line) + b"\n")
 
-    def spill(self) -> None:
-        """So many numbered lines of the log, or bytes of events, for as long as it may live."""
+    def flood(self) -> None:
+        """Write many log lines, or megabytes of events."""
         for number in range(self.script.get("lines", 0)):
             sys.stderr.write(f"line {number} {'.' * 80}\n")
         with (self.directory / "events.jsonl").open("ab") as file:
-            for _ in range(self.script.get("spilt_mb", 0)):
+            for _ in range(self.script.get("events_mb", 0)):
                 file.write(b"x" * (1 << 20) + b"\n")
                 file.flush()
                 time.sleep(0.01)
 
-    def leave_result(self) -> None:
-        """result.json as an inspection's, with the script's changes."""
+    def write_result(self) -> None:
+        """Write the result.json of an inspection, with the script's changes."""
         result = {
             "task": "inspect_dataset",
             "train": 3,
@@ -112,25 +114,25 @@ class OddRun:
         }
         (self.out / "result.json").write_text(json.dumps(result | self.script.get("result", {})))
         if "model" in self.script:
-            self.leave_model(self.script["model"])
+            self.write_model(self.script["model"])
 
-    def leave_model(self, way: str) -> None:
-        """The result of an inspected model, honest or not."""
+    def write_model(self, kind: str) -> None:
+        """Write the result of an inspected model: valid, or one of the unsafe kinds."""
         data = b"weights"
         path = self.out / "weights.safetensors"
         named = "weights.safetensors"
-        if way == "symlink":
+        if kind == "symlink":
             path.symlink_to("/etc/hostname")
             data = Path("/etc/hostname").read_bytes()
-        elif way == "folder_link":
+        elif kind == "folder_link":
             (self.out / "folder").symlink_to("/etc")
             named, data = "folder/hostname", Path("/etc/hostname").read_bytes()
-        elif way == "outside":
+        elif kind == "outside":
             named, data = "../events.jsonl", (self.directory / "events.jsonl").read_bytes()
-        elif way == "pipe":
+        elif kind == "pipe":
             os.mkfifo(path)
         else:
-            path.write_bytes(b"changed" if way == "changed" else data)
+            path.write_bytes(b"changed" if kind == "changed" else data)
         artifact = {
             "kind": "weights",
             "path": named,
@@ -149,12 +151,12 @@ class OddRun:
 
 
 def wait() -> str:
-    """Wait as `python -m kdcore wait` does; the directory it is told, which is empty at the end."""
+    """Wait as `python -m kdcore wait` does; returns the directory, empty if stdin was closed."""
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     return sys.stdin.readline().strip()
 
 
 if __name__ == "__main__":
-    told = wait() if sys.argv[1] == "wait" else sys.argv[2]
-    sys.exit(OddRun(Path(told)).work() if told else 0)
+    directory = wait() if sys.argv[1] == "wait" else sys.argv[2]
+    sys.exit(OddRun(Path(directory)).work() if directory else 0)

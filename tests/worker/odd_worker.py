@@ -1,4 +1,4 @@
-"""The jobs program as `python -m distillery.worker jobs` starts it, its runs odd ones."""
+"""The jobs program of `python -m distillery.worker jobs`, with odd_run.py as its runs."""
 
 import sys
 

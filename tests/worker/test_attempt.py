@@ -1,4 +1,4 @@
-"""Attempts with real child processes: every way a run may end, and what becomes of its job."""
+"""Attempts with real child processes: each way a run can end, and the job's state after it."""
 
 import json
 import signal
@@ -22,14 +22,14 @@ from distillery.store.jobs import events
 from distillery.wire.states import State
 from distillery.worker.clock_guard import ClockGuard
 from distillery.worker.oom import oom_kills
-from distillery.worker.outcome import Failure, death, read_outcome
+from distillery.worker.outcome import Failure, describe_signal, read_outcome
 from distillery.worker.reaper import reap
 from kdcore.spec.codes import Exit
 from tests.worker.conftest import TENANT, WorkerHarness, wait_until
 
 
 def run(harness: WorkerHarness, job_id: str, **settings: Any) -> Job:
-    """Run the job once in this thread; its row afterwards."""
+    """Run the job once in this thread; returns its row."""
     assert harness.dispatcher(**settings).offer(job_id)
     return harness.get(job_id)
 
@@ -38,7 +38,7 @@ def directory(harness: WorkerHarness, job_id: str, attempt: int = 1) -> Path:
     return harness.home / "runs" / job_id / str(attempt)
 
 
-def test_a_good_run_succeeds_and_leaves_nothing_behind(harness: WorkerHarness) -> None:
+def test_a_successful_run_leaves_no_directory(harness: WorkerHarness) -> None:
     job = run(harness, job_id := harness.job(steps=3))
     assert (job.state, job.attempt, job.failures) == ("succeeded", 1, 0)
     assert job.latest["student/loss"] == pytest.approx(1 / 3)
@@ -50,8 +50,8 @@ def test_a_good_run_succeeds_and_leaves_nothing_behind(harness: WorkerHarness) -
     assert not directory(harness, job_id).parent.exists()
 
 
-def test_what_a_dead_worker_did_not_write_down_is_kept_by_the_next(harness: WorkerHarness) -> None:
-    """Else a curve would have a hole: the run goes on behind what was said."""
+def test_events_that_a_dead_worker_did_not_store_are_imported(harness: WorkerHarness) -> None:
+    """Otherwise a curve would have a gap: the resumed run does not emit them again."""
     job_id = harness.job(steps=2)
     with harness.database.write() as session:
         claim = jobs.claim(session, job_id, "dead", 60)
@@ -59,18 +59,18 @@ def test_what_a_dead_worker_did_not_write_down_is_kept_by_the_next(harness: Work
         jobs.release(session, claim, State.QUEUED, "its worker died")
     first = directory(harness, job_id)
     first.mkdir(parents=True)
-    said = '{"seq": 1, "at": 1, "kind": "metrics", "step": 1, "values": {"student/early": 1}}'
-    (first / "events.jsonl").write_text(f"{said}\n" + '{"seq": 2, "at"')
+    line = '{"seq": 1, "at": 1, "kind": "metrics", "step": 1, "values": {"student/early": 1}}'
+    (first / "events.jsonl").write_text(f"{line}\n" + '{"seq": 2, "at"')
     assert run(harness, job_id).state == "succeeded"
     with harness.database.read() as session:
         kept = [(event.attempt, event.kind) for event in events.page(session, job_id)]
     assert kept[:2] == [(1, "metrics"), (2, "phase")]
 
 
-def test_what_a_dead_worker_had_not_brought_home_of_its_run_is_there_too(
+def test_a_curve_has_no_gap_after_a_dead_worker(
     harness: WorkerHarness,
 ) -> None:
-    """The run went on for two steps and a checkpoint after its worker had last kept its events."""
+    """The run made two steps and a checkpoint after its worker last stored its events."""
     job_id = harness.job(steps=4)
     with harness.database.write() as session:
         jobs.claim(session, job_id, "dead", -1)
@@ -78,11 +78,11 @@ def test_what_a_dead_worker_had_not_brought_home_of_its_run_is_there_too(
         session.execute(update(Job).values(not_before=0))
     left = directory(harness, job_id)
     (left / "checkpoints" / "00000002").mkdir(parents=True)
-    said = [
+    lines = [
         {"seq": n, "at": 1.5, "kind": "metrics", "step": n, "values": {"student/loss": 1 / n}}
         for n in (1, 2)
     ]
-    (left / "events.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in said) + '{"se')
+    (left / "events.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"se')
     assert run(harness, job_id).state == "succeeded"
     with harness.database.read() as session:
         (curve,) = events.metrics(session, job_id, ["student/loss"])
@@ -102,23 +102,23 @@ MALFORMED_EVENTS = [
 ]
 
 
-def test_ravings_of_a_run_do_no_harm_and_its_sane_events_are_kept(
+def test_malformed_events_are_dropped_and_valid_ones_kept(
     pg_harness: WorkerHarness,
 ) -> None:
     job_id = pg_harness.job(raw=[line.hex() for line in MALFORMED_EVENTS], exit=1)
     job = run(pg_harness, job_id)
     with pg_harness.database.read() as session:
-        said = [(e.kind, e.body) for e in events.page(session, job_id)]
+        stored = [(e.kind, e.body) for e in events.page(session, job_id)]
         message = session.get_one(Attempt, (job_id, 1)).message
-    assert [body["message"] for kind, body in said if kind == "log"] == ["ab", "sane"]
+    assert [body["message"] for kind, body in stored if kind == "log"] == ["ab", "sane"]
     assert job.latest == {"z": 1}
     assert job.state == "queued"
     assert message is not None
     assert message.endswith("the last words [31m")
 
 
-def test_a_models_weights_come_home_with_their_hash(harness: WorkerHarness) -> None:
-    job = run(harness, harness.job("inspect_model", model="honest"))
+def test_a_models_weights_are_stored_with_their_hash(harness: WorkerHarness) -> None:
+    job = run(harness, harness.job("inspect_model", model="valid"))
     assert job.state == "succeeded"
     with harness.database.read() as session:
         model = session.get_one(Model, job.subject)
@@ -127,19 +127,19 @@ def test_a_models_weights_come_home_with_their_hash(harness: WorkerHarness) -> N
     assert b"".join(harness.blobs.open(model.blob)) == b"weights"
 
 
-@pytest.mark.parametrize("way", ["symlink", "folder_link", "outside", "pipe", "changed"])
-def test_what_is_no_honest_file_under_out_is_refused(harness: WorkerHarness, way: str) -> None:
-    job = run(harness, harness.job("inspect_model", model=way))
+@pytest.mark.parametrize("kind", ["symlink", "folder_link", "outside", "pipe", "changed"])
+def test_an_unsafe_or_changed_artifact_is_refused(harness: WorkerHarness, kind: str) -> None:
+    job = run(harness, harness.job("inspect_model", model=kind))
     assert job.state == "failed"
     assert job.error is not None
-    assert job.error["code"] == ("bad_artifact" if way == "changed" else "unsafe_artifact")
+    assert job.error["code"] == ("bad_artifact" if kind == "changed" else "unsafe_artifact")
     with harness.database.read() as session:
         assert session.get_one(Model, job.subject).state == "rejected"
-    assert len(list(harness.blobs.root.glob("??/??/*"))) == 1, "the input alone is kept"
+    assert len(list(harness.blobs.root.glob("??/??/*"))) == 1, "only the input is kept"
 
 
 @pytest.mark.parametrize("exit", [Exit.BAD_SPEC, Exit.BAD_INPUT, Exit.DIVERGED])
-def test_what_would_fail_again_fails_at_once(harness: WorkerHarness, exit: Exit) -> None:
+def test_a_failure_that_would_recur_is_not_retried(harness: WorkerHarness, exit: Exit) -> None:
     end = {"code": "odd_image", "message": "image 7 is odd", "pointer": "/dataset"}
     job = run(harness, harness.job(exit=int(exit), end=end))
     assert (job.state, job.error) == ("failed", end)
@@ -157,7 +157,7 @@ def test_what_would_fail_again_fails_at_once(harness: WorkerHarness, exit: Exit)
         ({"result": {"task": "nonsense"}}, "bad_result", "result.json"),
     ],
 )
-def test_deaths_are_named(
+def test_an_exit_is_given_its_code(
     harness: WorkerHarness, script: dict[str, Any], code: str, words: str
 ) -> None:
     job = run(harness, job_id := harness.job(**script))
@@ -169,7 +169,7 @@ def test_deaths_are_named(
     assert job.state == ("failed" if code == "bad_result" else "queued")
 
 
-def test_deaths_are_retried_until_the_job_counts_as_poison(harness: WorkerHarness) -> None:
+def test_failures_are_retried_until_the_job_is_poison(harness: WorkerHarness) -> None:
     dispatcher = harness.dispatcher()
     job_id = harness.job(signal=9)
     for attempt in (1, 2, 3):
@@ -184,7 +184,7 @@ def test_deaths_are_retried_until_the_job_counts_as_poison(harness: WorkerHarnes
     assert "SIGKILL" in job.error["message"]
 
 
-def test_a_kill_for_want_of_memory_has_its_name(tmp_path: Path) -> None:
+def test_an_oom_kill_is_reported_as_out_of_memory(tmp_path: Path) -> None:
     counters = tmp_path / "vmstat"
     counters.write_text("nr_free_pages 5\noom_kill 7\n")
     assert (oom_kills(counters), oom_kills(tmp_path / "none")) == (7, 0)
@@ -193,10 +193,10 @@ def test_a_kill_for_want_of_memory_has_its_name(tmp_path: Path) -> None:
     assert outcome.code == "out_of_memory" and outcome.message.endswith("last words")
 
 
-def test_a_job_that_kills_its_workers_ends_as_poison_with_the_end_of_its_log(
+def test_a_job_that_kills_its_workers_fails_as_poison_with_its_last_log_lines(
     harness: WorkerHarness,
 ) -> None:
-    """Each time the lease lapses, and the reaper reads what the run had said."""
+    """Each time the lease lapses, and the reaper reads the run's log."""
     job_id, notifier = harness.job(), Notifier(make_app(BrokerSettings(home=harness.home)))
     parts, blobs = UploadParts(harness.home / "uploads"), LocalBlobs(harness.home / "blobs")
     clock, runs = ClockGuard(60.0), harness.settings().runs
@@ -206,22 +206,22 @@ def test_a_job_that_kills_its_workers_ends_as_poison_with_the_end_of_its_log(
             assert jobs.claim(session, job_id, "w", lease_s=-1) is not None
         folder = directory(harness, job_id, attempt)
         folder.mkdir(parents=True)
-        (folder / "run.log").write_text(f"attempt {attempt}\neats all memory\n")
+        (folder / "run.log").write_text(f"attempt {attempt}\nallocates all memory\n")
         reap(harness.database, parts, blobs, notifier, clock, runs, 1.0)
         if attempt < 3:
             waiting = harness.get(job_id)
-            assert waiting.state == "queued" and waiting.not_before > 0, "after a pause"
+            assert waiting.state == "queued" and waiting.not_before > 0, "after a backoff"
             with harness.database.read() as session:
                 why = jobs.waiting_for(session, waiting)
                 assert why is not None and why.reason == "backoff"
     error = harness.get(job_id).error
     assert error is not None and error["code"] == "poison"
     assert "worker_lost" in error["message"]
-    assert error["message"].endswith("attempt 3\neats all memory")
+    assert error["message"].endswith("attempt 3\nallocates all memory")
 
 
 class RunningJob:
-    """A job that runs in a thread; waits until its run has said something."""
+    """Runs a job in a thread, and waits until its run has made a step."""
 
     def __init__(
         self, harness: WorkerHarness, settings: dict[str, Any] | None = None, **script: Any
@@ -234,7 +234,7 @@ class RunningJob:
         wait_until(lambda: "student/loss" in harness.get(self.job_id).latest)
 
     def end(self) -> Job:
-        """The job's row once the attempt is over."""
+        """Wait for the end of the attempt; returns the job's row."""
         self.thread.join(timeout=20)
         assert not self.thread.is_alive()
         return self.harness.get(self.job_id)
@@ -248,7 +248,7 @@ def test_a_cancel_ends_the_run_and_the_job(harness: WorkerHarness) -> None:
     assert not directory(harness, running_job.job_id).parent.exists()
 
 
-def test_a_pause_checkpoints_and_a_resume_goes_on_from_there(harness: WorkerHarness) -> None:
+def test_a_pause_checkpoints_and_a_resume_continues_from_there(harness: WorkerHarness) -> None:
     running_job = RunningJob(harness, steps=40)
     with harness.database.write() as session:
         jobs.request_pause(session, TENANT, running_job.job_id)
@@ -270,17 +270,21 @@ def test_a_stopped_worker_releases_its_job(harness: WorkerHarness) -> None:
     assert not running_job.dispatcher.offer(running_job.job_id), "a stopped worker claims nothing"
 
 
-def test_a_run_that_does_not_hear_is_killed_after_the_grace_time(harness: WorkerHarness) -> None:
-    running_job = RunningJob(harness, {"grace_s": 0.5}, deaf=True)
-    began_s = time.monotonic()
+def test_a_run_that_ignores_sigterm_is_killed_after_the_grace_period(
+    harness: WorkerHarness,
+) -> None:
+    running_job = RunningJob(harness, {"grace_s": 0.5}, ignore_sigterm=True)
+    started_s = time.monotonic()
     running_job.dispatcher.stop()
     assert running_job.end().state == "queued"
-    assert 0.4 < time.monotonic() - began_s < 4
+    assert 0.4 < time.monotonic() - started_s < 4
 
 
-def test_a_lost_lease_kills_the_run_and_nothing_late_is_written(harness: WorkerHarness) -> None:
-    running_job = RunningJob(harness, deaf=True)
-    with harness.database.write() as session:  # as after a lapse: somebody else's attempt
+def test_a_lost_lease_kills_the_run_and_nothing_more_is_written(harness: WorkerHarness) -> None:
+    running_job = RunningJob(harness, ignore_sigterm=True)
+    with (
+        harness.database.write() as session
+    ):  # as if the lease had lapsed and another worker had claimed the job
         session.get_one(Job, running_job.job_id).attempt += 1
     job = running_job.end()
     assert (job.state, job.attempt) == ("running", 2)
@@ -289,24 +293,24 @@ def test_a_lost_lease_kills_the_run_and_nothing_late_is_written(harness: WorkerH
     assert harness.get(running_job.job_id).last_event == before
 
 
-def test_silence_makes_a_worker_give_up_within_half_a_lease_and_release_later(
+def test_without_the_database_a_run_stops_within_half_a_lease_and_is_released_later(
     harness: WorkerHarness,
 ) -> None:
     running_job = RunningJob(harness, {"lease_s": 6, "heartbeat_s": 0.2})
     lock = Database(harness.url)
-    began_s = time.monotonic()
-    with lock.write() as session:  # nobody else can write: no beat, no event
+    started_s = time.monotonic()
+    with lock.write() as session:  # nobody else can write: no renewals, no events
         jobs.reap(session)
         run_dir = directory(harness, running_job.job_id)
         wait_until(lambda: any((run_dir / "checkpoints").iterdir()), 6)
-        assert time.monotonic() - began_s < 4.5, "before a quarter of the lease is left"
+        assert time.monotonic() - started_s < 4.5, "before a quarter of the lease is left"
     job = running_job.end()
     assert (job.state, job.failures) == ("queued", 0)
     lock.dispose()
 
 
-def test_a_run_that_says_nothing_is_stalled(harness: WorkerHarness) -> None:
-    job = run(harness, harness.job(deaf=True, hang=60), stall_s=0.5, grace_s=0.2)
+def test_a_run_without_events_is_stalled(harness: WorkerHarness) -> None:
+    job = run(harness, harness.job(ignore_sigterm=True, hang=60), stall_s=0.5, grace_s=0.2)
     assert job.state == "queued"
     with harness.database.read() as session:
         message = session.get_one(Attempt, (job.id, 1)).message
@@ -314,7 +318,7 @@ def test_a_run_that_says_nothing_is_stalled(harness: WorkerHarness) -> None:
     assert message.startswith("stalled: ")
 
 
-def test_the_run_gets_a_bare_environment(
+def test_a_run_inherits_no_credentials(
     harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KD_DATABASE_URL", "postgresql://user:secret@host/db")
@@ -325,7 +329,7 @@ def test_the_run_gets_a_bare_environment(
     assert (environment["HOME"], environment["TMPDIR"]) == (".", "tmp")
 
 
-def test_a_damaged_blob_is_noticed_before_it_is_used(harness: WorkerHarness) -> None:
+def test_a_damaged_blob_is_detected_before_the_run(harness: WorkerHarness) -> None:
     job_id = harness.job(steps=1)
     [blob] = harness.blobs.root.glob("??/??/*")
     blob.chmod(0o600)
@@ -335,6 +339,6 @@ def test_a_damaged_blob_is_noticed_before_it_is_used(harness: WorkerHarness) -> 
     assert job.error["code"] == "blob_damaged"
 
 
-def test_signals_have_names() -> None:
-    assert death(signal.SIGABRT) == "the run was killed by SIGABRT"
-    assert death(99) == "the run was killed by signal 99"
+def test_signals_are_named() -> None:
+    assert describe_signal(signal.SIGABRT) == "the run was killed by SIGABRT"
+    assert describe_signal(99) == "the run was killed by signal 99"

@@ -1,4 +1,4 @@
-"""A backup of a service at work, by its command; restored elsewhere its jobs go on there."""
+"""A backup of a running service; restored into another home, its jobs continue there."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def local(harness: WorkerHarness) -> Iterator[Programs]:
 
 
 def run(home: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    """`python -m distillery.store` on a home."""
+    """Run `python -m distillery.store` on a home."""
     return subprocess.run(
         [sys.executable, "-m", "distillery.store", *map(str, arguments)],
         env=os.environ | {"KD_HOME": str(home)},
@@ -35,7 +35,7 @@ def run(home: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]
     )
 
 
-def test_jobs_go_on_in_another_home(
+def test_jobs_continue_in_another_home(
     harness: WorkerHarness,
     local: Programs,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""Runs that say too much, and disks that are short: bounded, stopped by name, waited for."""
+"""Runs that write too much, and disks that are nearly full."""
 
 import errno
 import json
@@ -12,14 +12,14 @@ from distillery.store.blobs import blobs
 from distillery.store.errors import NoSpace
 from distillery.store.jobs import events
 from distillery.worker.disk_guard import DiskGuard
-from distillery.worker.recorder import COMPLAINTS, LINE_BYTES, Recorder, parse_event
+from distillery.worker.recorder import LINE_BYTES, MAX_COMPLAINTS, Recorder, parse_event
 from kdcore.spec.events import RunEvent
 from tests.worker.conftest import TENANT, WorkerHarness, wait_until
 
 MIB = 1 << 20
 
 
-def test_a_talkative_run_succeeds_and_its_log_is_bounded(harness: WorkerHarness) -> None:
+def test_a_run_with_a_long_log_succeeds(harness: WorkerHarness) -> None:
     job_id = harness.job(lines=20_000, steps=8)
     assert harness.dispatcher(run_log_bytes=1 << 16, keep_runs=True).offer(job_id)
     assert harness.get(job_id).state == "succeeded"
@@ -27,19 +27,23 @@ def test_a_talkative_run_succeeds_and_its_log_is_bounded(harness: WorkerHarness)
     assert "the last words" in log.read_text()
 
 
-@pytest.mark.parametrize("script", [{"spilt_mb": 600}, {"lines": 400_000}])
-def test_a_run_that_writes_without_end_is_stopped_by_name(
+@pytest.mark.parametrize("script", [{"events_mb": 600}, {"lines": 400_000}])
+def test_a_run_over_the_output_limit_is_killed(
     harness: WorkerHarness, script: dict[str, Any]
 ) -> None:
-    job_id = harness.job(deaf=True, hang_at_end=60, **script)
+    job_id = harness.job(ignore_sigterm=True, hang_at_end=60, **script)
     assert harness.dispatcher(run_output_bytes=3 * MIB, grace_s=60).offer(job_id)
     job = harness.get(job_id)
-    assert job.state == "failed" and job.error is not None, "it would do it again"
+    assert job.state == "failed" and job.error is not None, (
+        "not retried: it would do the same again"
+    )
     assert job.error["code"] == "too_much_output"
     assert job.attempt == 1
     with harness.database.read() as s:
         assert len(events.page(s, job_id)) < 10
-    assert not (harness.home / "runs" / job_id / "1" / "events.jsonl").exists(), "nor on the disk"
+    assert not (harness.home / "runs" / job_id / "1" / "events.jsonl").exists(), (
+        "nor are they left on the disk"
+    )
 
 
 def event(**fields: Any) -> RunEvent | None:
@@ -47,9 +51,9 @@ def event(**fields: Any) -> RunEvent | None:
     return parse_event(json.dumps(whole).encode())
 
 
-def test_events_are_bounded_in_every_part() -> None:
-    said = event(kind="log", level="info", message="x" * 10_000)
-    assert said is not None and len(said.model_dump()["message"]) == 4000
+def test_every_part_of_an_event_is_bounded() -> None:
+    cut = event(kind="log", level="info", message="x" * 10_000)
+    assert cut is not None and len(cut.model_dump()["message"]) == 4000
     assert event(kind="log", level="info", message="x" * LINE_BYTES) is None
     assert event(kind="phase", phase="x" * 101) is None
     assert event(kind="metrics", step=2**63, values={"x": 1}) is None
@@ -60,12 +64,12 @@ def test_events_are_bounded_in_every_part() -> None:
     assert named is not None and named.model_dump()["values"] == {"y": 1.0}
 
 
-def test_nonsense_does_not_fill_the_workers_log(
+def test_invalid_lines_do_not_fill_the_workers_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "events.jsonl").write_bytes(b"nonsense\n" * 5000)
     assert not Recorder(tmp_path).drain(lambda _: None)
-    assert len(caplog.records) == COMPLAINTS + 1
+    assert len(caplog.records) == MAX_COMPLAINTS + 1
 
 
 def test_events_behind_a_link_are_not_read(tmp_path: Path) -> None:
@@ -75,14 +79,14 @@ def test_events_behind_a_link_are_not_read(tmp_path: Path) -> None:
     assert not Recorder(tmp_path / "run").drain(lambda _: pytest.fail("it was read"))
 
 
-def test_jobs_wait_for_disk_space_and_say_so(
+def test_jobs_wait_for_disk_space_and_report_it(
     harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shortage = ["1 MiB free"]
     monkeypatch.setattr(DiskGuard, "shortage", lambda _: shortage[0] if shortage else None)
     job_id = harness.job()
     dispatcher = harness.dispatcher()
-    assert not dispatcher.offer(job_id), "a notification is not followed either"
+    assert not dispatcher.offer(job_id), "nor for a notification"
     dispatcher.start()
     try:
         wait_until(lambda: waits_for(harness, job_id) == "disk_low")
@@ -100,14 +104,15 @@ def waits_for(harness: WorkerHarness, job_id: str) -> str | None:
     return None if waiting is None else waiting.reason
 
 
-def test_space_is_looked_for_where_the_folder_will_be(tmp_path: Path) -> None:
+def test_free_space_is_checked_where_the_directory_will_be(tmp_path: Path) -> None:
     folders = {"run directories": tmp_path / "not" / "yet"}
     assert DiskGuard(folders, 0).shortage() is None
-    said = DiskGuard(folders, 2**62).shortage()
-    assert said is not None and "run directories" in said and "KD_MIN_FREE_BYTES" in said
+    message = DiskGuard(folders, 2**62).shortage()
+    assert message is not None
+    assert "run directories" in message and "KD_MIN_FREE_BYTES" in message
 
 
-def test_a_full_disk_under_the_run_directory_is_named(
+def test_a_full_disk_under_the_run_directory_is_reported(
     harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Database time that jumps: leases rest after a leap ahead, and end in time after one back."""
+"""Jumps of database time: reaping pauses after one ahead; leases still lapse after one back."""
 
 from sqlalchemy import select, update
 
@@ -12,41 +12,41 @@ HOURS_S = 2 * 3600.0
 
 
 class Clocks:
-    """A clock that nobody sets, and the database's."""
+    """A clock that is never set, and the database's."""
 
     def __init__(self) -> None:
         self.here_s = 1000.0
         self.set_s = 0.0
         self.clock_guard = ClockGuard(60, lambda: self.here_s)
 
-    def pass_(self, seconds: float) -> ClockGuard:
-        """So much later, after a look."""
+    def advance(self, seconds: float) -> ClockGuard:
+        """Move both clocks on and check them."""
         self.here_s += seconds
-        self.clock_guard.look(int((self.here_s + self.set_s) * 1000))
+        self.clock_guard.check(int((self.here_s + self.set_s) * 1000))
         return self.clock_guard
 
 
-def test_a_leap_ahead_makes_leases_rest_for_one_lease() -> None:
+def test_a_jump_ahead_pauses_reaping_for_one_lease() -> None:
     clocks = Clocks()
-    assert clocks.pass_(5).was_set and not clocks.clock_guard.rests, "who knows, at the start"
-    assert not clocks.pass_(5).was_set
+    assert clocks.advance(5).was_set and not clocks.clock_guard.is_paused, "unknown at the start"
+    assert not clocks.advance(5).was_set
     clocks.set_s = HOURS_S
-    assert clocks.pass_(5).rests and clocks.clock_guard.was_set
-    assert clocks.pass_(50).rests and not clocks.clock_guard.was_set
-    assert not clocks.pass_(11).rests
+    assert clocks.advance(5).is_paused and clocks.clock_guard.was_set
+    assert clocks.advance(50).is_paused and not clocks.clock_guard.was_set
+    assert not clocks.advance(11).is_paused
 
 
-def test_a_leap_back_and_a_long_pause_are_no_reason_to_rest() -> None:
+def test_a_jump_back_and_a_suspend_do_not_pause_reaping() -> None:
     clocks = Clocks()
-    clocks.pass_(5)
+    clocks.advance(5)
     clocks.set_s = -HOURS_S
-    assert clocks.pass_(5).was_set and not clocks.clock_guard.rests
-    assert not clocks.pass_(HOURS_S).rests, "the machine slept: both clocks went on"
+    assert clocks.advance(5).was_set and not clocks.clock_guard.is_paused
+    assert not clocks.advance(HOURS_S).is_paused, "the machine was suspended: both clocks went on"
     clocks.set_s += 2
-    assert not clocks.pass_(5).was_set, "NTP's small steps are none"
+    assert not clocks.advance(5).was_set, "small steps by NTP do not count"
 
 
-def test_a_lease_from_before_the_clock_went_back_ends_soon(database: Database) -> None:
+def test_a_lease_from_before_a_jump_back_ends_soon(database: Database) -> None:
     long, usual = claimed(database, lease_s=HOURS_S), claimed(database, lease_s=60)
     waiting = new_job(database)
     with database.write() as s:
@@ -64,7 +64,7 @@ def test_a_lease_from_before_the_clock_went_back_ends_soon(database: Database) -
     assert rows[waiting].not_before <= now
 
 
-def test_nothing_is_taken_back_while_leases_rest(database: Database) -> None:
+def test_no_lease_is_reaped_while_paused(database: Database) -> None:
     claim = claimed(database, lease_s=-1)
     with database.write() as s:
         assert jobs.reap(s, judge=False).lapsed == []

@@ -1,4 +1,4 @@
-"""Slots: one per GPU that may be used, else one on the CPU."""
+"""Slots: one per visible GPU, or one on the CPU."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from distillery.worker.device import DeviceSlot, DeviceSlots, find_gpus, make_sl
 
 
 @pytest.mark.parametrize(
-    ("told", "gpus"), [("", []), ("-1", []), ("0,2", ["0", "2"]), (" GPU-a ,1", ["GPU-a", "1"])]
+    ("visible", "gpus"), [("", []), ("-1", []), ("0,2", ["0", "2"]), (" GPU-a ,1", ["GPU-a", "1"])]
 )
-def test_cuda_visible_devices_rules(told: str, gpus: list[str]) -> None:
-    assert find_gpus(told) == gpus
+def test_cuda_visible_devices_is_respected(visible: str, gpus: list[str]) -> None:
+    assert find_gpus(visible) == gpus
 
 
-def test_one_slot_per_gpu_and_each_run_sees_its_own() -> None:
+def test_each_gpu_has_a_slot_and_each_run_sees_its_own() -> None:
     slots = make_slots(["GPU-a", "GPU-b"], None, 2)
     assert [slot.environment() for slot in slots] == [
         {"CUDA_VISIBLE_DEVICES": "GPU-a"},
@@ -21,17 +21,17 @@ def test_one_slot_per_gpu_and_each_run_sees_its_own() -> None:
     assert {slot.device for slot in slots} == {"cuda"}
 
 
-def test_without_a_gpu_one_slot_has_every_cpu_and_more_share_them() -> None:
+def test_without_a_gpu_slots_share_the_cpus() -> None:
     [alone] = make_slots([], None, None)
     assert alone.device == "cpu"
     assert alone.environment() == {"CUDA_VISIBLE_DEVICES": ""}
     assert [slot.threads for slot in make_slots([], 1000, None)] == [1] * 1000
 
 
-def test_a_slot_is_taken_once() -> None:
+def test_a_slot_is_acquired_once() -> None:
     slots = DeviceSlots([DeviceSlot(None, 1)])
-    slot = slots.take()
+    slot = slots.acquire()
     assert slot is not None
-    assert slots.take() is None
-    slots.give(slot)
+    assert slots.acquire() is None
+    slots.release(slot)
     assert slots.free == slots.count == 1

@@ -1,4 +1,4 @@
-"""The floor: one job per slot, lost notifications found, old directories removed."""
+"""The dispatcher: one job per slot, lost notifications found, old directories deleted."""
 
 import os
 import threading
@@ -9,7 +9,7 @@ from distillery.wire.states import State
 from tests.worker.conftest import WorkerHarness, wait_until
 
 
-def test_a_notification_for_a_full_floor_is_left_to_the_poll(harness: WorkerHarness) -> None:
+def test_a_notification_is_left_to_the_poll_while_no_slot_is_free(harness: WorkerHarness) -> None:
     dispatcher = harness.dispatcher(slots=1)
     first, second = harness.job(steps=20), harness.job()
     thread = threading.Thread(target=dispatcher.offer, args=(first,))
@@ -20,7 +20,7 @@ def test_a_notification_for_a_full_floor_is_left_to_the_poll(harness: WorkerHarn
     assert harness.get(second).state == "queued"
 
 
-def test_the_poll_fills_every_slot_and_takes_the_next_when_one_is_free(
+def test_the_poll_fills_every_slot_as_it_becomes_free(
     harness: WorkerHarness,
 ) -> None:
     dispatcher = harness.dispatcher(slots=2)
@@ -35,7 +35,7 @@ def test_the_poll_fills_every_slot_and_takes_the_next_when_one_is_free(
     assert dispatcher.slots.free == 2
 
 
-def test_directories_of_jobs_that_are_over_are_removed(harness: WorkerHarness) -> None:
+def test_directories_of_finished_jobs_are_deleted(harness: WorkerHarness) -> None:
     ids = {
         name: harness.job() for name in ("queued", "succeeded", "failed lately", "failed long ago")
     }
@@ -50,7 +50,7 @@ def test_directories_of_jobs_that_are_over_are_removed(harness: WorkerHarness) -
     os.utime(harness.home / "runs" / "job_unknown", (1, 1))
     dispatcher = harness.dispatcher(keep_failed_s=100)
     dispatcher.start()
-    wanted = {ids["queued"], ids["failed lately"], ".rooms"}
+    wanted = {ids["queued"], ids["failed lately"], ".warm"}
     try:
         harness.wait_for(ids["queued"], "succeeded")
         wait_until(lambda: {p.name for p in (harness.home / "runs").iterdir()} <= wanted)

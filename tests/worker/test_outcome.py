@@ -1,4 +1,4 @@
-"""Endings that a run could not name itself."""
+"""Outcomes of runs that could not report why they ended."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from distillery.worker.outcome import Failure, read_outcome
 from kdcore.spec.codes import Exit, RunCode
 from kdcore.spec.events import EndEvent
 
-# Seen when a run got no more memory from some moment on.
-LAST_WORDS = [
+# Observed when a run could allocate no more memory from some moment on.
+OUT_OF_MEMORY = [
     (-6, "terminate called after throwing an instance of 'std::bad_alloc'"),
     (127, "cannot allocate memory for thread-local data: ABORT"),
     (1, "ImportError: libtorch_cpu.so: failed to map segment from shared object"),
@@ -15,25 +15,25 @@ LAST_WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("code", "tail"), LAST_WORDS)
-def test_memory_that_ran_out_is_named(code: int, tail: str) -> None:
+@pytest.mark.parametrize(("code", "tail"), OUT_OF_MEMORY)
+def test_out_of_memory_is_recognized(code: int, tail: str) -> None:
     outcome = read_outcome(code, None, None, tail)
     assert isinstance(outcome, Failure)
     assert (outcome.code, outcome.retry) == ("out_of_memory", True)
     assert tail in outcome.message
 
 
-def test_what_the_run_said_itself_goes_first() -> None:
-    said = EndEvent(seq=1, at=1, exit="NO_SPACE", code="no_space", message="the disk is full")
-    outcome = read_outcome(Exit.NO_SPACE, said, None, "OSError: cannot allocate memory")
+def test_the_runs_own_last_event_takes_precedence() -> None:
+    end = EndEvent(seq=1, at=1, exit="NO_SPACE", code="no_space", message="the disk is full")
+    outcome = read_outcome(Exit.NO_SPACE, end, None, "OSError: cannot allocate memory")
     assert outcome == Failure(RunCode.NO_SPACE, "the disk is full", None, retry=True)
     other = read_outcome(-9, None, None, "some other words")
     assert isinstance(other, Failure) and other.code == "killed"
 
 
 @pytest.mark.parametrize("code", [Exit.NO_SPACE, Exit.OUT_OF_MEMORY])
-def test_an_exit_code_names_the_end_that_no_event_could(code: Exit) -> None:
-    """On a full disk the last event does not fit either."""
+def test_the_exit_code_decides_without_a_last_event(code: Exit) -> None:
+    """On a full disk, the last event cannot be written."""
     outcome = read_outcome(code, None, None, "")
     assert isinstance(outcome, Failure)
     assert (outcome.code, outcome.retry) == (code.name.lower(), True)

@@ -1,4 +1,4 @@
-"""Teachers' outputs in run directories: placed, copied from earlier attempts, brought home."""
+"""Teacher outputs in run directories: placed, copied from earlier attempts, stored."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ KEY, TEACHER = "1" * 64, "a" * 64
 
 
 def never() -> None:
-    """A check that finds nothing."""
+    """A check that never raises."""
 
 
 def make_dir(tmp_path: Path, attempt: int = 1) -> Path:
@@ -20,18 +20,18 @@ def make_dir(tmp_path: Path, attempt: int = 1) -> Path:
 
 
 def file_of(teacher: object, body: bytes = b"x") -> bytes:
-    """The bytes of a file that says whose outputs it has."""
+    """The bytes of a file whose header names its teacher."""
     facts = json.dumps({"teachers": [{"weights": teacher}]})
     header = json.dumps({"__metadata__": {"facts": facts}}).encode()
     return len(header).to_bytes(8, "little") + header + body
 
 
-def store_artifacts(outputs: TeacherOutputFiles, blobs: LocalBlobs) -> list[tuple[str, str, int]]:
-    new = outputs.store_artifacts({TEACHER}, "d" * 64, blobs, never)
+def store_new(outputs: TeacherOutputFiles, blobs: LocalBlobs) -> list[tuple[str, str, int]]:
+    new = outputs.store_new({TEACHER}, "d" * 64, blobs, never)
     return [(output.key, output.teacher, output.size) for output in new]
 
 
-def test_only_files_that_are_new_or_have_grown_come_home(tmp_path: Path) -> None:
+def test_only_new_or_extended_files_are_stored(tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path / "blobs")
     kept = blobs.put_stream([file_of(TEACHER)])
     run_dir = make_dir(tmp_path)
@@ -40,17 +40,17 @@ def test_only_files_that_are_new_or_have_grown_come_home(tmp_path: Path) -> None
     names = {key: f"teacher_outputs/{key * 64}.safetensors" for key in "123"}
     outputs.lay_out({names["1"]: kept.sha256, names["2"]: kept.sha256}, blobs, never)
     assert outputs.used == ["1" * 64, "2" * 64]
-    assert store_artifacts(outputs, blobs) == []
+    assert store_new(outputs, blobs) == []
     for key in "23":
         grown = folder / "grown.writing"
         grown.write_bytes(file_of(TEACHER, b"more"))
         grown.replace(run_dir / names[key])
     size = len(file_of(TEACHER, b"more"))
-    assert store_artifacts(outputs, blobs) == [("2" * 64, TEACHER, size), ("3" * 64, TEACHER, size)]
-    assert blobs.verify(kept.sha256), "the kept file is not written to"
+    assert store_new(outputs, blobs) == [("2" * 64, TEACHER, size), ("3" * 64, TEACHER, size)]
+    assert blobs.verify(kept.sha256), "the stored file is not modified"
 
 
-def test_nothing_odd_comes_home(tmp_path: Path) -> None:
+def test_invalid_files_are_not_stored(tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path / "blobs")
     run_dir = make_dir(tmp_path)
     outputs = TeacherOutputFiles(run_dir)
@@ -65,10 +65,10 @@ def test_nothing_odd_comes_home(tmp_path: Path) -> None:
     (folder / f"{'8' * 64}.safetensors").write_bytes(file_of({"a": 1}))
     (folder / "short.safetensors").write_bytes(file_of(TEACHER))
     (folder / f"{'9' * 64}.writing").write_bytes(file_of(TEACHER))
-    assert store_artifacts(outputs, blobs) == []
+    assert store_new(outputs, blobs) == []
 
 
-def test_what_is_gone_or_damaged_is_left_out(tmp_path: Path) -> None:
+def test_missing_and_damaged_files_are_left_out(tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path / "blobs")
     damaged = blobs.put_stream([b"sound"])
     place = blobs.path_of(damaged.sha256)
@@ -82,7 +82,7 @@ def test_what_is_gone_or_damaged_is_left_out(tmp_path: Path) -> None:
     assert outputs.used == [] and list((run_dir / "teacher_outputs").iterdir()) == []
 
 
-def test_a_later_attempt_goes_on_with_half_filled_files(tmp_path: Path) -> None:
+def test_a_later_attempt_continues_unfinished_files(tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path / "blobs")
     for attempt, text in ((1, "older"), (2, "newer")):
         folder = make_dir(tmp_path, attempt) / "teacher_outputs"

@@ -1,4 +1,4 @@
-"""Plans: a job's ids become paths in its run directory, with every default resolved."""
+"""Plans: a job's ids become paths in its run directory."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ CLAIM = Claim("job_1", TENANT, "distill", 1, SPEC, None, SPEC.limits)
 
 @pytest.fixture
 def blobs_by_name(harness: WorkerHarness) -> dict[str, str]:
-    """Two teachers and a dataset; the sha256 of each."""
+    """Store two teachers and a dataset; returns the sha256 of each."""
     hashes = {}
     with harness.database.write() as session:
         for name in ("a", "b", "data"):
@@ -55,7 +55,7 @@ def blobs_by_name(harness: WorkerHarness) -> dict[str, str]:
     return hashes
 
 
-def test_a_distillation_names_paths_and_the_slots_device(
+def test_a_distillation_has_paths_and_the_slots_device(
     harness: WorkerHarness, blobs_by_name: dict[str, str]
 ) -> None:
     with harness.database.read() as session:
@@ -74,6 +74,6 @@ def test_a_distillation_names_paths_and_the_slots_device(
     ]
 
 
-def test_what_is_gone_is_named(harness: WorkerHarness) -> None:
+def test_a_missing_model_is_named(harness: WorkerHarness) -> None:
     with harness.database.read() as session, pytest.raises(NotFound, match="mdl_a"):
         make_plan(session, CLAIM, DeviceSlot(None, 1), PACKS)

@@ -1,4 +1,4 @@
-"""The two programs as real processes: rung, killed, stopped, started without a broker."""
+"""The two programs as real processes: notified, killed, stopped, started without a broker."""
 
 import os
 import signal
@@ -17,6 +17,7 @@ from kombu.connection import Connection
 
 from distillery.broker.app import make_app
 from distillery.broker.config import BrokerSettings
+from distillery.broker.depth import notifications_waiting
 from distillery.broker.notify import Notifier
 from distillery.store import jobs
 from distillery.store.db.schema import SchemaMismatch
@@ -30,7 +31,7 @@ REAPER = ["-m", "distillery.worker", "reaper"]
 
 
 class Programs:
-    """Starts programs on a shop; kills what is left of them at the end."""
+    """Starts programs on a harness; `stop` kills those still running."""
 
     def __init__(self, harness: WorkerHarness, broker_url: str | None):
         self.harness = harness
@@ -38,10 +39,10 @@ class Programs:
         self.started: list[subprocess.Popen[bytes]] = []
 
     def start(self, arguments: list[str], **settings: object) -> subprocess.Popen[bytes]:
-        """A program; its log is HOME/log."""
+        """Start a program; its log is HOME/log."""
         quick = {
             "TICK_S": 0.1,
-            "POLL_S": 60,  # notifications alone, unless a test asks for a poll
+            "POLL_S": 60,  # rely on notifications, unless a test sets a shorter poll
             "HEARTBEAT_S": 0.5,
             "LEASE_S": 3,
             "REAPER_S": 0.5,
@@ -67,7 +68,7 @@ class Programs:
             return session.query(Worker).count() > 0
 
     def start_jobs(self, **settings: object) -> subprocess.Popen[bytes]:
-        """The jobs program, once its first poll is behind it."""
+        """Start the jobs program, and wait for its first poll."""
         process = self.start(JOBS, **settings)
         wait_until(self.has_worker, 30)
         time.sleep(0.2)
@@ -98,7 +99,7 @@ def local(harness: WorkerHarness) -> Iterator[Programs]:
 
 
 def send_garbage(programs: Programs) -> None:
-    """Things no notifier of ours would send, by both roads into the queue."""
+    """Send messages that our notifier never sends, through kombu and directly."""
     broker = Connection(programs.broker.url)  # type: ignore[no-untyped-call]
     with broker as connection, connection.SimpleQueue("jobs") as queue:
         for body in ("no task", [["job_1"], {}, {}], 7):
@@ -114,7 +115,7 @@ def send_garbage(programs: Programs) -> None:
             client.lpush("jobs", "garbage", '{"body": 1}')
 
 
-def test_notifications_are_heard_once_through_garbage_and_lost_ones_are_rung_again(
+def test_notifications_start_jobs_once_despite_garbage_and_lost_ones_are_repeated(
     programs: Programs,
 ) -> None:
     worker = programs.start_jobs()
@@ -128,16 +129,16 @@ def test_notifications_are_heard_once_through_garbage_and_lost_ones_are_rung_aga
     last = programs.harness.job()
     programs.notify(last)
     programs.harness.wait_for(last, "succeeded")
-    never_rung = programs.harness.job()
+    lost = programs.harness.job()
     programs.start(REAPER)
-    programs.harness.wait_for(never_rung, "succeeded", 30)
+    programs.harness.wait_for(lost, "succeeded", 30)
     worker.terminate()
     assert worker.wait(10) == 0, programs.log.read_text()
-    assert not programs.has_worker(), "a worker that stops says goodbye"
+    assert not programs.has_worker(), "a stopped worker removes its row"
 
 
 def child_of(worker: subprocess.Popen[bytes]) -> psutil.Process:
-    """The run of this worker, once it is working."""
+    """Wait for the worker's run; returns its process."""
     wait_until(lambda: bool(psutil.Process(worker.pid).children()))
     [child] = psutil.Process(worker.pid).children()
     return child
@@ -147,28 +148,30 @@ def is_gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def start_busy(programs: Programs, **script: Any) -> tuple[subprocess.Popen[bytes], str]:
+def start_running(programs: Programs, **script: Any) -> tuple[subprocess.Popen[bytes], str]:
     job_id = programs.harness.job(steps=600, **script)
     worker = programs.start(JOBS, POLL_S=0.2)
     wait_until(lambda: "student/loss" in programs.harness.get(job_id).latest, 30)
     return worker, job_id
 
 
-def test_killing_the_worker_kills_its_run_and_the_reaper_brings_the_job_back(
+def test_killing_the_worker_kills_its_run_and_the_reaper_requeues_the_job(
     local: Programs,
 ) -> None:
     local.start(REAPER)
-    worker, job_id = start_busy(local, deaf=True)
+    worker, job_id = start_running(local, ignore_sigterm=True)
     child = child_of(worker)
     worker.kill()
     wait_until(lambda: is_gone(child), 2)
     job = local.harness.wait_for(job_id, "queued")
     assert job.failures == 1
-    assert psutil.Process(local.started[0].pid).children() == [], "no beat of its own to orphan"
+    assert psutil.Process(local.started[0].pid).children() == [], (
+        "Celery's beat is not a child process"
+    )
 
 
-def test_sigterm_checkpoints_and_releases_within_the_grace_time(local: Programs) -> None:
-    worker, job_id = start_busy(local)
+def test_sigterm_checkpoints_and_releases_within_the_grace_period(local: Programs) -> None:
+    worker, job_id = start_running(local)
     child = child_of(worker)
     worker.terminate()
     assert worker.wait(8) == 0
@@ -178,12 +181,14 @@ def test_sigterm_checkpoints_and_releases_within_the_grace_time(local: Programs)
     assert list((local.harness.home / "runs" / job_id / "1/checkpoints").iterdir())
 
 
-def test_a_stopped_and_woken_worker_kills_its_run_and_writes_nothing(local: Programs) -> None:
-    worker, job_id = start_busy(local, deaf=True)
+def test_a_frozen_worker_that_wakes_up_kills_its_run_and_writes_nothing(local: Programs) -> None:
+    worker, job_id = start_running(local, ignore_sigterm=True)
     child = child_of(worker)
     child.suspend()
     worker.send_signal(signal.SIGSTOP)
-    while not is_writable(local.harness.url):  # it was stopped while it wrote: not just then
+    while not is_writable(
+        local.harness.url
+    ):  # it was frozen during a write: freeze it at another moment
         worker.send_signal(signal.SIGCONT)
         time.sleep(0.05)
         worker.send_signal(signal.SIGSTOP)
@@ -195,7 +200,7 @@ def test_a_stopped_and_woken_worker_kills_its_run_and_writes_nothing(local: Prog
     assert local.harness.get(job_id).last_event == before
 
 
-def test_jobs_run_while_the_broker_is_down_and_notifications_work_once_it_is_up(
+def test_jobs_run_while_the_broker_is_down(
     harness: WorkerHarness,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -211,7 +216,7 @@ def test_jobs_run_while_the_broker_is_down_and_notifications_work_once_it_is_up(
         programs.stop()
 
 
-def test_the_reaper_goes_on_while_the_broker_is_down(harness: WorkerHarness) -> None:
+def test_the_reaper_continues_while_the_broker_is_down(harness: WorkerHarness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     programs = Programs(harness, f"redis://127.0.0.1:{port}/0")
@@ -220,23 +225,23 @@ def test_the_reaper_goes_on_while_the_broker_is_down(harness: WorkerHarness) -> 
         assert jobs.claim(session, job_id, "a worker that died", -1)
     try:
         programs.start(REAPER, REAPER_S=0.2)
-        wait_until(lambda: "fell silent" in programs.log.read_text(), 60)
+        wait_until(lambda: "the lease lapsed" in programs.log.read_text(), 60)
     finally:
         programs.stop()
 
 
-def test_notifications_do_not_pile_up_while_no_worker_is_there(local: Programs) -> None:
+def test_notifications_do_not_pile_up_without_a_worker(local: Programs) -> None:
     for _ in range(3):
         local.harness.job()
     reaper = local.start(REAPER, REAPER_S=0.2)
-    notifier = Notifier(make_app(local.broker))
-    wait_until(lambda: notifier.waiting() == 3, 30)
+    app = make_app(local.broker)
+    wait_until(lambda: notifications_waiting(app) == 3, 30)
     time.sleep(1.5)
-    assert notifier.waiting() == 3
+    assert notifications_waiting(app) == 3
     reaper.terminate()
     assert reaper.wait(10) == 0, local.log.read_text()
 
 
-def test_a_wrong_schema_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_wrong_schema_is_refused_with_the_command(tmp_path: Path) -> None:
     with pytest.raises(SchemaMismatch, match=r"python -m distillery\.store migrate"):
         open_database(f"sqlite:///{tmp_path / 'empty.sqlite'}")

@@ -1,4 +1,4 @@
-"""Whole jobs on the real kdcore: dataset inspected, student trained, teacher outputs shared."""
+"""Whole jobs with the real kdcore: a dataset inspected, a student trained, outputs shared."""
 
 import hashlib
 import io
@@ -32,7 +32,7 @@ SPEC = {
 
 
 def upload(session: Session, harness: WorkerHarness, data: bytes) -> str:
-    """The id of a complete upload of these bytes."""
+    """Insert a complete upload of these bytes; returns its id."""
     blob = harness.blobs.put_stream([data])
     record(session, blob)
     row = Upload(
@@ -51,7 +51,7 @@ def upload(session: Session, harness: WorkerHarness, data: bytes) -> str:
 
 
 def digits() -> bytes:
-    """Two classes of 8x8 images that differ in brightness, as npz."""
+    """An npz file with two classes of 8x8 images that differ in brightness."""
     rng = np.random.default_rng(0)
     y = np.arange(32) % 2
     x = (rng.integers(0, 60, (32, 8, 8)) + 180 * y[:, None, None]).astype(np.uint8)
@@ -61,15 +61,15 @@ def digits() -> bytes:
 
 
 @dataclass
-class Trade:
-    """A floor with the real kdcore, and a ready dataset."""
+class RealRuns:
+    """A dispatcher that runs the real kdcore, and a ready dataset."""
 
     harness: WorkerHarness
     dispatcher: Dispatcher
     dataset: str
 
-    def carry_out(self, **spec: Any) -> Job:
-        """Submit a job and work on it until it has succeeded."""
+    def distill(self, **spec: Any) -> Job:
+        """Submit a job and run it, asserting that it succeeds."""
         body = {**SPEC, "dataset": self.dataset, **spec}
         with self.harness.database.write() as session:
             job_id = jobs.submit(session, TENANT, JobSpec.model_validate(body)).id
@@ -80,8 +80,8 @@ class Trade:
 
 
 @pytest.fixture
-def trade(harness: WorkerHarness) -> Trade:
-    """The dataset is inspected by the floor."""
+def real_runs(harness: WorkerHarness) -> RealRuns:
+    """The dataset is inspected by the dispatcher."""
     dispatcher = Dispatcher(
         WorkerContext(
             harness.settings(stall_s=120), harness.database, harness.database, harness.blobs
@@ -98,11 +98,11 @@ def trade(harness: WorkerHarness) -> Trade:
     with harness.database.read() as session:
         row = session.get_one(Dataset, dataset.id)
         assert (row.state, row.error) == ("ready", None)
-    return Trade(harness, dispatcher, dataset.id)
+    return RealRuns(harness, dispatcher, dataset.id)
 
 
-def test_a_student_is_trained_registered_and_its_files_are_what_they_say(trade: Trade) -> None:
-    harness, job = trade.harness, trade.carry_out()
+def test_a_student_is_trained_and_registered_with_its_files(real_runs: RealRuns) -> None:
+    harness, job = real_runs.harness, real_runs.distill()
     with harness.database.read() as session:
         made = artifacts.of_job(session, TENANT, job.id)
         student = session.get_one(Model, job.student_model)
@@ -114,28 +114,28 @@ def test_a_student_is_trained_registered_and_its_files_are_what_they_say(trade: 
     assert (student.state, student.source_job) == ("ready", job.id)
 
 
-def test_the_second_student_of_a_teacher_reads_what_the_first_one_s_job_kept(trade: Trade) -> None:
-    teacher = trade.carry_out().student_model
-    lesson = {
+def test_the_second_student_of_a_teacher_reads_the_stored_outputs(real_runs: RealRuns) -> None:
+    teacher = real_runs.distill().student_model
+    spec = {
         "teachers": [{"model": teacher}],
         "stages": [{"epochs": 2, "objectives": [{"method": "kd"}]}],
         "teacher_cache": {"views": 2},
         "baseline": False,
     }
-    first = trade.carry_out(**lesson)
-    second = trade.carry_out(**lesson, student={"architecture": "resnet14"})
+    first = real_runs.distill(**spec)
+    second = real_runs.distill(**spec, student={"architecture": "resnet14"})
     assert first.result is not None and second.result is not None
     assert first.result["teacher_outputs"] == {"computed": 48, "read": 0}
     assert second.result["teacher_outputs"] == {"computed": 0, "read": 48}
-    with trade.harness.database.write() as session:
+    with real_runs.harness.database.write() as session:
         # Logits, and the scores on the held-out and the test images.
         rows = session.scalars(select(TeacherOutput)).all()
-        assert len(rows) == 3 and all(trade.harness.blobs.verify(row.blob) for row in rows)
+        assert len(rows) == 3 and all(real_runs.harness.blobs.verify(row.blob) for row in rows)
         gone, _ = outputs.collect(session, None, -60)
         assert gone.count == 3
     for row in rows:
-        assert trade.harness.blobs.discard(row.blob, -60)
-    third = trade.carry_out(**lesson)
+        assert real_runs.harness.blobs.discard(row.blob, -60)
+    third = real_runs.distill(**spec)
     assert third.result is not None and third.result["teacher_outputs"]["read"] == 0
 
 

@@ -1,4 +1,4 @@
-"""Run directories: what is linked, what may come home, and what is tidied away."""
+"""Run directories: linked checkpoints, safe artifacts, and what remains after an attempt."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ SPEC = InspectDatasetRun(dataset=RunDataset(path="inputs/dataset.npz", format="n
 
 
 def never() -> None:
-    """A check that finds nothing."""
+    """A check that never raises."""
 
 
 def checkpoint(folder: Path, name: str, text: str) -> None:
@@ -31,7 +31,7 @@ def lay_out(tmp_path: Path, attempt: int) -> RunDir:
     return run_dir
 
 
-def test_earlier_checkpoints_are_linked_the_newest_attempts_first(tmp_path: Path) -> None:
+def test_earlier_checkpoints_are_linked_newest_attempt_first(tmp_path: Path) -> None:
     first = lay_out(tmp_path, 1).path / "checkpoints"
     checkpoint(first, "00000001", "one")
     checkpoint(first, "00000002", "two, but damaged")
@@ -49,7 +49,7 @@ def test_earlier_checkpoints_are_linked_the_newest_attempts_first(tmp_path: Path
     assert inodes[0] == inodes[1], "linked, not copied"
 
 
-def test_laying_out_again_starts_afresh(tmp_path: Path) -> None:
+def test_laying_out_again_starts_with_an_empty_directory(tmp_path: Path) -> None:
     (lay_out(tmp_path, 1).path / "out/left").write_text("over")
     assert not (lay_out(tmp_path, 1).path / "out/left").exists()
 
@@ -64,7 +64,7 @@ def test_a_failed_attempt_keeps_its_log_and_the_newest_checkpoints(tmp_path: Pat
     assert not (tmp_path / "runs/job_1/1/checkpoints").exists()
 
 
-def test_an_attempt_that_failed_before_it_linked_takes_no_checkpoint_with_it(
+def test_an_attempt_that_failed_before_linking_deletes_no_checkpoint(
     tmp_path: Path,
 ) -> None:
     checkpoint(lay_out(tmp_path, 1).path / "checkpoints", "00000001", "one")
@@ -90,7 +90,7 @@ def test_blobs_are_verified_whether_linked_or_copied(
 
 
 @pytest.mark.parametrize("name", ["", "/etc/hostname", "../x", "a/../../x", "missing", "folder"])
-def test_names_that_leave_the_folder_or_name_no_file_are_refused(tmp_path: Path, name: str) -> None:
+def test_names_outside_the_folder_or_without_a_file_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "x").write_text("x")
     (tmp_path / "in/folder").mkdir(parents=True)
     with pytest.raises(BadRunDir):

@@ -1,4 +1,4 @@
-"""Runs that wait for jobs: used once each, replaced when they die, gone with their worker."""
+"""Warm processes: used once each, replaced when they die, killed with their worker."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def started(dispatcher: Dispatcher) -> Iterator[Dispatcher]:
 
 
 def children() -> dict[int, str]:
-    """Runs of this process: their ids, and whether each was started to `run` or to `wait`."""
+    """The runs of this process by id, and whether each was started to `run` or to `wait`."""
     found = {}
     for child in psutil.Process().children():
         try:
@@ -41,47 +41,47 @@ def children() -> dict[int, str]:
     return found
 
 
-def those_who_wait(harness: WorkerHarness) -> list[int]:
-    """Ids of waiting runs once there is one, and nothing else."""
+def warm_runs(harness: WorkerHarness) -> list[int]:
+    """Wait until warm runs are the only children; returns their ids."""
     wait_until(
-        lambda: set(children().values()) == {"wait"} and warm_pool(harness) != [], PATIENCE_S
+        lambda: set(children().values()) == {"wait"} and warm_dirs(harness) != [], PATIENCE_S
     )
     return list(children())
 
 
-def warm_pool(harness: WorkerHarness) -> list[Path]:
+def warm_dirs(harness: WorkerHarness) -> list[Path]:
     folder = harness.settings().warm_pool
     return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
 
 def pid_of(harness: WorkerHarness, job_id: str) -> int:
-    """Of the run of the job's first attempt, once it works."""
+    """Wait for the run of the job's first attempt; returns its id."""
     path = harness.home / "runs" / job_id / "1" / "pid"
     wait_until(lambda: path.exists() and path.read_text() != "", PATIENCE_S)
     return int(path.read_text())
 
 
-def test_a_waiting_run_becomes_the_run_of_a_job_and_the_next_waits_after_it(
+def test_a_warm_run_becomes_the_run_of_a_job_and_is_replaced_after_it(
     harness: WorkerHarness,
 ) -> None:
     with started(harness.dispatcher(keep_runs=True, poll_s=60)) as dispatcher:
-        [waiting] = those_who_wait(harness)
-        [process] = warm_pool(harness)
+        [warm] = warm_runs(harness)
+        [process] = warm_dirs(harness)
         job_id = harness.job(steps=60)
         thread = threading.Thread(target=dispatcher.offer, args=(job_id,))
         thread.start()
-        assert pid_of(harness, job_id) == waiting
+        assert pid_of(harness, job_id) == warm
         assert not process.exists(), "it is the run directory now"
         while harness.get(job_id).latest.get("student/loss", 1) > 1 / 50:
-            assert list(children()) == [waiting], "nothing warms up beside a run"
+            assert list(children()) == [warm], "no run warms up beside a running job"
         thread.join()
         assert harness.get(job_id).state == "succeeded"
-        assert those_who_wait(harness) != [waiting]
+        assert warm_runs(harness) != [warm]
         log = (harness.home / "runs" / job_id / "1/run.log").read_bytes()
         assert log.startswith(b"the last words"), "it starts with the run's own lines"
 
 
-def test_every_slot_has_one_that_waits(harness: WorkerHarness) -> None:
+def test_every_free_slot_has_a_warm_run(harness: WorkerHarness) -> None:
     with started(harness.dispatcher(slots=3, poll_s=60)) as dispatcher:
         wait_until(lambda: list(children().values()) == ["wait"] * 3, PATIENCE_S)
         for _ in range(3):
@@ -90,41 +90,41 @@ def test_every_slot_has_one_that_waits(harness: WorkerHarness) -> None:
         assert dispatcher.slots.free == 3
 
 
-def test_one_that_dies_waiting_is_replaced(harness: WorkerHarness) -> None:
+def test_a_warm_run_that_dies_is_replaced(harness: WorkerHarness) -> None:
     with started(harness.dispatcher(poll_s=60)):
-        [waiting] = those_who_wait(harness)
-        [process] = warm_pool(harness)
-        os.kill(waiting, signal.SIGKILL)
-        wait_until(lambda: waiting not in children(), PATIENCE_S)
-        assert those_who_wait(harness) != [waiting]
-        wait_until(lambda: len(warm_pool(harness)) == 1 and warm_pool(harness) != [process])
+        [warm] = warm_runs(harness)
+        [process] = warm_dirs(harness)
+        os.kill(warm, signal.SIGKILL)
+        wait_until(lambda: warm not in children(), PATIENCE_S)
+        assert warm_runs(harness) != [warm]
+        wait_until(lambda: len(warm_dirs(harness)) == 1 and warm_dirs(harness) != [process])
 
 
-def test_a_job_starts_cold_where_the_one_that_waited_has_just_died(harness: WorkerHarness) -> None:
+def test_a_job_starts_cold_if_the_warm_run_has_just_died(harness: WorkerHarness) -> None:
     with started(harness.dispatcher(keep_runs=True, poll_s=60)) as dispatcher:
-        [waiting] = those_who_wait(harness)
-        os.kill(waiting, signal.SIGKILL)
+        [warm] = warm_runs(harness)
+        os.kill(warm, signal.SIGKILL)
         job_id = harness.job()
         assert dispatcher.offer(job_id)
         assert harness.get(job_id).state == "succeeded"
         assert harness.get(job_id).attempt == 1
-        assert those_who_wait(harness) != [waiting]
-        wait_until(lambda: len(warm_pool(harness)) == 1)
+        assert warm_runs(harness) != [warm]
+        wait_until(lambda: len(warm_dirs(harness)) == 1)
 
 
-def test_nobody_waits_where_that_is_turned_off(harness: WorkerHarness) -> None:
+def test_the_warm_pool_can_be_turned_off(harness: WorkerHarness) -> None:
     with started(harness.dispatcher(warm=False, keep_runs=True, poll_s=60)) as dispatcher:
         job_id = harness.job()
         assert dispatcher.offer(job_id)
         assert harness.get(job_id).state == "succeeded"
-        assert children() == {} and warm_pool(harness) == []
+        assert children() == {} and warm_dirs(harness) == []
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_stopping_leaves_no_process_and_no_room(harness: WorkerHarness, damaged: bool) -> None:
-    """Also after a job whose directory could not be laid out, so that its run never began."""
+def test_stopping_leaves_no_process_and_no_directory(harness: WorkerHarness, damaged: bool) -> None:
+    """Also after a job whose directory could not be laid out, so that its run never started."""
     with started(harness.dispatcher(poll_s=60)) as dispatcher:
-        those_who_wait(harness)
+        warm_runs(harness)
         job_id = harness.job(steps=1)
         if damaged:
             [blob] = harness.blobs.root.glob("??/??/*")
@@ -132,13 +132,13 @@ def test_stopping_leaves_no_process_and_no_room(harness: WorkerHarness, damaged:
             blob.write_bytes(b"{}")
         assert dispatcher.offer(job_id)
         assert (harness.get(job_id).state == "failed") == damaged
-        those_who_wait(harness)
+        warm_runs(harness)
     assert children() == {}
     assert list(harness.settings().warm_pool.iterdir()) == []
 
 
-def test_a_run_is_not_killed_by_the_end_of_those_who_wait(harness: WorkerHarness) -> None:
-    """A stopped worker's run still gets to write its checkpoint."""
+def test_a_stopped_workers_run_can_checkpoint(harness: WorkerHarness) -> None:
+    """The end of the warm pool does not kill it."""
     with started(harness.dispatcher(slots=2)):
         wait_until(lambda: list(children().values()) == ["wait"] * 2, PATIENCE_S)
         job_id = harness.job(steps=600)
@@ -148,7 +148,7 @@ def test_a_run_is_not_killed_by_the_end_of_those_who_wait(harness: WorkerHarness
     assert list((harness.home / "runs" / job_id / "1/checkpoints").iterdir())
 
 
-def test_rooms_of_a_worker_that_is_gone_are_removed_and_no_others(tmp_path: Path) -> None:
+def test_only_directories_of_dead_workers_are_deleted(tmp_path: Path) -> None:
     process = WarmProcess(tmp_path, ODD_RUN, DeviceSlot(None, 1))
     try:
         (tmp_path / "abandoned" / "tmp").mkdir(parents=True)
@@ -156,11 +156,11 @@ def test_rooms_of_a_worker_that_is_gone_are_removed_and_no_others(tmp_path: Path
         remove_abandoned(tmp_path)
         assert sorted(tmp_path.iterdir()) == [process.path, process.path.with_suffix(".lock")]
     finally:
-        process.clear()
+        process.discard()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_room_that_never_had_a_lock_goes_after_an_hour(tmp_path: Path) -> None:
+def test_a_directory_without_a_lock_is_deleted_after_an_hour(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     for path in (old, new):
         (path / "tmp").mkdir(parents=True)

@@ -47,7 +47,7 @@ def demo(
         folder,
         host="127.0.0.1",
         port=0,
-        say=lambda line: term.err.print(line, markup=False, highlight=False, soft_wrap=True),
+        on_message=lambda line: term.err.print(line, markup=False, highlight=False, soft_wrap=True),
         on_failure=_thread.interrupt_main,
     )
     try:

@@ -41,7 +41,7 @@ def up(
         home or settings.home,
         host=host or settings.host,
         port=settings.port if port is None else port,
-        say=lambda line: term.err.print(line, markup=False, highlight=False, soft_wrap=True),
+        on_message=lambda line: term.err.print(line, markup=False, highlight=False, soft_wrap=True),
         on_failure=over.set,
     )
     try:

@@ -1,1 +1,1 @@
-"""What must hold of a service's rows and files, whatever went wrong: I1 to I10, a function each."""
+"""The invariants of a service's rows and files, I1 to I10, one function each."""

@@ -1,4 +1,4 @@
-"""I5 and I7: bytes are what their rows say, results one attempt's, weights the control's."""
+"""I5 and I7: blobs match their rows, results come from one attempt, weights equal the control."""
 
 from collections import defaultdict
 
@@ -9,7 +9,7 @@ from distillery.store.errors import NotFound
 from distillery.wire.states import State
 from tests.faults.invariants.evidence import Evidence, Violation, Violations, by_job
 
-_POINTERS = (
+_REFERENCES = (
     (Artifact.sha256, Artifact.job_id, "artifact of"),
     (Model.upload_blob, Model.id, "upload of"),
     (Model.blob, Model.id, "weights of"),
@@ -20,8 +20,8 @@ _POINTERS = (
 
 
 def bytes_are_whole(evidence: Evidence) -> Violations:
-    """I5: every blob that a row names is in storage, of its size and hash; a succeeded job has
-    the artifacts that its result names, all others have none."""
+    """I5: every blob in a row is in storage with its size and hash; a succeeded job has the
+    artifacts that its result names, and other jobs have none."""
     yield from _blobs_are_there(evidence)
     query = select(Artifact).order_by(Artifact.job_id, Artifact.name)
     artifacts = by_job(evidence.session.scalars(query))
@@ -31,7 +31,7 @@ def bytes_are_whole(evidence: Evidence) -> Violations:
 
 def _blobs_are_there(evidence: Evidence) -> Violations:
     users = defaultdict(list)
-    for column, owner, what in _POINTERS:
+    for column, owner, what in _REFERENCES:
         for sha256, name in evidence.session.execute(
             select(column, owner).where(column.is_not(None))
         ):
@@ -39,7 +39,7 @@ def _blobs_are_there(evidence: Evidence) -> Violations:
     if evidence.blobs is None:
         return
     for blob in evidence.session.scalars(select(Blob).order_by(Blob.sha256)):
-        named = "; ".join(users[blob.sha256][:3]) or "named by nothing"
+        named = "; ".join(users[blob.sha256][:3]) or "unreferenced"
         try:
             if evidence.blobs.size(blob.sha256) != blob.size:
                 yield Violation(blob.sha256, f"has another size in storage ({named})")
@@ -57,7 +57,7 @@ def _one_final_set(evidence: Evidence, job: Job, artifacts: list[Artifact]) -> V
         student = evidence.session.get(Model, job.student_model or "")
         weights = [each.sha256 for each in artifacts if each.kind == "weights"]
         if student is None or weights != [student.blob]:
-            yield Violation(job.id, "its student is not the model of its weights")
+            yield Violation(job.id, "its student model does not have its weights")
     found = {each.name: each.sha256 for each in artifacts}
     if found != wanted or len(artifacts) != len(wanted):
         yield Violation(
@@ -71,7 +71,7 @@ def _one_final_set(evidence: Evidence, job: Job, artifacts: list[Artifact]) -> V
 
 
 def weights_are_the_controls(evidence: Evidence) -> Violations:
-    """I7: what succeeded ended with the very bits of an uninterrupted run."""
+    """I7: the weights of a succeeded job equal those of an uninterrupted run, bit for bit."""
     if not evidence.controls:
         return
     query = (

@@ -1,4 +1,4 @@
-"""What the invariants are checked against, and what a violation is."""
+"""The data that invariants are checked against, and their violations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ Row = TypeVar("Row")
 
 
 class Violation(NamedTuple):
-    """An invariant that does not hold, and of what (a job's id, mostly)."""
+    """A violated invariant; `subject` is usually a job's id."""
 
     subject: str
     message: str
@@ -29,11 +29,11 @@ Violations = Iterable[Violation]
 
 @dataclass
 class Evidence:
-    """A service to be checked: its rows, and as far as they are given its bytes and files.
+    """A service to check: its rows, and its blobs and files if given.
 
-    `settled`: the faults are over and the bound has passed, so every job must have ended.
-    `controls`: hashes of the weights of an uninterrupted run; `compared`: the jobs that must have
-    one of them (none: all distillations). Files younger than `young_s` may be in use.
+    `settled`: the faults are over and the time limit has passed, so every job must have ended.
+    `controls`: hashes of the weights of uninterrupted runs. `compared`: the jobs whose weights must
+    be among them; None: all distillations. Files younger than `young_s` may be in use.
     """
 
     session: Session
@@ -54,15 +54,15 @@ class Evidence:
         return self._jobs
 
     def transitions(self) -> Mapping[str, list[Transition]]:
-        """Every job's moves in their order."""
+        """The transitions of each job in order."""
         query = select(Transition).order_by(Transition.job_id, Transition.id)
         return by_job(self.session.scalars(query))
 
     def now(self) -> int:
-        """Milliseconds by the database's clock."""
+        """The database's time in milliseconds."""
         return db_now(self.session)
 
 
 def by_job(rows: Iterable[Any]) -> dict[str, list[Any]]:
-    """Rows that are sorted by job, by job."""
+    """Group rows that are sorted by job."""
     return {job_id: list(own) for job_id, own in groupby(rows, attrgetter("job_id"))}

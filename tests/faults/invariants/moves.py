@@ -1,4 +1,4 @@
-"""I1 to I4: what a job's transitions and attempts say of its life."""
+"""I1 to I4: a job's transitions and attempts are consistent."""
 
 from sqlalchemy import select
 
@@ -8,7 +8,7 @@ from tests.faults.invariants.evidence import Evidence, Violation, Violations, by
 
 
 def one_terminal_transition(evidence: Evidence) -> Violations:
-    """I1: a job ends once, unless a user had a failed one tried again."""
+    """I1: a job ends once, unless a user retried a failed one."""
     moves = evidence.transitions()
     for job in evidence.jobs:
         own = moves.get(job.id, [])
@@ -25,7 +25,7 @@ def _is_end(move: Transition, after: Transition | None) -> bool:
 
 
 def attempts_rise(evidence: Evidence) -> Violations:
-    """I2: attempts are 1, 2, 3, ..., and nothing was written by one that was not the newest."""
+    """I2: attempts are 1, 2, 3, ..., and only the newest one writes."""
     session = evidence.session
     moves = evidence.transitions()
     query = select(Attempt).order_by(Attempt.job_id, Attempt.number)
@@ -40,11 +40,11 @@ def attempts_rise(evidence: Evidence) -> Violations:
         for attempt in own:
             runs = job.state is State.RUNNING and attempt.number == job.attempt
             if (attempt.ended_at is None) != runs:
-                word = "open" if attempt.ended_at is None else "over"
+                word = "open" if attempt.ended_at is None else "closed"
                 yield Violation(job.id, f"is {job.state}; its attempt {attempt.number} is {word}")
         yield from _moves_rise(job, moves.get(job.id, []))
-        said = [row.attempt for row in events.get(job.id, [])]
-        if said != sorted(said) or (said and said[-1] > job.attempt):
+        writers = [row.attempt for row in events.get(job.id, [])]
+        if writers != sorted(writers) or (writers and writers[-1] > job.attempt):
             yield Violation(job.id, "has events of an attempt that was no longer the newest")
     late = (
         select(MetricPoint.job_id, MetricPoint.series, MetricPoint.step)
@@ -69,7 +69,7 @@ def _moves_rise(job: Job, moves: list[Transition]) -> Violations:
 
 
 def moves_are_legal(evidence: Evidence) -> Violations:
-    """I3: every move is legal, begins where the last one ended, and leads to the job's state."""
+    """I3: every transition is legal and starts where the last one ended, up to the job's state."""
     moves = evidence.transitions()
     for job in evidence.jobs:
         state: str | None = None
@@ -83,7 +83,7 @@ def moves_are_legal(evidence: Evidence) -> Violations:
 
 
 def all_end(evidence: Evidence) -> Violations:
-    """I4: every accepted job has ended, or is paused because somebody asked."""
+    """I4: every accepted job has ended, or is paused on request."""
     for job in evidence.jobs:
         if evidence.settled and job.state not in TERMINAL and job.state is not State.PAUSED:
             yield Violation(job.id, f"is {job.state} since {job.updated_at}, attempt {job.attempt}")

@@ -1,4 +1,4 @@
-"""I6: events and metric points have no gaps and no doubles."""
+"""I6: events and metric points have no gaps or duplicates."""
 
 from collections import Counter, defaultdict
 from itertools import pairwise
@@ -9,12 +9,12 @@ from distillery.store.db.tables import Event, MetricPoint
 from distillery.wire.states import State
 from tests.faults.invariants.evidence import Evidence, Violation, Violations, by_job
 
-DENSE = 2000  # beyond this step a long job's points thin out
+DENSE = 2000  # beyond this step, the points of a long job are downsampled
 
 
 def series_are_whole(evidence: Evidence) -> Violations:
-    """I6: a job's events are numbered from 1 without gaps; (job, series, step) is there once; the
-    steps of a job that succeeded have no hole and go to its last step."""
+    """I6: a job's events are numbered from 1 without gaps; (job, series, step) is unique; the steps
+    of a succeeded job have no gaps and include its last step."""
     yield from _events_are_numbered(evidence)
     columns = select(MetricPoint.job_id, MetricPoint.series, MetricPoint.step, MetricPoint.attempt)
     rows = evidence.session.execute(columns.order_by(MetricPoint.job_id))
@@ -32,18 +32,17 @@ def series_are_whole(evidence: Evidence) -> Violations:
             own = arms[point.series.partition("/")[0]]
             own[point.step] = max(point.attempt, own.get(point.step, 0))
         for arm, attempts in arms.items():
-            for message in _holes(attempts, steps.get((job.id, arm))):
+            for message in _gaps(attempts, steps.get((job.id, arm))):
                 yield Violation(job.id, f"the {arm}'s points {message}")
 
 
-def _holes(attempts: dict[int, int], last: int | None) -> list[str]:
-    """What is wrong with the steps (and who made them) of one arm that was finished."""
+def _gaps(attempts: dict[int, int], last: int | None) -> list[str]:
+    """What is wrong with the steps, by attempt, of one finished arm."""
     steps = sorted(attempts)
     found = [
         f"have nothing between steps {before} and {after}"
         for before, after in pairwise(steps)
-        if after <= DENSE
-        and after - before > steps[0]  # the first point is as far from the start as any two are
+        if after <= DENSE and after - before > steps[0]  # the first step equals the interval
     ]
     if last is not None and last <= DENSE and steps[-1] != last:
         found.append(f"end at step {steps[-1]} of {last}")
@@ -53,7 +52,7 @@ def _holes(attempts: dict[int, int], last: int | None) -> list[str]:
 
 
 def _last_steps(evidence: Evidence) -> dict[tuple[str, str], int]:
-    """How many steps every arm of every job has, by its own account."""
+    """The number of steps of every arm of every job, from its progress events."""
     query = select(Event.job_id, Event.body).where(Event.kind == "progress")
     rows = evidence.session.execute(query)
     return {(row.job_id, row.body["arm"]): int(row.body["steps"]) for row in rows}

@@ -1,4 +1,4 @@
-"""I9 and I10: nothing waits that nobody would ever look at; a key made one job."""
+"""I9 and I10: no job waits unnoticed, and an idempotency key made one job."""
 
 from collections import Counter
 
@@ -17,11 +17,11 @@ ALL = 2**31 - 1
 
 def nothing_unsent(evidence: Evidence) -> Violations:
     """I9: the reaper notifies workers of every queued job whose backoff is over, every backoff ends
-    soon, and every running job has a lease that lapses; once settled, none has lapsed."""
+    soon, and every lease of a running job lapses in time; once settled, none has lapsed."""
     now = evidence.now()
-    rung = set(claimable(evidence.session, ALL))
+    announced = set(claimable(evidence.session, ALL))
     for job in evidence.jobs:
-        if job.state is State.QUEUED and job.id not in rung:
+        if job.state is State.QUEUED and job.id not in announced:
             if job.not_before <= now:
                 yield Violation(job.id, "is queued and the reaper would not notify workers of it")
             elif job.not_before > now + LONGEST_BACKOFF_MS:
@@ -36,8 +36,8 @@ def nothing_unsent(evidence: Evidence) -> Violations:
 
 
 def one_key_one_job(evidence: Evidence) -> Violations:
-    """I10: the answer kept for a key names a job that is there, and no other key's; where every
-    job was given a name of its own, no name is there twice."""
+    """I10: the response stored for a key names an existing job, and no two keys name the same one;
+    where all jobs were given different names, no name occurs twice."""
     known = {job.id for job in evidence.jobs}
     made: Counter[str] = Counter()
     for key in evidence.session.scalars(select(IdempotencyKey)):
@@ -46,10 +46,10 @@ def one_key_one_job(evidence: Evidence) -> Violations:
             continue
         made[job_id] += 1
         if job_id not in known:
-            yield Violation(job_id, f"was promised to the key {key.key} and is not there")
+            yield Violation(job_id, f"was returned for the key {key.key} and does not exist")
     for job_id, times in made.items():
         if times > 1:
-            yield Violation(job_id, f"was promised to {times} keys")
+            yield Violation(job_id, f"was returned for {times} keys")
     if evidence.unique_names:
         names = Counter(job.name for job in evidence.jobs if job.task == "distill")
         for job in evidence.jobs:

@@ -1,5 +1,5 @@
-"""Makes Python sleep under libfaketime 0.9.10, which fails absolute sleeps (EINVAL) where it leaves
-the monotonic clock alone. In a folder of its own: every program that has it on its path imports it.
+"""Replaces time.sleep under libfaketime 0.9.10, where absolute sleeps on the real monotonic clock
+fail (EINVAL). In a directory of its own, because Python imports it wherever it is on the path.
 """
 
 import select
@@ -8,7 +8,7 @@ from typing import SupportsIndex
 
 
 def sleep(seconds: SupportsIndex | float) -> None:
-    """As time.sleep, by a relative wait."""
+    """As time.sleep, with a relative timeout."""
     select.select([], [], [], float(seconds))
 
 

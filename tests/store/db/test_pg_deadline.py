@@ -29,16 +29,16 @@ def database(proxy: Proxy, postgres_url: str) -> Iterator[Database]:
 
 
 def test_a_slow_connection_is_only_slow(proxy: Proxy, database: Database) -> None:
-    proxy.be("slow")
+    proxy.set_mode("slow")
     database.ping()
 
 
 def test_a_hole_within_a_statement_ends_it(proxy: Proxy, database: Database) -> None:
     with pytest.raises(Unavailable), database.write() as s:
         s.execute(text("SELECT 1"))
-        proxy.be("hole")
+        proxy.set_mode("hole")
         s.execute(text("SELECT 2"))
-    proxy.be("pass")
+    proxy.set_mode("pass")
     database.ping()
 
 
@@ -46,8 +46,8 @@ def test_a_hole_that_swallowed_an_idle_connection_costs_the_ping_alone(
     proxy: Proxy, database: Database
 ) -> None:
     database.ping()
-    proxy.be("hole")
-    threading.Timer(0.2, proxy.be, ["pass"]).start()  # too late for the question
+    proxy.set_mode("hole")
+    threading.Timer(0.2, proxy.set_mode, ["pass"]).start()  # too late for the question
     database.ping()
 
 
@@ -64,10 +64,10 @@ def test_a_reset_within_a_transaction_is_told_and_the_next_works(
 
 def test_a_refusing_server_is_unavailable_and_then_is_not(proxy: Proxy, database: Database) -> None:
     database.ping()
-    proxy.be("refuse")
+    proxy.set_mode("refuse")
     with pytest.raises(Unavailable):
         database.ping()
-    proxy.be("pass")
+    proxy.set_mode("pass")
     database.ping()
 
 

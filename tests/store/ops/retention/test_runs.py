@@ -52,7 +52,7 @@ def test_what_goes_and_what_stays(database: Database, tmp_path: Path) -> None:
             (State.PAUSED, 29),
         )
     ]
-    for name in ("job_unknown", "job_new", "lost+found", ".rooms"):
+    for name in ("job_unknown", "job_new", "lost+found", ".warm"):
         (tmp_path / name).mkdir()
     os.utime(tmp_path / "job_unknown", (1, 1))
     with database.read() as s:
@@ -60,7 +60,7 @@ def test_what_goes_and_what_stays(database: Database, tmp_path: Path) -> None:
     assert (usage.count, usage.size) == (5, 5 * len(going))
     assert runs.collect(database, tmp_path, KEEP, None) == usage
     left = {path.name for path in tmp_path.iterdir()} - {"distillery.sqlite"}
-    assert left == {*staying, "job_new", "lost+found", ".rooms"}
+    assert left == {*staying, "job_new", "lost+found", ".warm"}
 
 
 def test_only_ones_own(database: Database, tmp_path: Path) -> None:

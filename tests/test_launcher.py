@@ -1,14 +1,15 @@
-"""The box around a run, seen from inside."""
+"""The launcher: a child dies with its parent, and a sandboxed run cannot gain privileges."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from distillery.launcher import ORPHANED, launch_command
 from distillery.worker.runner import Run
-from distillery.worker.sandbox import ORPHANED, launcher
 
 PROBE = """
 import json, os, resource, sys
@@ -37,7 +38,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_a_run_is_alone_in_its_session_and_may_not_rise(tmp_path: Path) -> None:
+def test_a_sandboxed_run_has_its_own_session_and_no_new_privileges(tmp_path: Path) -> None:
     assert start(tmp_path, PROBE).wait(30) == 0, (tmp_path / "run.log").read_text()
     seen = json.loads((tmp_path / "seen").read_text())
     assert seen["privileges"] == "1"
@@ -48,14 +49,24 @@ def test_a_run_is_alone_in_its_session_and_may_not_rise(tmp_path: Path) -> None:
     assert "" not in seen["path"] and str(tmp_path) not in seen["path"]
 
 
-def test_a_run_whose_worker_is_gone_does_not_start(tmp_path: Path) -> None:
-    command = launcher([sys.executable, "-c", "print('started')"])
+def test_a_child_outside_the_sandbox_keeps_its_limits() -> None:
+    code = "import os, resource as r; print(os.umask(0), r.getrlimit(r.RLIMIT_NOFILE))"
+    plain = [sys.executable, "-c", code]
+    seen = [
+        subprocess.run(command, capture_output=True, check=True).stdout
+        for command in (plain, launch_command(plain, signal.SIGTERM))
+    ]
+    assert seen[0] == seen[1] != b""
+
+
+def test_a_child_whose_parent_is_gone_does_not_start() -> None:
+    command = launch_command([sys.executable, "-c", "print('started')"], signal.SIGKILL)
     command[command.index(str(os.getpid()))] = "1"
     done = subprocess.run(command, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (ORPHANED, b"")
 
 
-def test_killing_a_run_kills_all_its_family(tmp_path: Path) -> None:
+def test_killing_a_run_kills_all_its_descendants(tmp_path: Path) -> None:
     run = start(tmp_path, FAMILY.format(60))
     while not (tmp_path / "seen").exists() or not (tmp_path / "seen").read_text():
         time.sleep(0.02)
@@ -65,7 +76,7 @@ def test_killing_a_run_kills_all_its_family(tmp_path: Path) -> None:
     assert not is_alive(int((tmp_path / "seen").read_text()))
 
 
-def test_what_a_run_leaves_running_is_killed_when_it_ends(tmp_path: Path) -> None:
+def test_descendants_that_outlive_a_run_are_killed(tmp_path: Path) -> None:
     assert start(tmp_path, FAMILY.format(0)).wait(30) == 0
     time.sleep(0.1)
     assert not is_alive(int((tmp_path / "seen").read_text()))

@@ -1,4 +1,4 @@
-"""A broker that is flushed, wiped, down or stopped, and messages that nobody should have sent."""
+"""A broker that is flushed, killed, stopped or cut off, and invalid messages."""
 
 import signal
 import time
@@ -20,8 +20,8 @@ from tests.faults.scenario import FaultScenario
 
 SHORT_S, DOWN_S, STOPPED_S = 2.0, 60.0, 30.0
 COUNT = 15
-WORST_S = 5.0  # a submission that waits for a stalled broker takes 8 s and more
-Harm = Callable[[], object]
+WORST_S = 5.0  # a submission that waited for a stalled broker would take 8 s or more
+Action = Callable[[], object]
 GARBAGE = (
     b"",
     b"{",
@@ -37,7 +37,7 @@ GARBAGE = (
 
 @fault("F7", "broker flushed", places=("servers",), alone=True, standin=True)
 def broker_flushed(scenario: FaultScenario, draw: Random) -> str:
-    """Everything it knew is gone, its clients stay connected."""
+    """All its data is gone; its clients stay connected."""
     front = front_of(scenario)
 
     def flush() -> None:
@@ -51,21 +51,21 @@ def broker_flushed(scenario: FaultScenario, draw: Random) -> str:
     "F7", "broker killed, back empty after seconds", places=("servers",), alone=True, standin=True
 )
 def broker_down(scenario: FaultScenario, draw: Random) -> str:
-    """It is away and comes back wiped."""
+    """It is down and comes back empty."""
     front = front_of(scenario)
     return _without(scenario, front, front.broker.kill, front.broker.start, SHORT_S)
 
 
 @fault("F7", "broker down for 60 s", places=("servers",), alone=True, standin=True, long=True)
 def broker_down_long(scenario: FaultScenario, draw: Random) -> str:
-    """The same, for as long as somebody needs to notice."""
+    """The same, for longer than any client waits."""
     front = front_of(scenario)
     return _without(scenario, front, front.broker.kill, front.broker.start, DOWN_S)
 
 
 @fault("F7", "broker stopped (SIGSTOP) for seconds", places=("servers",), alone=True, standin=True)
 def broker_stopped(scenario: FaultScenario, draw: Random) -> str:
-    """It accepts connections and answers nothing."""
+    """It accepts connections and never answers."""
     return _stopped(scenario, SHORT_S)
 
 
@@ -84,18 +84,18 @@ def broker_stopped_long(scenario: FaultScenario, draw: Random) -> str:
 
 @fault("F11", "broker slow, black-holed, reset", places=("servers",), alone=True, standin=True)
 def broker_cut_off(scenario: FaultScenario, draw: Random) -> str:
-    """The network between, in one of its moods."""
+    """The network to it is slow, drops everything, or resets connections."""
     front = front_of(scenario)
-    moods: tuple[Mode, ...] = ("slow", "hole", "refuse")
-    mood = draw.choice(moods)
-    said = _without(
+    modes: tuple[Mode, ...] = ("slow", "hole", "refuse")
+    mode = draw.choice(modes)
+    outcome = _without(
         scenario,
         front,
-        lambda: front.to_broker.be(mood),
-        lambda: front.to_broker.be("pass"),
+        lambda: front.to_broker.set_mode(mode),
+        lambda: front.to_broker.set_mode("pass"),
         draw.uniform(0, SHORT_S),
     )
-    return f"{mood}: {said}"
+    return f"{mode}: {outcome}"
 
 
 def _stopped(scenario: FaultScenario, seconds: float) -> str:
@@ -110,81 +110,83 @@ def _stopped(scenario: FaultScenario, seconds: float) -> str:
     )
 
 
-def _without(scenario: FaultScenario, front: Front, begin: Harm, end: Harm, seconds: float) -> str:
-    """Submissions answer as fast as ever, one of them runs during the outage, and the worker that
-    was there before takes notifications again after it."""
+def _without(
+    scenario: FaultScenario, front: Front, begin: Action, end: Action, seconds: float
+) -> str:
+    """Assert that submissions are as fast as ever, that one of them runs during the outage, and
+    that the same worker receives notifications again after it."""
     worker = scenario.service.process("jobs")
     with running(scenario):
         before, usual = submitted(scenario, COUNT)
         begin()
-        began_s = time.monotonic()
-        during, hurt = submitted(scenario, COUNT)
-        assert hurt[-1] < WORST_S, f"a submission took {hurt[-1]:.1f} s"
+        started_s = time.monotonic()
+        during, delayed = submitted(scenario, COUNT)
+        assert delayed[-1] < WORST_S, f"a submission took {delayed[-1]:.1f} s"
         for job in (*before, *during[1:]):
             scenario.client.jobs.cancel(job.id)
     ended = scenario.finish(during[0])  # found by the poll
     assert (ended.state, ended.attempt) == ("succeeded", 1), ended.error
-    time.sleep(max(0.0, seconds - (time.monotonic() - began_s)))
+    time.sleep(max(0.0, seconds - (time.monotonic() - started_s)))
     end()
     receives_notifications(front.broker.url)
     assert scenario.service.process("jobs") == worker and scenario.service.poll("jobs") is None
-    return f"submissions p50 {_ms(usual)} before, {_ms(hurt)} during"
+    return f"submissions p50 {_ms(usual)} before, {_ms(delayed)} during"
 
 
 def _ms(took: list[float]) -> str:
     return f"{took[len(took) // 2] * 1000:.0f} ms (worst {took[-1] * 1000:.0f} ms)"
 
 
-@fault("F8", "doubled, stale, reordered and malformed notifications", standin=True)
+@fault("F8", "duplicate, stale, reordered and malformed notifications", standin=True)
 def bad_notifications(scenario: FaultScenario, draw: Random) -> str:
-    """Messages of every wrong kind in any order: one attempt per job, garbage logged."""
+    """Invalid messages of every kind in any order: one attempt per job, and errors in the log."""
     worker = scenario.service.process("jobs")
     first = scenario.finish(scenario.submit())
     with running(scenario) as running_job:
         waiting = [scenario.submit() for _ in range(2)]
-        harm = [
+        actions = [
             *_notifications(
-                scenario, [*(job.id for job in (*waiting, running_job, first)), "job_nobody"] * 3
+                scenario, [*(job.id for job in (*waiting, running_job, first)), "job_unknown"] * 3
             )
         ]
-        harm += _garbage(scenario)
-        draw.shuffle(harm)
-        for do in harm:
-            do()
+        actions += _garbage(scenario)
+        draw.shuffle(actions)
+        for act in actions:
+            act()
     for job in waiting:
         ended = scenario.finish(job)
         assert (ended.state, ended.attempt) == ("succeeded", 1), ended.error
     log = scenario.folder / "home" / "jobs.log"
-    wait_until(lambda: "malformed message" in log.read_text(), 30, "the garbage is told in the log")
+    wait_until(lambda: "malformed message" in log.read_text(), 30, "the garbage is logged")
     assert scenario.service.process("jobs") == worker and scenario.service.poll("jobs") is None
-    return f"{len(harm)} bad notifications"
+    return f"{len(actions)} invalid notifications"
 
 
-def _notifier(scenario: FaultScenario) -> BrokerSettings:
+def _broker_settings(scenario: FaultScenario) -> BrokerSettings:
     url = scenario.service.settings.get("KD_BROKER_URL")
     return BrokerSettings(home=scenario.folder / "home", broker_url=url)
 
 
-def _notifications(scenario: FaultScenario, job_ids: Sequence[str]) -> list[Harm]:
-    """Notifications that are late, early, doubled, or for nobody."""
-    app = make_app(_notifier(scenario))
+def _notifications(scenario: FaultScenario, job_ids: Sequence[str]) -> list[Action]:
+    """Notifications that are late, early, duplicate, or for an unknown job."""
+    app = make_app(_broker_settings(scenario))
     return [partial(app.send_task, RUN_JOB, args=[job_id]) for job_id in job_ids]
 
 
-def _garbage(scenario: FaultScenario) -> list[Harm]:
-    """Tasks that make no sense, then messages that are none."""
-    notifier = _notifier(scenario)
-    app = make_app(notifier)
-    harm: list[Harm] = [
+def _garbage(scenario: FaultScenario) -> list[Action]:
+    """Tasks with invalid arguments, then malformed messages."""
+    settings = _broker_settings(scenario)
+    app = make_app(settings)
+    actions: list[Action] = [
         partial(app.send_task, RUN_JOB, args=[{"not": "an id"}]),
         partial(app.send_task, RUN_JOB, args=[]),
         partial(app.send_task, "worker.unknown", args=[1], queue="jobs"),
     ]
-    if notifier.is_local:
+    if settings.is_local:
         folder = scenario.folder / "home" / "broker" / "jobs"
         place = (folder / f"{number:04}.json" for number in count())
-        return harm + [partial(_write, place, text) for text in GARBAGE]
-    return harm + [partial(_push, notifier.url, text) for text in GARBAGE]
+        return actions + [partial(_write, place, text) for text in GARBAGE]
+    return actions + [partial(_push, settings.url, text) for text in GARBAGE]
 
 
 def _write(place: Iterator[Path], text: bytes) -> None:

@@ -1,4 +1,4 @@
-"""kill -9 at every named failpoint, whichever program it is in."""
+"""kill -9 at every failpoint of every program."""
 
 from random import Random
 from threading import Thread
@@ -6,20 +6,20 @@ from threading import Thread
 from distillery.store.db.tables import Attempt
 from kdcore.spec.failpoints import PLACES
 from tests.e2e.service import wait_until
-from tests.faults.fault import Act, fault
+from tests.faults.fault import Injection, fault
 from tests.faults.scenario import STEPS, FaultScenario
 
 PATIENCE_S = 180.0
 IN_API = {"notification", "creation"}
-IN_UPLOAD = {"part"}  # F18 is there: api_killed_in_upload
+IN_UPLOAD = {"part"}  # covered by F18: api_killed_in_upload
 IN_REAPER = {"reaper"}
 IN_RUN = {"step", "checkpoint", "result"}
-TIMES = {"events": 2, "blob": 2}  # how often a job surely comes by
+TIMES = {"events": 2, "blob": 2}  # how often every job passes these failpoints
 
 
-def _kill_api(place: str) -> Act:
-    def act(scenario: FaultScenario, draw: Random) -> str:
-        """The API dies while it takes a job; the client asks again with its key."""
+def _kill_api(place: str) -> Injection:
+    def inject(scenario: FaultScenario, draw: Random) -> str:
+        """The API dies while it accepts a job; the client retries with its key."""
         service = scenario.service
         service.restart("api", KD_FAILPOINT=place)
         submit = Thread(target=scenario.submit)
@@ -28,14 +28,14 @@ def _kill_api(place: str) -> Act:
         service.start_as("api", "api")
         submit.join(PATIENCE_S)
         assert len(scenario.jobs) == 1, "the submit was never answered"
-        return "the client's second try was answered"
+        return "the client's retry was answered"
 
-    return act
+    return inject
 
 
-def _kill_worker(place: str) -> Act:
-    def act(scenario: FaultScenario, draw: Random) -> str:
-        """The worker dies; another starts."""
+def _kill_worker(place: str) -> Injection:
+    def inject(scenario: FaultScenario, draw: Random) -> str:
+        """The worker dies and is restarted."""
         service = scenario.service
         owner = place.partition(".")[0]
         once = scenario.standin and owner == "blob"  # a stand-in has one artifact
@@ -49,12 +49,12 @@ def _kill_worker(place: str) -> Act:
         assert ended.state == "succeeded", ended.error
         return f"succeeded at attempt {ended.attempt}"
 
-    return act
+    return inject
 
 
-def _kill_reaper(place: str) -> Act:
-    def act(scenario: FaultScenario, draw: Random) -> str:
-        """The reaper dies while it takes a dead worker's lease back."""
+def _kill_reaper(place: str) -> Injection:
+    def inject(scenario: FaultScenario, draw: Random) -> str:
+        """The reaper dies while it reaps a dead worker's lease."""
         service = scenario.service
         service.restart("reaper", KD_FAILPOINT=place)
         job, _ = scenario.hold(draw.randint(2, STEPS - 5))
@@ -66,14 +66,14 @@ def _kill_reaper(place: str) -> Act:
         assert ended.state == "succeeded", ended.error
         return f"succeeded at attempt {ended.attempt}"
 
-    return act
+    return inject
 
 
-def _kill_run(place: str) -> Act:
-    def act(scenario: FaultScenario, draw: Random) -> str:
-        """The run dies; the worker, told of no failpoint any more, tries again."""
+def _kill_run(place: str) -> Injection:
+    def inject(scenario: FaultScenario, draw: Random) -> str:
+        """The run dies; the next attempt resumes it."""
         service = scenario.service
-        # Beyond the half: the attempt that resumes does not come by so often again.
+        # Beyond half: the resumed attempt does not pass the failpoint that often again.
         often = place.startswith(("step", "checkpoint"))
         nth = draw.randint(STEPS // 2 + 2, STEPS - 2) if often else 1
         service.restart("jobs", KD_FAILPOINT=f"{place}@{nth}")
@@ -88,7 +88,7 @@ def _kill_run(place: str) -> Act:
             assert "SIGKILL" in (first.message or ""), first.message
         return f"succeeded at attempt {ended.attempt}"
 
-    return act
+    return inject
 
 
 def _register() -> None:
@@ -98,15 +98,15 @@ def _register() -> None:
         kill = _kill_worker
         for owners, other in ((IN_API, _kill_api), (IN_REAPER, _kill_reaper), (IN_RUN, _kill_run)):
             kill = other if owner in owners else kill
-        act = kill(place)
-        act.__name__ = f"killed_at_{place.replace('.', '_')}"
+        inject = kill(place)
+        inject.__name__ = f"killed_at_{place.replace('.', '_')}"
         in_kdcore = owner in IN_RUN
         fault(
             "F6",
             f"kill -9 at {place}",
             kdcore=in_kdcore,
             row=f"kill -9 at {len(places)} failpoints",
-        )(act)
+        )(inject)
 
 
 _register()

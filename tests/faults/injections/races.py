@@ -1,4 +1,4 @@
-"""Many at once: workers and reaper runs that want the same job, requests that meet its end."""
+"""Races: workers and reapers for the same job, and cancel requests against its end."""
 
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
@@ -11,15 +11,15 @@ from tests.faults.fault import fault
 from tests.faults.scenario import FaultScenario
 
 WORKERS, REAPERS, JOBS = 8, 4, 6
-EAGER = {"KD_POLL_S": "0.05", "KD_REAPER_S": "0.1"}
+FAST = {"KD_POLL_S": "0.05", "KD_REAPER_S": "0.1"}
 
 
-@fault("F16", "8 workers and 4 reaper runs race", standin=True)
+@fault("F16", "8 workers and 4 reapers race", standin=True)
 def many_workers(scenario: FaultScenario, draw: Random) -> str:
-    """Each job is claimed once, whoever is faster; no attempt is lost to another."""
+    """Each job is claimed once, and no attempt takes it from another."""
     service = scenario.service
     jobs = [scenario.submit() for _ in range(JOBS)]
-    service.start_as("crowd", "jobs", "jobs", str(WORKERS), "reaper", str(REAPERS), **EAGER)
+    service.start_as("crowd", "jobs", "jobs", str(WORKERS), "reaper", str(REAPERS), **FAST)
     jobs += [scenario.submit() for _ in range(JOBS)]
     for job in jobs:
         ended = scenario.finish(job)
@@ -31,17 +31,17 @@ def many_workers(scenario: FaultScenario, draw: Random) -> str:
             .group_by(Transition.job_id)
         )
         attempts = {row[0]: row[1] for row in session.execute(claims)}
-    again = sum(count > 1 for count in attempts.values())
-    return f"{len(jobs)} jobs, {again} of them claimed twice"
+    repeated = sum(count > 1 for count in attempts.values())
+    return f"{len(jobs)} jobs, {repeated} of them claimed twice"
 
 
 @fault("F19", "cancel races claim and finish", standin=True)
 def cancels(scenario: FaultScenario, draw: Random) -> str:
-    """Every job ends once: as cancelled where the answer to the cancel said so, as succeeded where
-    it was refused; a request to a running job may come too late."""
+    """Every job ends once: cancelled if the response said so, succeeded if the cancel was refused.
+    A request to a running job may come too late."""
     delays_s = [draw.uniform(0.0, 1.5) for _ in range(JOBS)]
 
-    def one(delay_s: float) -> tuple[str, str]:
+    def submit_and_cancel(delay_s: float) -> tuple[str, str]:
         job = scenario.submit()
         scenario.sleep(delay_s)
         try:
@@ -52,7 +52,7 @@ def cancels(scenario: FaultScenario, draw: Random) -> str:
         return answer, scenario.finish(job).state.value
 
     with ThreadPoolExecutor(JOBS) as pool:
-        ends = list(pool.map(one, delays_s))
+        ends = list(pool.map(submit_and_cancel, delays_s))
     allowed = {
         ("cancelled", "cancelled"),
         ("running", "cancelled"),

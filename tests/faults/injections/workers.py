@@ -1,4 +1,4 @@
-"""Workers that die, freeze, fall silent, or are told to stop."""
+"""Workers that die, freeze, stop renewing leases, or are stopped."""
 
 import contextlib
 import signal
@@ -11,13 +11,13 @@ from tests.e2e.service import lives, wait_until
 from tests.faults.fault import fault
 from tests.faults.scenario import STEPS, FaultScenario
 
-GONE_S = 2.0  # in which a run dies with its worker
+GONE_S = 2.0  # a run dies with its worker within this time
 PATIENCE_S = 180.0
 
 
 @fault("F1", "worker killed mid-step")
 def worker_killed(scenario: FaultScenario, draw: Random) -> str:
-    """kill -9 of a worker whose run is in the middle of a step."""
+    """kill -9 of a worker during a step of its run."""
     step = draw.randint(2, STEPS - 5)
     job, run = scenario.hold(step)
     scenario.service.kill("jobs")
@@ -31,7 +31,7 @@ def worker_killed(scenario: FaultScenario, draw: Random) -> str:
 
 @fault("F1", "worker killed at any moment")
 def worker_killed_anywhere(scenario: FaultScenario, draw: Random) -> str:
-    """kill -9 of the worker some time after the job was submitted, whatever it does then."""
+    """kill -9 of the worker at a random time after the submission."""
     delay_s = draw.uniform(0.0, 8.0)
     job = scenario.submit()
     scenario.sleep(delay_s)
@@ -45,7 +45,7 @@ def worker_killed_anywhere(scenario: FaultScenario, draw: Random) -> str:
 
 @fault("F3", "worker and run frozen past the lease")
 def zombie(scenario: FaultScenario, draw: Random) -> str:
-    """SIGSTOP of worker and run; another works; SIGCONT before or after it has finished."""
+    """SIGSTOP of worker and run; another worker takes the job; SIGCONT before or after it ends."""
     service = scenario.service
     job, run = scenario.hold(draw.randint(2, STEPS - 5))
     frozen = scenario.freeze("jobs")
@@ -59,34 +59,34 @@ def zombie(scenario: FaultScenario, draw: Random) -> str:
     for process in frozen:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.resume()
-    wait_until(lambda: not lives(run), PATIENCE_S, "the zombie kills its run")
+    wait_until(lambda: not lives(run), PATIENCE_S, "the woken worker kills its run")
     ended = scenario.finish(job)
     assert ended.state == "succeeded", ended.error
     with scenario.rows() as session:
         first = session.get_one(Attempt, (job.id, 1))
         assert first.outcome == "queued", first.outcome
         assert session.get_one(Job, job.id).worker != first.worker
-    assert service.poll("jobs") is None, "the zombie's worker must live on"
+    assert service.poll("jobs") is None, "the woken worker must survive"
     return "woke after the other had finished" if wakes_late else "woke while another worked"
 
 
-def _is_let_go(scenario: FaultScenario, job: str) -> bool:
-    """Queued, or claimed again already: the same worker may be the first to see it."""
+def _is_released(scenario: FaultScenario, job: str) -> bool:
+    """Whether the job is queued, or already claimed again, perhaps by the same worker."""
     seen = scenario.client.jobs.get(job)
     return seen.state == "queued" or seen.attempt > 1
 
 
-@fault("F4", "heartbeat blocked, run goes on")
-def heartbeat_blocked(scenario: FaultScenario, draw: Random) -> str:
-    """No lease is renewed any more: the worker must end its run before anybody else starts one."""
+@fault("F4", "lease renewal blocked, run continues")
+def renewal_blocked(scenario: FaultScenario, draw: Random) -> str:
+    """Leases are no longer renewed: the worker must end its run before another starts one."""
     step = draw.randint(2, STEPS - 2)
     scenario.service.restart("jobs", KD_FAILPOINT=f"lease.renewing:block,step.made:hold@{step}")
     job = scenario.submit()
     scenario.wait_for(job, "running")
     wait_until(scenario.service.runs, PATIENCE_S, "the run starts")
     (run,) = scenario.service.runs()
-    wait_until(lambda: _is_let_go(scenario, job.id), PATIENCE_S, "it is let go")
-    assert not lives(run), "the job waits for another while its run goes on"
+    wait_until(lambda: _is_released(scenario, job.id), PATIENCE_S, "it is released")
+    assert not lives(run), "the job was released while its run continues"
     with scenario.rows() as session:
         message = session.get_one(Attempt, (job.id, 1)).message or ""
     scenario.service.restart("jobs")
@@ -95,9 +95,9 @@ def heartbeat_blocked(scenario: FaultScenario, draw: Random) -> str:
     return message.partition(";")[0]
 
 
-@fault("F5", "worker told to stop (SIGTERM)")
+@fault("F5", "worker stopped (SIGTERM)")
 def worker_terminated(scenario: FaultScenario, draw: Random) -> str:
-    """It checkpoints, lets the job go, which is no failure, and another goes on."""
+    """It checkpoints and releases the job, without a failure, and another worker resumes it."""
     service = scenario.service
     step = draw.randint(2, STEPS - 5)
     job, run = scenario.hold(step)
@@ -115,9 +115,9 @@ def worker_terminated(scenario: FaultScenario, draw: Random) -> str:
     return f"released at step {step}"
 
 
-@fault("F5", "every program told to stop, then started")
+@fault("F5", "every program stopped (SIGTERM), then started")
 def all_terminated(scenario: FaultScenario, draw: Random) -> str:
-    """A deploy: SIGTERM for all, in any order, and all are started again."""
+    """A deployment: SIGTERM to all in any order, then all are restarted."""
     service = scenario.service
     job, _ = scenario.hold(draw.randint(2, STEPS - 5))
     names = draw.sample(["api", "jobs", "reaper"], 3)
@@ -132,4 +132,4 @@ def all_terminated(scenario: FaultScenario, draw: Random) -> str:
     assert ended.state == "succeeded", ended.error
     with scenario.rows() as session:
         assert session.get_one(Job, job.id).failures == 0
-    return "went on from its checkpoint"
+    return "resumed from its checkpoint"

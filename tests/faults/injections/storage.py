@@ -1,4 +1,4 @@
-"""Storage that fails or loses bytes, and an API that is killed in the middle of a request."""
+"""Storage that fails or loses bytes, and an API that is killed during a request."""
 
 import threading
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ import httpx
 
 from distillery.sdk.client import Client
 from tests.e2e.service import wait_until
-from tests.faults.acts.disk import _hashes_fit
 from tests.faults.fault import fault
 from tests.faults.front import url_of
+from tests.faults.injections.disk import hashes_match
 from tests.faults.scenario import FaultScenario
 
 PART_BYTES = 8 << 20
@@ -20,7 +20,7 @@ PART_BYTES = 8 << 20
 
 @fault("F17", "blob writes fail", standin=True)
 def blob_writes_fail(scenario: FaultScenario, draw: Random) -> str:
-    """An I/O error once, in the worker and in the API: the write is made again."""
+    """One I/O error in the worker and one in the API: the write is retried."""
     place = draw.choice(("blob.writing", "blob.renaming", "blob.renamed"))
     scenario.service.restart("jobs", KD_FAILPOINT=f"{place}:error")
     ended = scenario.finish(scenario.submit())
@@ -29,14 +29,14 @@ def blob_writes_fail(scenario: FaultScenario, draw: Random) -> str:
     file = _file(scenario, draw, 1 << 20)
     assert scenario.client.uploads.send(file).state == "complete"
     log = (scenario.folder / "home" / "jobs.log").read_text()
-    assert "is stored again" in log
-    _nothing_left(scenario)
+    assert "failed, retrying in" in log
+    _no_incomplete_blob(scenario)
     return place
 
 
 @fault("F17", "blob truncated or missing", standin=True)
 def blob_damaged(scenario: FaultScenario, draw: Random) -> str:
-    """The dataset's bytes are not what they were: the job fails by name, and works later."""
+    """The dataset's blob is damaged: the job fails with that code, and a retry works later."""
     sha256 = scenario.client.datasets.get(scenario.spec()["dataset"]).sha256
     blob = scenario.folder / "home" / "blobs" / sha256[:2] / sha256[2:4] / sha256
     aside = blob.with_suffix(".aside")
@@ -54,9 +54,9 @@ def blob_damaged(scenario: FaultScenario, draw: Random) -> str:
     return code
 
 
-@fault("F18", "API killed in the middle of an upload", standin=True)
+@fault("F18", "API killed during an upload", standin=True)
 def api_killed_in_upload(scenario: FaultScenario, draw: Random) -> str:
-    """Some parts are there, one is half there: only what is missing is sent again."""
+    """Some parts are stored, one is incomplete: only the missing ones are sent again."""
     file = _file(scenario, draw, 2 * PART_BYTES + draw.randrange(1, PART_BYTES))
     place = draw.choice(
         ("part.keeping@2", "blob.writing", "blob.renamed", "creation.committed", "")
@@ -65,26 +65,28 @@ def api_killed_in_upload(scenario: FaultScenario, draw: Random) -> str:
         scenario.service.restart("api", KD_FAILPOINT=place)
     else:
         _half_a_part(scenario, file)
-    with _started_again(scenario):
+    with _restarted(scenario):
         upload = scenario.client.uploads.send(file)
     assert upload.state == "complete"
     assert scenario.client.uploads.send(file).id == upload.id, "one key, one upload"
     wait_until(
-        lambda: not (scenario.folder / "home" / "uploads" / upload.id).exists(), 30, "no part stays"
+        lambda: not (scenario.folder / "home" / "uploads" / upload.id).exists(),
+        30,
+        "no part is left",
     )
     return place or "within a part"
 
 
-@fault("F18", "API killed in the middle of a submission", standin=True)
+@fault("F18", "API killed during a submission", standin=True)
 def api_killed_in_submit(scenario: FaultScenario, draw: Random) -> str:
-    """The client asks again with its key: one job."""
+    """The client retries with its key: one job."""
     place = draw.choice(
         ("creation.committing", "creation.committed", "notification.sending", "notification.sent")
     )
     scenario.service.restart("api", KD_FAILPOINT=place)
-    with _started_again(scenario):
+    with _restarted(scenario):
         job = scenario.submit()
-    named = [one.id for one in scenario.client.jobs.list() if one.name == job.name]
+    named = [each.id for each in scenario.client.jobs.list() if each.name == job.name]
     assert named == [job.id], "one key, one job"
     ended = scenario.finish(job)
     assert (ended.state, ended.attempt) == ("succeeded", 1), ended.error
@@ -92,8 +94,8 @@ def api_killed_in_submit(scenario: FaultScenario, draw: Random) -> str:
 
 
 @contextmanager
-def _started_again(scenario: FaultScenario) -> Iterator[None]:
-    """Somebody starts the API again once it has died."""
+def _restarted(scenario: FaultScenario) -> Iterator[None]:
+    """Restart the API once it has died."""
     service = scenario.service
     over = threading.Event()
 
@@ -114,22 +116,17 @@ def _started_again(scenario: FaultScenario) -> Iterator[None]:
 
 
 def _half_a_part(scenario: FaultScenario, file: Path) -> None:
-    """Announce the file as the client does, send half of a part, and kill the API meanwhile."""
+    """Open an upload as the client does, send half of a part, and kill the API."""
     killed = threading.Event()
 
-    class Patient(Client):
-        """Stops where the real one would send the first part."""
-
-    client = Patient(url_of(scenario))
-    sender = client.uploads
-    upload = sender._open(file, file.stat().st_size, _sha256(file))
+    upload = Client(url_of(scenario)).uploads._open(file, file.stat().st_size, _sha256(file))
 
     def content() -> Iterator[bytes]:
         yield file.read_bytes()[: PART_BYTES // 2]
-        wait_until(lambda: list(folder.glob("*.incoming")), 30, "half a part is there")
+        wait_until(lambda: list(folder.glob("*.incoming")), 30, "half a part is stored")
         scenario.service.kill("api")
         killed.set()
-        yield file.read_bytes()[PART_BYTES // 2 : PART_BYTES]  # to nobody
+        yield file.read_bytes()[PART_BYTES // 2 : PART_BYTES]  # nobody receives it
 
     folder = scenario.folder / "home" / "uploads" / upload.id
     with suppress(httpx.HTTPError), httpx.Client(base_url=url_of(scenario)) as http:
@@ -153,7 +150,7 @@ def _file(scenario: FaultScenario, draw: Random, size: int) -> Path:
     return file
 
 
-def _nothing_left(scenario: FaultScenario) -> None:
+def _no_incomplete_blob(scenario: FaultScenario) -> None:
     blobs = scenario.folder / "home" / "blobs"
-    assert not list((blobs / "incoming").iterdir()), "nothing half-written stays"
-    _hashes_fit(blobs)
+    assert not list((blobs / "incoming").iterdir()), "no incomplete file is left"
+    hashes_match(blobs)

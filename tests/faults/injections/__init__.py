@@ -1,0 +1,1 @@
+"""The faults, one file per component that fails; every file here is discovered automatically."""
