@@ -102,7 +102,7 @@ class _Program(Worker):  # type: ignore[misc]
     is_stopping: Callable[[], bool]
 
     def install_platform_tweaks(self, worker: Worker) -> None:
-        """As in Worker; stops at once if a stop signal came before Celery's handlers."""
+        """As in Worker; stops immediately if a stop signal came before Celery's handlers."""
         super().install_platform_tweaks(worker)
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
         if self.is_stopping():

@@ -19,7 +19,7 @@ from distillery.worker.runner import Command, WarmRun
 
 logger = logging.getLogger(__name__)
 LOCK = ".lock"
-LOCKLESS_S = 3600.0  # a directory without a lock file is abandoned after this: locks come at once
+LOCKLESS_S = 3600.0  # a directory without a lock file is abandoned after this long
 TICK_S = 1.0
 MAX_BACKOFF_S = 60.0
 

@@ -1,4 +1,4 @@
-"""Ctrl-C for the processes that these tests start, however pytest itself was started."""
+"""Makes Ctrl-C work in the processes that these tests start."""
 
 import signal
 

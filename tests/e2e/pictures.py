@@ -13,7 +13,7 @@ Spec = dict[str, Any]
 
 
 def pictures(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Noise under stripes that lie flat, stand, rise or fall: the label; (count, 16, 16)."""
+    """Noisy images (count, 16, 16) of flat, upright, rising or falling stripes, and the labels."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int64) % CLASSES
     y, x = np.mgrid[:SIDE, :SIDE]
@@ -23,7 +23,7 @@ def pictures(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64
 
 
 def write_pictures(target: Path, train: int = 320, test: int = 80) -> Path:
-    """An npz file of them."""
+    """Write an npz file of such images."""
     x_train, y_train = pictures(train, seed=1)
     x_test, y_test = pictures(test, seed=2)
     np.savez(target, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
@@ -31,7 +31,7 @@ def write_pictures(target: Path, train: int = 320, test: int = 80) -> Path:
 
 
 def training(dataset: str, *, epochs: int = 4, **more: Any) -> Spec:
-    """Plain training of the tiny student."""
+    """The spec of plain training of the tiny student."""
     return {
         "student": STUDENT,
         "dataset": dataset,
@@ -43,7 +43,7 @@ def training(dataset: str, *, epochs: int = 4, **more: Any) -> Spec:
 
 
 def distilling(dataset: str, teacher: str, *, epochs: int = 4, **more: Any) -> Spec:
-    """Distillation into the tiny student, with its baseline."""
+    """The spec of a distillation into the tiny student, with a baseline."""
     return {
         **training(dataset, epochs=epochs),
         "teachers": [{"model": teacher}],

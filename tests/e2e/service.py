@@ -1,4 +1,4 @@
-"""The real processes of a service on an ephemeral port, each of which a test may stop or kill."""
+"""The real processes of a service on a free port, each of which a test may stop or kill."""
 
 import socket
 import subprocess
@@ -17,8 +17,8 @@ from distillery.sdk.config import child_environment
 from distillery.sdk.errors import ClientError
 from distillery.wire.jobs import Job
 
-# A lost worker is noticed in seconds, but a disk that keeps a commit waiting for some of them is no
-# loss: a worker gives its job up after half a lease. One thread, so that runs have the same bits.
+# Leases are short enough to detect a lost worker in seconds, and long enough for a commit that a
+# slow disk delays: a worker stops its run after half a lease. One thread makes runs bit-exact.
 QUICK = {
     "KD_LEASE_S": "12",
     "KD_HEARTBEAT_S": "1",
@@ -38,7 +38,7 @@ PROGRAMS = {
 
 
 class Service:
-    """API, worker and reaper on `home`; a context manager. More settings as KD_* variables."""
+    """API, worker and reaper on `home`, as a context manager; keyword arguments are settings."""
 
     def __init__(self, home: Path, **settings: str):
         self.home = home
@@ -94,11 +94,11 @@ class Service:
         return psutil.Process(pid)
 
     def kill(self, name: str) -> None:
-        """kill -9 one of them."""
+        """Send SIGKILL to one of them."""
         self._children[name].kill()
 
     def runs(self) -> list[psutil.Process]:
-        """The kdcore processes of the worker."""
+        """The worker's kdcore processes."""
         children = self.process("jobs").children(recursive=True)
         return [child for child in children if "kdcore" in _words(child)]
 
@@ -120,15 +120,15 @@ class Service:
 
 
 def _words(process: psutil.Process) -> list[str]:
-    """Its command line; empty once it has ended."""
+    """The command line of a process; empty once it has ended."""
     try:
         return process.cmdline()
-    except psutil.NoSuchProcess:  # a zombie is one of these too
+    except psutil.NoSuchProcess:  # raised for a zombie, too
         return []
 
 
 def wait_until(holds: Callable[[], object], within_s: float, what: str) -> None:
-    """Return as soon as it holds; an AssertionError that says `what` when it never does."""
+    """Return as soon as the condition holds. Raises AssertionError with `what` after `within_s`."""
     deadline_s = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline_s, f"not within {within_s} s: {what}"
@@ -136,13 +136,13 @@ def wait_until(holds: Callable[[], object], within_s: float, what: str) -> None:
 
 
 def finish(client: Client, job: Job, within_s: float = 120) -> Job:
-    """The job once it has ended, whichever way."""
+    """Wait until the job has ended in any way; returns it."""
     wait_until(lambda: client.jobs.get(job.id).terminal, within_s, f"{job.name} ends")
     return client.jobs.get(job.id)
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it still runs; a zombie does not."""
+    """Whether the process is running; a zombie is not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""The dashboard in Chromium against the real processes and a job that is really running."""
+"""The dashboard in Chromium, with a real service and running jobs."""
 
 import os
 import shutil
@@ -15,14 +15,14 @@ from tests.e2e.service import Service, finish, wait_until
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 PROJECT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ENDLESS = 1000  # epochs: watched for a while, then cancelled
+ENDLESS = 1000  # epochs: the job is watched for a while, then cancelled
 SHORT = 8
 
 
 def test_jobs_are_watched_in_a_browser(tmp_path: Path) -> None:
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    assert browser, "this test needs Chromium: run scripts/install-chromium"
-    assert shutil.which("npm"), "this test needs Node 20.19 or newer with npm: https://nodejs.org"
+    assert browser, "Chromium is missing: run scripts/install-chromium"
+    assert shutil.which("npm"), "npm is missing: install Node 20.19 or newer, https://nodejs.org"
     subprocess.run([PROJECT / "scripts" / "build-web"], check=True)
 
     with Service(tmp_path / "home") as service:
@@ -33,7 +33,7 @@ def test_jobs_are_watched_in_a_browser(tmp_path: Path) -> None:
         assert teacher is not None
         for name, epochs in (("endless", ENDLESS), ("short", SHORT)):
             job = client.jobs.submit(distilling(dataset.id, teacher, epochs=epochs, name=name)).id
-            client.jobs.pause(job)  # the browser resumes it once it is there to watch
+            client.jobs.pause(job)  # the browser resumes it
             is_paused = partial(_is, client, job, "paused")
             wait_until(is_paused, 60, "it is paused")
 

@@ -1,4 +1,4 @@
-"""The demo's steps on a tiny budget: teacher out and in again, several seeds, twice in a row."""
+"""The steps of the demo with a tiny budget and several seeds, twice in a row."""
 
 import io
 from pathlib import Path
@@ -17,25 +17,25 @@ pytestmark = pytest.mark.e2e
 
 def test_the_demo_works_twice_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "TEACHER", {"architecture": "resnet8"})
-    for part in ("TEACHER", "STUDENT"):
-        stage, data = f"{part}_STAGE", f"{part}_DATA"
+    for role in ("TEACHER", "STUDENT"):
+        stage, data = f"{role}_STAGE", f"{role}_DATA"
         monkeypatch.setattr(demo, stage, {**getattr(demo, stage), "epochs": 1})
         monkeypatch.setattr(demo, data, {**getattr(demo, data), "train_limit": 320})
-    said = io.StringIO()
+    output = io.StringIO()
     term = Terminal(ClientSettings())
-    term.out = Console(file=said, width=80)
+    term.out = Console(file=output, width=80)
     with Service(tmp_path / "home") as service:
         first = demo.play(term, service.client, tmp_path / "out", [0])
         again = demo.play(term, service.client, tmp_path / "out", [0, 1])
         teachers = [m for m in service.client.models.list() if m.name == "digits-teacher"]
     assert len(first.jobs) == 1 and len(again.jobs) == 2
     assert teachers[0].parameters == 77_754
-    assert teachers[0].sha256 == teachers[1].sha256  # the same bits both times
+    assert teachers[0].sha256 == teachers[1].sha256  # bit-identical both times
     for seed in (0, 1):
         assert {"student.onnx", "student.safetensors", "config.json"} <= {
             path.name for path in (tmp_path / "out" / f"student-seed-{seed}").iterdir()
         }
     report(term, again, took_s=1.0)
-    lines = said.getvalue().splitlines()
+    lines = output.getvalue().splitlines()
     assert any("same, from scratch" in line and "5,142" in line for line in lines)
     assert any(line.split()[0] == "spread" for line in lines if line.strip())

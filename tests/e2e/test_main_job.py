@@ -1,4 +1,4 @@
-"""The main job over the real processes: upload, teacher, distillation, verified ONNX student."""
+"""The main job with real processes: upload, teacher, distillation, verified ONNX student."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_from_upload_to_a_verified_onnx_student(tmp_path: Path) -> None:
 
 
 def _check_features(client: Client, dataset: str, teacher: str) -> None:
-    """Hints in a first stage, then several methods together, through the same service."""
+    """Run hints in a first stage, then several methods together."""
     last = [
         {"method": "reviewkd", "warmup_epochs": 1},
         {"method": "dkd"},
@@ -42,7 +42,7 @@ def _check_features(client: Client, dataset: str, teacher: str) -> None:
 
 
 def _check_reused_classifier(client: Client, dataset: str, teacher: str, tmp_path: Path) -> None:
-    """A student that ends with its teacher's classifier may leave and come back as a teacher."""
+    """Download a student with its teacher's classifier, and upload it again as a teacher."""
     stages = [{"epochs": 1, "objectives": [{"method": "simkd"}]}]
     job = finish(client, client.jobs.submit(distilling(dataset, teacher, stages=stages)))
     assert job.state == "succeeded" and job.student_model is not None, job.error
@@ -54,10 +54,7 @@ def _check_reused_classifier(client: Client, dataset: str, teacher: str, tmp_pat
 
 
 def check_main_job(client: Client, tmp_path: Path) -> tuple[str, str]:
-    """Take a job from upload to a verified ONNX student; an AssertionError where it fails.
-
-    The ids of dataset and teacher.
-    """
+    """Run a job from upload to a verified ONNX student; returns the ids of dataset and teacher."""
     file = write_pictures(tmp_path / "pictures.npz")
     dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
     assert (dataset.train, dataset.test, dataset.num_classes) == (320, 80, 4)
@@ -93,11 +90,11 @@ def check_main_job(client: Client, tmp_path: Path) -> tuple[str, str]:
 
 
 def _check_onnx(onnx: Path, config: Path, reported: float) -> None:
-    """The exported student, loaded by nothing but onnxruntime, is as good as the report says."""
+    """Assert that the student has the reported accuracy in onnxruntime."""
     network = Network.model_validate(json.loads(config.read_text()))
     session = onnxruntime.InferenceSession(str(onnx), providers=["CPUExecutionProvider"])
     images_NHW, labels_N = pictures(80, seed=2)
-    x_BCHW = images_NHW[:, None].astype(np.float32) / 255  # the normalisation is inside
+    x_BCHW = images_NHW[:, None].astype(np.float32) / 255  # normalisation is part of the model
     (logits_BK,) = session.run(None, {session.get_inputs()[0].name: x_BCHW})
     assert logits_BK.shape == (80, network.num_classes)
     accuracy = float((logits_BK.argmax(1) == labels_N).mean())

@@ -1,4 +1,4 @@
-"""`kd run`: no service; Ctrl-C checkpoints, the same command resumes, a second time is free."""
+"""`kd run` without a service: Ctrl-C checkpoints, and the same command resumes."""
 
 import json
 import signal
@@ -37,18 +37,18 @@ def spec(tmp_path: Path) -> Path:
     return path
 
 
-def test_ctrl_c_and_the_same_command_again(spec: Path, tmp_path: Path) -> None:
+def test_the_same_command_resumes_after_ctrl_c(spec: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = _kd(spec, out)
     events = out / "events.jsonl"
     wait_until(lambda: events.exists() and '"progress"' in events.read_text(), 60, "steps")
     first.send_signal(signal.SIGINT)
-    said, _ = first.communicate(timeout=60)
-    assert first.returncode == 130, said
-    assert "the same command takes the run up again" in said and "Traceback" not in said
+    output, _ = first.communicate(timeout=60)
+    assert first.returncode == 130, output
+    assert "the same command takes the run up again" in output and "Traceback" not in output
 
-    said, _ = _kd(spec, out, "--json").communicate(timeout=120)
-    lines = [json.loads(line) for line in said.splitlines()]
+    output, _ = _kd(spec, out, "--json").communicate(timeout=120)
+    lines = [json.loads(line) for line in output.splitlines()]
     assert {"phase", "progress", "metrics", "end"} <= {
         line["event"]["kind"] for line in lines if "event" in line
     }
@@ -56,16 +56,16 @@ def test_ctrl_c_and_the_same_command_again(spec: Path, tmp_path: Path) -> None:
     assert result.resumes == 1
     assert (out / "out" / "student.onnx").exists()
 
-    began_s = time.monotonic()
+    started_s = time.monotonic()
     again = _kd(spec, out)
-    said, _ = again.communicate(timeout=60)
-    assert again.returncode == 0 and "resnet8" in said
-    assert time.monotonic() - began_s < 10  # nothing was trained again
+    output, _ = again.communicate(timeout=60)
+    assert again.returncode == 0 and "resnet8" in output
+    assert time.monotonic() - started_s < 10  # nothing was trained again
 
 
-def test_a_run_that_cannot_be_says_why(spec: Path, tmp_path: Path) -> None:
+def test_an_invalid_dataset_is_reported(spec: Path, tmp_path: Path) -> None:
     (tmp_path / "p.npz").write_bytes(b"no arrays")
     run = _kd(spec, tmp_path / "out")
-    said, _ = run.communicate(timeout=60)
+    output, _ = run.communicate(timeout=60)
     assert run.returncode == 1
-    assert "The run ended (" in said and "Traceback" not in said
+    assert "The run ended (" in output and "Traceback" not in output

@@ -1,4 +1,4 @@
-"""The main job on PostgreSQL and a Redis-protocol broker, by the same code."""
+"""The main job on PostgreSQL and a Redis-protocol broker."""
 
 from pathlib import Path
 

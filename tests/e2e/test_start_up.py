@@ -1,4 +1,4 @@
-"""A job is run by the process that waited for it, and ends with the bits of a cold start."""
+"""A warm process runs a job, with the same weights as a cold start."""
 
 from pathlib import Path
 
@@ -12,23 +12,23 @@ from tests.e2e.service import Service, finish, lives, wait_until
 pytestmark = pytest.mark.e2e
 
 
-def test_a_job_is_run_by_the_process_that_waited_for_it(tmp_path: Path) -> None:
+def test_a_warm_process_runs_a_job(tmp_path: Path) -> None:
     file = write_pictures(tmp_path / "pictures.npz")
     with Service(tmp_path / "warm") as service:
         dataset = _push(service.client, file)
-        wait_until(lambda: _is_warm(service), 120, "a run waits, warm, after the inspection's")
-        (waiting,) = service.runs()
+        wait_until(lambda: _is_warm(service), 120, "a run is warm after the inspection")
+        (warm_run,) = service.runs()
         job = service.client.jobs.submit(training(dataset, epochs=2))
         job = finish(service.client, job)
         assert job.state == "succeeded", job.error
-        assert not lives(waiting), "it is used once"
+        assert not lives(warm_run), "a warm process is used once"
         warm = _weights(service.client, job)
-        said = (service.home / "jobs.log").read_text()
-        assert f"took up {waiting.pid}, which waited job={job.id} attempt=1" in said
-        wait_until(lambda: len(service.runs()) == 1, 60, "the next one waits")
-        (waiting,) = service.runs()
+        log = (service.home / "jobs.log").read_text()
+        assert f"using warm run {warm_run.pid} job={job.id} attempt=1" in log
+        wait_until(lambda: len(service.runs()) == 1, 60, "the next process is started")
+        (warm_run,) = service.runs()
         service.kill("jobs")
-        wait_until(lambda: not lives(waiting), 2, "who waits dies with its worker")
+        wait_until(lambda: not lives(warm_run), 2, "a warm process dies with its worker")
         service.start("jobs")
     with Service(tmp_path / "cold", KD_WARM="false") as service:
         job = service.client.jobs.submit(training(_push(service.client, file), epochs=2))
@@ -40,8 +40,8 @@ def _push(client: Client, file: Path) -> str:
 
 
 def _is_warm(service: Service) -> bool:
-    said = (service.home / "jobs.log").read_text()
-    return said.rfind("a run is warm") > said.rfind(": started ") > 0
+    log = (service.home / "jobs.log").read_text()
+    return log.rfind("a run is warm") > log.rfind(": started ") > 0
 
 
 def _weights(client: Client, job: Job) -> str:

@@ -1,4 +1,4 @@
-"""`kd up`: one per home; Ctrl-C in mid-job loses nothing; kill -9 leaves no process behind."""
+"""`kd up`: one per home; Ctrl-C during a job loses nothing; kill -9 leaves no process."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 
 class Up:
-    """A `kd up` on a home, and its URL once it is ready."""
+    """Runs `kd up` on a home."""
 
     def __init__(self, home: Path):
         self._url_file = home.parent / "url"
@@ -37,18 +37,18 @@ class Up:
         )
 
     def url(self) -> str:
-        """Waits until it is ready."""
+        """Wait until it is ready; returns its URL."""
         wait_until(lambda: self._url_file.exists() or self.process.poll() is not None, 60, "ready")
         assert self.process.poll() is None, self.output()
         return self._url_file.read_text().strip()
 
     def output(self) -> str:
-        """All that it said; it must have ended."""
+        """All of its output; it must have ended."""
         assert self.process.stdout is not None
         return self.process.stdout.read()
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> str:
-        """Stop it as a user does; returns all that it said."""
+        """Stop it as a user does; returns its output."""
         self.process.send_signal(number)
         self.process.wait(60)
         return self.output()
@@ -64,7 +64,7 @@ def up(home: Path) -> Iterator[Up]:
             started.stop()
 
 
-def test_ctrl_c_in_mid_job_loses_nothing(tmp_path: Path) -> None:
+def test_ctrl_c_during_a_job_loses_nothing(tmp_path: Path) -> None:
     with up(tmp_path / "home") as first:
         client = Client(first.url())
         file = write_pictures(tmp_path / "pictures.npz")
@@ -72,9 +72,9 @@ def test_ctrl_c_in_mid_job_loses_nothing(tmp_path: Path) -> None:
         job = client.jobs.submit(training(dataset.id, epochs=120, checkpoint_every_s=1000))
         wait_until(lambda: (p := client.jobs.get(job.id).progress) and p.step > 5, 60, "steps")
         client.close()
-        said = first.stop()
-        assert first.process.returncode == 0, said
-        assert "Stopped." in said and "Traceback" not in said
+        output = first.stop()
+        assert first.process.returncode == 0, output
+        assert "Stopped." in output and "Traceback" not in output
     with up(tmp_path / "home") as second:
         client = Client(second.url())
         done = finish(client, job)
@@ -86,13 +86,13 @@ def test_ctrl_c_in_mid_job_loses_nothing(tmp_path: Path) -> None:
         client.close()
 
 
-def test_one_per_home_and_no_orphans(tmp_path: Path) -> None:
+def test_there_is_one_per_home_and_no_orphan(tmp_path: Path) -> None:
     with up(tmp_path / "home") as first:
         url = first.url()
         second = Up(tmp_path / "home")
         assert second.process.wait(30) == 1
-        said = second.output()
-        assert "already runs" in said and url in said and "Traceback" not in said
+        output = second.output()
+        assert "already runs" in output and url in output and "Traceback" not in output
 
         children = psutil.Process(first.process.pid).children(recursive=True)
         assert len(children) >= 3
@@ -101,28 +101,28 @@ def test_one_per_home_and_no_orphans(tmp_path: Path) -> None:
         wait_until(lambda: not any(map(lives, children)), 15, "the children are gone")
 
 
-def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
+def test_a_child_that_dies_is_restarted(tmp_path: Path) -> None:
     with up(tmp_path / "home") as first:
         with Client(first.url()) as client:
             assert client.ready().ok
             api = _child(first, "distillery.api")
             api.kill()
             wait_until(lambda: not lives(api), 5, "the API is gone")
-            assert client.ready().ok  # asked again until it is back
-        said = first.stop()
-    assert "The api exited (signal 9)" in said
+            assert client.ready().ok  # retried until it is back
+        output = first.stop()
+    assert "The api exited (signal 9)" in output
 
 
-def test_a_service_that_cannot_run_says_why(tmp_path: Path) -> None:
-    began_s = time.monotonic()
+def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
+    started_s = time.monotonic()
     home = tmp_path / "home"
     home.mkdir()
-    (home / "distillery.sqlite").write_bytes(b"this is no database" * 100)
+    (home / "distillery.sqlite").write_bytes(b"not a database" * 100)
     broken = Up(home)
     assert broken.process.wait(60) == 1
-    said = broken.output()
-    assert "Last log lines" in said and "migrate.log" in said
-    assert time.monotonic() - began_s < 30
+    output = broken.output()
+    assert "Last log lines" in output and "migrate.log" in output
+    assert time.monotonic() - started_s < 30
 
 
 def _child(started: Up, word: str) -> psutil.Process:

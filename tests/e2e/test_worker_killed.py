@@ -1,4 +1,4 @@
-"""kill -9 of the worker in the middle of a job: it resumes, and ends with the very same bits."""
+"""kill -9 of the worker during a job: the job resumes and ends bit-identically."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from tests.e2e.service import Service, finish, lives, wait_until
 
 pytestmark = pytest.mark.e2e
 
-# Some 600 steps: seconds on any machine, so that the kill comes long before the last one.
+# About 600 steps: seconds on any machine, so the kill comes long before the last one.
 EPOCHS = 60
 
 
-def test_a_job_outlives_its_worker_bit_for_bit(tmp_path: Path) -> None:
+def test_a_job_survives_its_worker_bit_for_bit(tmp_path: Path) -> None:
     with Service(tmp_path / "home") as service:
         client = service.client
         file = write_pictures(tmp_path / "pictures.npz")
@@ -48,7 +48,7 @@ def _checkpoints(client: Client, job: Job, attempt: int) -> int:
 
 
 def _first_step(client: Client, job: Job, attempt: int) -> int:
-    """The first optimizer step that an attempt reports progress of."""
+    """The first optimizer step in an attempt's progress events."""
     return next(
         int(event.body["step"])
         for event in client.jobs.events(job.id)
@@ -61,7 +61,7 @@ def _weights(client: Client, job: Job) -> str:
     return sha256
 
 
-# A logged loss is the mean since the line before, so the one after a resume has fewer steps in it.
+# Losses are not compared: each is a mean since the previous point, shorter after a resume.
 def _curve(client: Client, job: Job) -> list[tuple[int, float]]:
     (series,) = client.jobs.metrics(job.id, keys=["student/accuracy"]).series
     return list(zip(series.steps, series.values, strict=True))

@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = _chosen(faults, options.fault)
     seed = options.seed or secrets.token_hex(4)
     sys.stdout.write(f"seed {seed}\n")
-    began_s = time.monotonic()
+    started_s = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="kd-faults-", dir=fast_folder()))
     with _places(options.place) as places:
         trials = draw_trials(seed, options.runs or len(chosen), chosen, places)
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not any(folder.iterdir()):
         folder.rmdir()  # otherwise it holds the logs of failed trials
     survived = sum(verdict.survived for verdict in results.verdicts.values())
-    spent = f"{survived} of {len(trials)} survived in {(time.monotonic() - began_s) / 60:.1f} min"
+    spent = f"{survived} of {len(trials)} survived in {(time.monotonic() - started_s) / 60:.1f} min"
     sys.stdout.write(f"\n{markdown(results.verdicts)}\nseed {seed}: {spent}; {results.file}\n")
     return int(survived != len(trials))
 

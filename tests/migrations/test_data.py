@@ -30,7 +30,7 @@ from tests.store.makers import (
     new_job,
     state_of,
 )
-from tests.worker.conftest import WorkerHarness, running, wait_until
+from tests.worker.harness import WorkerHarness, running, wait_until
 
 Rows = dict[str, list[dict[str, Any]]]
 

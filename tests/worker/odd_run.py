@@ -74,7 +74,7 @@ class OddRun:
         self.write_raw()
         self.flood()
         time.sleep(self.script.get("hang_at_end", 0))
-        sys.stderr.write("the last words \0\x1b[31m\n")
+        sys.stderr.write("the last line \0\x1b[31m\n")
         if "signal" in self.script:
             os.kill(os.getpid(), self.script["signal"])
         if "exit" in self.script:

@@ -8,7 +8,7 @@ from distillery.telemetry import logs, traces
 from distillery.telemetry.config import TelemetrySettings
 from distillery.worker.__main__ import run_jobs
 from distillery.worker.config import WorkerSettings
-from tests.worker.conftest import ODD_RUN
+from tests.worker.harness import ODD_RUN
 
 if __name__ == "__main__":
     telemetry = TelemetrySettings()

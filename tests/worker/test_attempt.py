@@ -24,8 +24,8 @@ from distillery.worker.clock_guard import ClockGuard
 from distillery.worker.oom import oom_kills
 from distillery.worker.outcome import Failure, describe_signal, read_outcome
 from distillery.worker.reaper import reap
-from kdcore.spec.codes import Exit
-from tests.worker.conftest import TENANT, WorkerHarness, wait_until
+from kdcore.spec.events import Exit
+from tests.worker.harness import TENANT, WorkerHarness, wait_until
 
 
 def run(harness: WorkerHarness, job_id: str, **settings: Any) -> Job:
@@ -114,7 +114,7 @@ def test_malformed_events_are_dropped_and_valid_ones_kept(
     assert job.latest == {"z": 1}
     assert job.state == "queued"
     assert message is not None
-    assert message.endswith("the last words [31m")
+    assert message.endswith("the last line [31m")
 
 
 def test_a_models_weights_are_stored_with_their_hash(harness: WorkerHarness) -> None:
@@ -148,11 +148,11 @@ def test_a_failure_that_would_recur_is_not_retried(harness: WorkerHarness, exit:
 @pytest.mark.parametrize(
     ("script", "code", "words"),
     [
-        ({"exit": 1}, "bug", "the last words"),
+        ({"exit": 1}, "bug", "the last line"),
         ({"exit": 77}, "bug", "exited with 77"),
         ({"exit": 13, "end": {"code": "out_of_memory", "message": "x"}}, "out_of_memory", "x"),
         ({"exit": 15, "end": {"code": "no_space", "message": "full"}}, "no_space", "full"),
-        ({"signal": 9}, "killed", "SIGKILL), perhaps because memory ran out\nthe last words"),
+        ({"signal": 9}, "killed", "SIGKILL), perhaps because memory ran out\nthe last line"),
         ({"signal": 11}, "killed", "SIGSEGV"),
         ({"result": {"task": "nonsense"}}, "bad_result", "result.json"),
     ],

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,8 @@ from distillery.store.__main__ import main
 from distillery.store.blobs.blobs import LocalBlobs
 from distillery.store.db.database import Database
 from distillery.store.db.tables import Attempt, Event
-from tests.worker.conftest import TENANT, WorkerHarness
-from tests.worker.test_programs import Programs
-
-
-@pytest.fixture
-def local(harness: WorkerHarness) -> Iterator[Programs]:
-    programs = Programs(harness, None)
-    yield programs
-    programs.stop()
+from tests.worker.harness import TENANT, WorkerHarness
+from tests.worker.programs import Programs
 
 
 def run(home: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":

@@ -14,7 +14,7 @@ from distillery.store.jobs import events
 from distillery.worker.disk_guard import DiskGuard
 from distillery.worker.recorder import LINE_BYTES, MAX_COMPLAINTS, Recorder, parse_event
 from kdcore.spec.events import RunEvent
-from tests.worker.conftest import TENANT, WorkerHarness, wait_until
+from tests.worker.harness import TENANT, WorkerHarness, wait_until
 
 MIB = 1 << 20
 
@@ -24,7 +24,7 @@ def test_a_run_with_a_long_log_succeeds(harness: WorkerHarness) -> None:
     assert harness.dispatcher(run_log_bytes=1 << 16, keep_runs=True).offer(job_id)
     assert harness.get(job_id).state == "succeeded"
     log = harness.home / "runs" / job_id / "1" / "run.log"
-    assert "the last words" in log.read_text()
+    assert "the last line" in log.read_text()
 
 
 @pytest.mark.parametrize("script", [{"events_mb": 600}, {"lines": 400_000}])

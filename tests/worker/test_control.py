@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +11,8 @@ from distillery.store import jobs
 from distillery.store.blobs.blobs import Stored, record
 from distillery.store.db.tables import Dataset, Job
 from distillery.store.errors import Conflict
-from tests.worker.conftest import TENANT, WorkerHarness, running, wait_until
-from tests.worker.test_programs import Programs, child_of, is_gone, start_running
+from tests.worker.harness import TENANT, WorkerHarness, running, wait_until
+from tests.worker.programs import Programs, child_of, is_gone, start_running
 
 LONG = 100_000  # more steps than any test waits for
 
@@ -106,13 +105,6 @@ def test_a_job_that_is_not_running_is_cancelled_immediately(
     else:
         assert request(harness, "request_cancel", job_id).state == "cancelled"
         assert not harness.dispatcher().offer(job_id)
-
-
-@pytest.fixture
-def local(harness: WorkerHarness) -> Iterator[Programs]:
-    programs = Programs(harness, None)
-    yield programs
-    programs.stop()
 
 
 def test_the_job_of_a_stopped_worker_continues_on_another(local: Programs) -> None:

@@ -6,7 +6,7 @@ import threading
 from distillery.store.db.database import db_now
 from distillery.store.db.tables import Job
 from distillery.wire.states import State
-from tests.worker.conftest import WorkerHarness, wait_until
+from tests.worker.harness import WorkerHarness, wait_until
 
 
 def test_a_notification_is_left_to_the_poll_while_no_slot_is_free(harness: WorkerHarness) -> None:

@@ -2,26 +2,17 @@
 
 import json
 import socket
-from collections.abc import Iterator
 
 import httpx
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
 from distillery.store.db.tables import Job
 from tests.conftest import free_port
-from tests.worker.conftest import WorkerHarness, wait_until
-from tests.worker.test_programs import Programs
+from tests.worker.harness import WorkerHarness, wait_until
+from tests.worker.programs import Programs
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
-
-
-@pytest.fixture
-def local(harness: WorkerHarness) -> Iterator[Programs]:
-    programs = Programs(harness, None)
-    yield programs
-    programs.stop()
 
 
 def scrape(port: int) -> Samples:

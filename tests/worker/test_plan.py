@@ -12,7 +12,7 @@ from distillery.wire.jobspec import JobSpec
 from distillery.worker.device import DeviceSlot
 from distillery.worker.plan import make_plan
 from kdcore.spec.run import DistillRun
-from tests.worker.conftest import TENANT, WorkerHarness
+from tests.worker.harness import TENANT, WorkerHarness
 
 SPEC = JobSpec.model_validate(
     {

@@ -20,7 +20,7 @@ from distillery.wire.jobspec import JobSpec
 from distillery.worker.context import WorkerContext
 from distillery.worker.device import DeviceSlot
 from distillery.worker.dispatcher import Dispatcher
-from tests.worker.conftest import TENANT, WorkerHarness
+from tests.worker.harness import TENANT, WorkerHarness
 
 SPEC = {
     "student": {"architecture": "resnet8"},

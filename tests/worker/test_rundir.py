@@ -37,13 +37,13 @@ def test_earlier_checkpoints_are_linked_newest_attempt_first(tmp_path: Path) -> 
     checkpoint(first, "00000002", "two, but damaged")
     second = lay_out(tmp_path, 2).path / "checkpoints"
     (second / "00000002" / "state.json").unlink()
-    (second / "00000002" / "state.json").write_text("two, written anew")
+    (second / "00000002" / "state.json").write_text("two, rewritten")
     checkpoint(second, ".writing-00000003", "half")
     (second / "00000004").symlink_to("/etc")
     third = lay_out(tmp_path, 3).path / "checkpoints"
     assert read(third) == {
         "00000001/state.json": "one",
-        "00000002/state.json": "two, written anew",
+        "00000002/state.json": "two, rewritten",
     }
     inodes = [(f / "00000001/state.json").stat().st_ino for f in (first, third)]
     assert inodes[0] == inodes[1], "linked, not copied"

@@ -13,7 +13,7 @@ import pytest
 from distillery.worker.device import DeviceSlot
 from distillery.worker.dispatcher import Dispatcher
 from distillery.worker.warm_pool import WarmProcess, remove_abandoned
-from tests.worker.conftest import ODD_RUN, WorkerHarness, wait_until
+from tests.worker.harness import ODD_RUN, WorkerHarness, wait_until
 
 PATIENCE_S = 60.0
 
@@ -78,7 +78,7 @@ def test_a_warm_run_becomes_the_run_of_a_job_and_is_replaced_after_it(
         assert harness.get(job_id).state == "succeeded"
         assert warm_runs(harness) != [warm]
         log = (harness.home / "runs" / job_id / "1/run.log").read_bytes()
-        assert log.startswith(b"the last words"), "it starts with the run's own lines"
+        assert log.startswith(b"the last line"), "it starts with the run's own lines"
 
 
 def test_every_free_slot_has_a_warm_run(harness: WorkerHarness) -> None:

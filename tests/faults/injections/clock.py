@@ -31,13 +31,13 @@ def fake(**more: str) -> dict[str, str]:
 def worker_clock_off(scenario: FaultScenario, draw: Random) -> str:
     """Leases use the database's clock: none is reaped early, and none lasts for hours."""
     off_s = draw.choice((HOURS_S, -HOURS_S))
-    who = draw.choice(("jobs", "reaper"))
+    program = draw.choice(("jobs", "reaper"))
     if not scenario.is_open:
         scenario.open(KD_LEASE_S=str(LEASE_S))
     service = scenario.service
-    service.restart(who, **fake(FAKETIME=f"{off_s:+d}"))
+    service.restart(program, **fake(FAKETIME=f"{off_s:+d}"))
     _leases_hold(scenario, within_s=60)
-    return f"{who} {off_s / 3600:+.0f} h"
+    return f"{program} {off_s / 3600:+.0f} h"
 
 
 @fault(

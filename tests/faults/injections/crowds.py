@@ -50,8 +50,8 @@ def _crowd(scenario: FaultScenario, draw: Random, count: int) -> str:
     measured = {name: service.process(name) for name in ("api", "jobs", "reaper")}
     early: dict[str, Usage] = {}
     done: list[str] = []
-    for begun in range(0, count, 10):
-        if begun == max(10, count // 5 // 10 * 10):
+    for submitted in range(0, count, 10):
+        if submitted == max(10, count // 5 // 10 * 10):
             early = {name: usage_of(process) for name, process in measured.items()}
         jobs = [scenario.submit() for _ in range(10)]
         for inject in draw.choices(INJECTIONS, k=3):
