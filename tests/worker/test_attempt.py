@@ -24,7 +24,7 @@ from distillery.worker.clock_guard import ClockGuard
 from distillery.worker.oom import oom_kills
 from distillery.worker.outcome import Failure, describe_signal, read_outcome
 from distillery.worker.reaper import reap
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from tests.worker.harness import TENANT, WorkerHarness, wait_until
 
 
