@@ -66,8 +66,11 @@ types: $(INSTALLED_DEV) ## Write the dashboard's types anew from the OpenAPI doc
 	@test -d web/node_modules || npm --prefix web ci --silent --no-audit --no-fund
 	npm --prefix web run --silent types
 
-docs: $(INSTALLED_DEV) ## Write docs/methods.md anew from the methods' docstrings and knobs
+docs: $(INSTALLED_DEV) ## Regenerate the pages written from the code, and build the site into site/
 	$(BIN)/python -m scripts.methods_docs
+	$(BIN)/python -m scripts.reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The site is in site/: $(BIN)/python -m http.server --directory site"
 
 PEERS := .bench/peers-train
 $(PEERS)/.installed: bench/peers-train.txt constraints.txt

@@ -39,7 +39,7 @@ ADVICE: dict[str, Advice] = {
         _beside_labels('"kd", "weight": 0.9', ', "weight": 0.1'),
     ),
     "dkd": Advice(
-        "the teacher is so sure of the right class that `kd` says little about the others",
+        "the teacher is so sure of the right class that `kd` tells little about the others",
         "`hard_target`, with a warm-up where beta is large; in place of `kd`, not beside it.",
         _beside_labels('"dkd", "beta": 8, "warmup_epochs": 20'),
     ),
@@ -79,7 +79,7 @@ ADVICE: dict[str, Advice] = {
         _beside_labels('"overhaul"'),
     ),
     "reviewkd": Advice(
-        "accuracy counts most, and a dearer step is fine",
+        "accuracy matters most, and a slower step is acceptable",
         "`hard_target`, with a warm-up on small images.",
         _beside_labels('"reviewkd", "weight": 5, "warmup_epochs": 20'),
     ),
@@ -94,7 +94,7 @@ ADVICE: dict[str, Advice] = {
         _first('"ft", "weight": 1, "part": "paraphraser"', '"ft"'),
     ),
     "nst": Advice(
-        "maps are to be matched without parts that must learn first",
+        "maps should be matched without modules that have to learn first",
         "`hard_target`. Its time grows with the product of both channel counts.",
         _beside_labels('"nst"'),
     ),
@@ -109,28 +109,28 @@ ADVICE: dict[str, Advice] = {
         _beside_labels('"sp"'),
     ),
     "pkt": Advice(
-        "the student's features will be searched: who is near whom counts",
-        "`hard_target`. Alone it trains the features only, which takes no labels.",
+        "the student's features will be searched: which samples are near matters",
+        "`hard_target`. Alone it trains the features only, without labels.",
         _beside_labels('"pkt"'),
     ),
     "cc": Advice(
-        "relations are to be added to `kd` at little cost",
+        "you want to add relations to `kd` at little cost",
         "`hard_target` and `kd`.",
         '{"epochs": 240, "objectives": [{"method": "cc"}, {"method": "kd"},\n'
         '                               {"method": "hard_target"}]}',
     ),
     "rkd": Advice(
-        "distances between features count, as in metric learning",
-        "`hard_target`. Alone it trains the features only, which takes no labels.",
+        "distances between features matter, as in metric learning",
+        "`hard_target`. Alone it trains the features only, without labels.",
         _beside_labels('"rkd"'),
     ),
     "crd": Advice(
-        "features are to transfer to other tasks, and two memories of all samples fit",
+        "features should transfer to other tasks, and two vectors per sample fit into memory",
         "`hard_target`, and `kd` where the classes are the same.",
         _beside_labels('"crd"'),
     ),
     "simkd": Advice(
-        "the teacher's classifier is good, and a projector of a few layers more is no matter",
+        "the teacher's classifier is good, and a few more layers in the student are acceptable",
         "nothing: alone it needs no labels. The exported student ends with the teacher's "
         "classifier.",
         '{"epochs": 240, "objectives": [{"method": "simkd"}]}',

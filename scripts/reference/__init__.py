@@ -1,0 +1,1 @@
+"""Generates docs/cli.md and docs/rest.md from the code."""

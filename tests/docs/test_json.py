@@ -1,0 +1,50 @@
+"""JSON on the pages is what it claims to be: a spec, a stage, an objective, a network."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from distillery.wire.jobspec import JobSpec
+from kdcore.spec.methods import Objective
+from kdcore.spec.recipe import Data, Stage
+from kdcore.spec.run import DistillRun, Network
+from tests.docs.blocks import blocks_of
+from tests.docs.test_pages import PAGES
+
+OBJECTIVE: TypeAdapter[Objective] = TypeAdapter(Objective)
+GENERATED = {"rest"}  # its examples are held valid by tests/api/test_openapi.py
+
+
+def _examples() -> Iterator[Any]:
+    for name, page in PAGES.items():
+        for block in blocks_of(page):
+            if block.language == "json" and name not in GENERATED:
+                yield pytest.param(json.loads(block.code), id=f"{name}:{block.line}")
+
+
+@pytest.mark.parametrize("example", list(_examples()))
+def test_an_example_is_valid(example: dict[str, Any]) -> None:
+    if "dataset" in example:
+        _check_spec(example)
+    elif "stages" in example:
+        for stage in example["stages"]:
+            Stage.model_validate(stage)
+    elif "epochs" in example:
+        Stage.model_validate(example)
+    elif "data" in example:
+        Data.model_validate(example["data"])
+    elif "architecture" in example:
+        Network.model_validate(example)
+    else:
+        OBJECTIVE.validate_python(example)
+
+
+def _check_spec(example: dict[str, Any]) -> None:
+    """A spec of a run names paths, one of a job names ids."""
+    if isinstance(example["dataset"], dict):
+        DistillRun.model_validate(example)
+    else:
+        JobSpec.model_validate(example)

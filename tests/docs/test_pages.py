@@ -1,0 +1,93 @@
+"""What the pages tell a reader to run does run, in order, against a real service."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import DOCS, ROOT, blocks_of
+from tests.docs.play import play
+from tests.e2e.service import QUICK, Service
+
+README = ROOT / "README.md"
+PAGES = {
+    "README": README,
+    "recipes": ROOT / "recipes" / "README.md",
+    **{page.stem: page for page in sorted(DOCS.glob("*.md"))},
+}
+# The README's blocks are the quickstart's, see below.
+PLAYED = [
+    name
+    for name, page in PAGES.items()
+    if page != README and any(block.is_run for block in blocks_of(page))
+]
+NEED_A_SERVICE = {"quickstart", "teachers", "datasets"}
+NEED_THE_SOURCES = {"adding-a-method"}
+SOURCES = ("kdcore", "tests/__init__.py", "tests/kdcore", "tests/contracts", "pyproject.toml")
+# Every block that a reader may run and the suite does not, by how it begins.
+NOT_RUN = {
+    ("README", "make demo"),
+    ("README", "source .venv/bin/activate"),
+    ("README", "python3.11 -m venv .venv"),
+    ("quickstart", "make setup"),
+    ("quickstart", "pip install 'distillery-kd[all]'"),
+    ("quickstart", "python3.11 -m venv .venv"),
+    ("quickstart", "kd up"),
+    ("teachers", "kd models push resnet34.pth"),
+    ("recipes", "kd datasets push cifar100.npz"),
+    ("recipes", "kd jobs submit recipes/cifar100/dkd"),
+    ("recipes", "kd models push resnet34.pth"),
+}
+
+
+@pytest.fixture(scope="module")
+def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One service for all pages; while one slot works, a process in the other warms up."""
+    with Service(tmp_path_factory.mktemp("docs") / "home", KD_SLOTS="2") as service:
+        yield service.client.url
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", PLAYED)
+def test_a_page_runs_in_order(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, **QUICK, "PATH": path, "COLUMNS": "120"}
+    url = ""
+    if name in NEED_A_SERVICE:
+        url = environment["KD_URL"] = request.getfixturevalue("service_url")
+    if name in NEED_THE_SOURCES:
+        _copy_sources(tmp_path)
+    play(PAGES[name].name, blocks_of(PAGES[name]), tmp_path, environment, url)
+
+
+def test_the_blocks_that_are_not_run_are_known() -> None:
+    found = [
+        (name, block.code)
+        for name, page in PAGES.items()
+        for block in blocks_of(page)
+        if block.not_run is not None
+    ]
+    assert len(found) == len(NOT_RUN)
+    for page, begins in NOT_RUN:
+        assert [code for name, code in found if name == page and code.startswith(begins)], begins
+
+
+def test_the_readme_shows_blocks_of_the_quickstart() -> None:
+    """So that running the quickstart runs them, in the same order."""
+    shown = [block.code for block in blocks_of(README) if block.is_run]
+    run = [block.code for block in blocks_of(PAGES["quickstart"]) if block.is_run]
+    assert shown and [code for code in run if code in shown] == shown
+
+
+def _copy_sources(folder: Path) -> None:
+    """What a page changes that adds to the library, without the rest of the checkout."""
+    for name in SOURCES:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)

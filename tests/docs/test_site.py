@@ -1,0 +1,44 @@
+"""The site builds without a warning, and loads nothing from other hosts."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import ROOT
+
+LOADED = re.compile(
+    r'<(?:script|img|iframe|source)[^>]*\ssrc="(https?:)?//|<link[^>]*\shref="(https?:)?//'
+)
+EXTERNAL = re.compile(r"(?:@import|url\()\s*['\"]?(?:https?:)?//")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site. `--strict`: a broken link, anchor or page without a place fails."""
+    target = tmp_path_factory.mktemp("site")
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", target],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    return target
+
+
+def test_pages_are_there(site: Path) -> None:
+    for name in ("quickstart", "methods", "cli", "rest", "recipes", "changelog"):
+        assert (site / name / "index.html").exists(), name
+    decisions = list((ROOT / "docs" / "adr").glob("*.md"))
+    assert all((site / "adr" / page.stem / "index.html").exists() for page in decisions)
+    assert "kd_loss" in (site / "search" / "search_index.json").read_text(encoding="utf-8")
+
+
+def test_nothing_is_loaded_from_other_hosts(site: Path) -> None:
+    loaded = [p for p in site.rglob("*.html") if LOADED.search(p.read_text(encoding="utf-8"))]
+    loaded += [p for p in site.rglob("*.css") if EXTERNAL.search(p.read_text(encoding="utf-8"))]
+    assert loaded == []
