@@ -69,7 +69,7 @@ types: $(INSTALLED_DEV) ## Write the dashboard's types anew from the OpenAPI doc
 docs: $(INSTALLED_DEV) ## Regenerate the pages written from the code, and build the site into site/
 	$(BIN)/python -m scripts.methods_docs
 	$(BIN)/python -m scripts.reference
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "The site is in site/: $(BIN)/python -m http.server --directory site"
 
 PEERS := .bench/peers-train
