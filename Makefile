@@ -9,7 +9,7 @@ DASHBOARD := distillery/web/index.html
 step = @printf '\n==> %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web demo test check dist faults docs format types bench-train bench-service bench-queries clean
+.PHONY: help setup web demo test test-fast check dist faults docs format types bench-train bench-service bench-queries clean
 
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,10 +41,18 @@ demo: $(INSTALLED) web ## Train a teacher, distil a student through the real ser
 	$(call step,Running the demo: teacher and student from real digits (about a minute))
 	@$(BIN)/kd demo
 
-test: setup ## Run every test
+# Tests mostly wait for processes, so there are two for every core; each library thread pool is one
+# thread, for pools that wait for each other on a busy core take ten times as long.
+TEST_PROCESSES ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
+
+test: setup ## Run every test, in TEST_PROCESSES=2 processes per core
 	@scripts/install-chromium
 	@scripts/install-faketime
-	$(BIN)/python -m pytest
+	$(PYTEST) -n $(TEST_PROCESSES)
+
+test-fast: $(INSTALLED_DEV) ## Run the unit tests: no servers, no processes (about a minute)
+	$(PYTEST) -n $(shell nproc 2>/dev/null || echo 2) -m "not servers and not processes and not e2e and not faults"
 
 check: $(INSTALLED_DEV) ## Format, lint, types, import rules, sizes (under a minute)
 	$(BIN)/ruff format --check .

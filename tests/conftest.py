@@ -27,16 +27,60 @@ from distillery.store.db.tables import Table
 settings.register_profile("long", max_examples=1000)  # for test_machine.py, see there
 
 
-PROCESSES = ("tests/worker/test_programs.py", "tests/worker/test_control.py")
+SERVERS = {"postgres_server", "broker_server"}
+# Files whose tests start processes and mostly wait for them.
+PROCESSES = (
+    "tests/api/test_server.py",
+    "tests/kdcore/runs/test_run.py",
+    "tests/kdcore/runs/test_warm.py",
+    "tests/kdcore/runtime/test_distributed.py",
+    "tests/kdcore/test_killed_runs.py",
+    "tests/local/",
+    "tests/packaging/",
+    "tests/worker/",
+)
+RERUN = ("tests/worker/test_programs.py", "tests/worker/test_control.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that break or stop real processes have a second try, which the summary counts: on a
-    machine with other work a process may be late beyond any patience. `make faults` has none."""
+    """Mark each test by what it needs, and start the longest first.
+
+    `servers` and `processes` are what `make test-fast` leaves out. Tests that share a fixture of
+    their file run in one process of pytest-xdist, so that it is made once. Tests that break or stop
+    real processes have a second try, which the summary counts: on a machine with other work a
+    process may be late beyond any patience. `make faults` has none.
+    """
     for item in items:
+        assert isinstance(item, pytest.Function)
         marks = {mark.name for mark in item.iter_markers()}
+        if SERVERS & set(item.fixturenames) or _uses_postgresql(item):
+            item.add_marker(pytest.mark.servers)
         if marks & {"e2e", "faults"} or item.nodeid.startswith(PROCESSES):
+            item.add_marker(pytest.mark.processes)
+        if marks & {"e2e", "faults"} or item.nodeid.startswith(RERUN):
             item.add_marker(pytest.mark.flaky(reruns=1))
+        if _shares_a_fixture(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    items.sort(key=_rank)
+
+
+def _uses_postgresql(item: pytest.Function) -> bool:
+    """Whether a fixture is parametrised by database and this is the turn of PostgreSQL."""
+    values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return any(isinstance(value, str) and value == "postgresql" for value in values)
+
+
+def _shares_a_fixture(item: pytest.Function) -> bool:
+    """Whether a fixture of the test is made once for its file."""
+    definitions = item._fixtureinfo.name2fixturedefs.values()
+    return any(definition[-1].scope == "module" for definition in definitions)
+
+
+def _rank(item: pytest.Item) -> int:
+    """Smaller begins earlier: with the longest last, all processes but one would wait for it."""
+    marks = {mark.name for mark in item.iter_markers()}
+    ranks = [{"faults"}, {"e2e"}, {"processes"}]
+    return next((rank for rank, names in enumerate(ranks) if names & marks), len(ranks))
 
 
 @pytest.fixture(scope="session")
