@@ -117,7 +117,7 @@ def _problems_of(operation: JsonObject, path: str, method: str) -> set[str]:
     if method in ("post", "delete", "put"):
         found |= {"409", "507"}
     if method in ("post", "put") and "requestBody" in operation:
-        found |= {"408", "413"} | ({"415"} if method == "post" else set())
+        found |= {"408"} | ({"413", "415"} if method == "post" else set())
     if path.endswith(("/content", "/weights")):
         found |= {"416"} | ({"409"} if path.endswith("/weights") else set())
     if path.endswith("/events"):

@@ -67,7 +67,7 @@ async def put_part(
     slot = await run_in_threadpool(_slot, deps, caller, upload_id, number)
     announced = int(request.headers.get("content-length", slot.size))
     if announced != slot.size:
-        raise _wrong_size(slot, announced)
+        raise _wrong_size(slot)
     async with contextmanager_in_threadpool(deps.parts.receive(slot)) as part:
         await _receive(request, part, deps.settings.part_stall_s)
         return await run_in_threadpool(_save, deps, caller, part)
@@ -109,7 +109,7 @@ async def _receive(request: Request, part: IncomingPart, stall_s: float) -> None
         if chunk is not None:
             buffer += chunk
         if part.received + len(buffer) > part.slot.size:
-            raise _wrong_size(part.slot, part.received + len(buffer))
+            raise _wrong_size(part.slot)
         if len(buffer) >= BUFFER_BYTES or (chunk is None and buffer):
             await run_in_threadpool(part.write, bytes(buffer))
             buffer.clear()
@@ -117,9 +117,9 @@ async def _receive(request: Request, part: IncomingPart, stall_s: float) -> None
             return
 
 
-def _wrong_size(slot: PartSlot, found: int) -> Refusal:
-    code = RequestCode.BODY_TOO_LARGE if found > slot.size else RequestCode.PART_SIZE
-    return Refusal(code, f"part {slot.number} has exactly {slot.size} bytes")
+def _wrong_size(slot: PartSlot) -> Refusal:
+    message = f"part {slot.number} has exactly {slot.size} bytes"
+    return Refusal(RequestCode.PART_SIZE, message)
 
 
 def _save(deps: Services, caller: Caller, part: IncomingPart) -> UploadPart:

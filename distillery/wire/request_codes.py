@@ -181,8 +181,8 @@ class RequestCode(ErrorCode):
     )
     PART_SIZE = (
         *("part_size", 422),
-        "The part has fewer bytes than it must have.",
-        "Send the whole part.",
+        "The part has more or fewer bytes than it must have.",
+        "Send exactly the bytes from (n - 1) * part_size on, part_size of them or to the end.",
     )
     PARTS_MISSING = (
         *("parts_missing", 409),

@@ -85,12 +85,14 @@ def test_an_unknown_method_lists_the_known_ones(shared: ApiHarness) -> None:
 
 
 def test_several_faults_are_told_at_once(shared: ApiHarness) -> None:
-    body = spec("ds_1", "mdl_1") | {"seed": -1, "stages": stages({**KD, "temperature": -1})}
+    body = spec("ds_1", "mdl_1") | {"seed": "x", "stages": stages({**KD, "temperature": -1})}
     problem = refused(shared.http.post("/v1/jobs", json=body), 422, "invalid_request")
-    assert {e["pointer"] for e in problem["errors"]} == {
-        "/seed",
-        "/stages/0/objectives/0/temperature",
+    assert {(e["code"], e["pointer"]) for e in problem["errors"]} == {
+        ("wrong_type", "/seed"),
+        ("out_of_range", "/stages/0/objectives/0/temperature"),
     }
+    assert "/seed: Input should be a valid integer" in problem["detail"]
+    assert problem["next_step"] == "Correct each place that `errors` names."
 
 
 def test_a_spec_that_does_not_fit_what_it_names(either: ApiHarness) -> None:

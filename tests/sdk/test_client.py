@@ -76,7 +76,7 @@ def test_a_job_on_an_uninspected_dataset_is_not_ready(client: Client, npz: Path)
     with pytest.raises(ApiError) as caught:
         client.jobs.submit(with_ids(spec, client))
     assert caught.value.problem.code == "not_ready"
-    assert "try again" in (caught.value.hint or "")
+    assert "Try again" in (caught.value.hint or "")
     assert list(client.jobs.list()) == []
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from distillery.store import jobs
 from distillery.store.jobs import events
+from distillery.wire.job_codes import WaitReason
 from kdcore.spec.codes import RunCode
 from kdcore.spec.events import MetricsEvent
 from tests.api.makers import DISTILLED, ApiHarness, ok, refused, spec
@@ -25,6 +26,7 @@ def test_a_job_from_submission_to_its_result(either: ApiHarness) -> None:
         "reason": "no_worker",
         "message": "no worker is running",
         "since": job["queued_at"],
+        "next_step": WaitReason.NO_WORKER.next_step,
         "until": None,
     }
     assert int(shown.headers["retry-after"]) >= 1
@@ -109,6 +111,7 @@ def test_cancel_pause_resume_retry(either: ApiHarness) -> None:
         "code": "diverged",
         "message": "the loss is not finite",
         "pointer": "/stages/0",
+        "next_step": RunCode.DIVERGED.next_step,
     }
     refused(either.http.post(f"{path}/cancel"), 409, "ended")
     assert ok(either.http.post(f"{path}/retry"))["state"] == "queued"

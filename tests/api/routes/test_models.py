@@ -67,6 +67,6 @@ def test_an_unknown_architecture_is_told_with_a_pointer(harness: ApiHarness) -> 
 def test_numbers_are_bounded_where_they_are_given(harness: ApiHarness) -> None:
     """What a network or a clock cannot hold is refused before it gets there."""
     body = BODY | {"upload": harness.upload(safetensors({"w": [1]})), "num_classes": 1_000_001}
-    refused(harness.http.post("/v1/models", json=body), 422, "less_than_equal")
+    refused(harness.http.post("/v1/models", json=body), 422, "out_of_range")
     body = {"name": "k", "expires_in_s": 2**53 - 1}
-    refused(harness.http.post("/v1/keys", json=body), 422, "less_than_equal")
+    refused(harness.http.post("/v1/keys", json=body), 422, "out_of_range")

@@ -66,14 +66,12 @@ def test_a_wrong_hash_is_told_and_mended(harness: ApiHarness) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize(("size", "status"), [(4, 422), (6, 413), (3 * MIB, 413)])
-def test_a_part_of_another_size_is_refused(
-    harness: ApiHarness, chunked: bool, size: int, status: int
-) -> None:
+@pytest.mark.parametrize("size", [4, 6, 3 * MIB])
+def test_a_part_of_another_size_is_refused(harness: ApiHarness, chunked: bool, size: int) -> None:
     upload = announce(harness, b"12345")
     content = iter([bytes(size)]) if chunked else bytes(size)
     answer = harness.http.put(f"/v1/uploads/{upload['id']}/parts/1", content=content)
-    refused(answer, status, "part_size")
+    refused(answer, 422, "part_size")
     assert list((harness.home / "uploads" / upload["id"]).glob("*")) == []
 
 

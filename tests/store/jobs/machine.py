@@ -27,7 +27,7 @@ from distillery.store.db.tables import (
     Table,
     Transition,
 )
-from distillery.store.errors import Conflict, LeaseLost
+from distillery.store.errors import Conflict, Invalid, LeaseLost
 from distillery.store.jobs import events
 from distillery.wire.states import MOVES, TERMINAL, State
 from kdcore.spec.codes import RunCode
@@ -151,7 +151,7 @@ class JobMachine(RuleBasedStateMachine):
             with self.database.write() as s:
                 try:
                     idempotency.find(s, TENANT, key, "other")
-                except Conflict:
+                except Invalid:
                     return
             raise AssertionError("a key was used for two requests")
 

@@ -164,7 +164,7 @@ def test_initial_weights_must_fit_the_student(database: Database) -> None:
         "/student/initial_model",
     )
     student = {"architecture": "resnet20", "initial_model": wide.id}
-    assert refused(database, spec_of(here, student=student))[0] == "class_count_mismatch"
+    assert refused(database, spec_of(here, student=student))[0] == "weights_mismatch"
     guided = [{"method": "fitnet", "guided": {"module": "nowhere"}}]
     spec = spec_of(
         here,
