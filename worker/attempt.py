@@ -49,6 +49,7 @@ from kdcore.spec.failpoints import failpoint
 from kdcore.spec.run import DistillRun
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 CHECK_S = 0.25  # interval between checks of the run, which need no database query
 
 
@@ -75,22 +76,21 @@ class Attempt:
         self._oom_kills = oom_kills()
         self._lease = Lease(context.lease_database, claim, context.settings)
         self._phases = Phases()
-        self._log = logging.getLogger(__name__)
 
     def run(self) -> None:
         """Work until the job has moved to another state or another attempt owns it."""
-        self._log.info("started %s on %s", self._claim.task, self._slot)
+        logger.info("started %s on %s", self._claim.task, self._slot)
         outcome = "fenced"
         try:
             with self._lease:
                 job = self._finish(self._execute())
         except LeaseLost:
-            self._log.warning("the lease is lost: the run was killed and nothing more is written")
+            logger.warning("the lease is lost: the run was killed and nothing more is written")
         except Unavailable as error:
-            self._log.error("the attempt is abandoned; the reaper will requeue the job: %s", error)
+            logger.error("the attempt is abandoned; the reaper will requeue the job: %s", error)
             outcome = "abandoned"
         else:
-            self._log.info("the job is %s", job.state)
+            logger.info("the job is %s", job.state)
             outcome = job.state.value
             if not self._context.settings.keep_runs:
                 self._dir.tidy(forget=job.state in (State.SUCCEEDED, State.CANCELLED))
@@ -119,8 +119,8 @@ class Attempt:
             return Failure(error.code, error.message, retry=True)
         except (LeaseLost, Unavailable):
             raise
-        except Exception as error:  # noqa: BLE001 - outermost handler: the failure needs a code
-            self._log.error("the worker failed", exc_info=error)
+        except Exception as error:  # outermost handler: the failure needs a code
+            logger.error("the worker failed", exc_info=error)
             return Failure(JobCode.WORKER_FAILED, f"the worker failed: {error}", retry=True)
 
     def _make_plan(self) -> Plan:
@@ -132,9 +132,9 @@ class Attempt:
             try:
                 warm.run.begin()
             except BrokenPipeError:
-                self._log.warning("the warm run has died; starting another run")
+                logger.warning("the warm run has died; starting another run")
             else:
-                self._log.info("using warm run %s", warm.run.pid)
+                logger.info("using warm run %s", warm.run.pid)
                 return warm.run
         environment = inherited_environment() | self._slot.environment()
         return Run(self._dir.path, self._context.command, environment)
@@ -143,10 +143,7 @@ class Attempt:
         """Wait for the run, stopping it if necessary; returns its exit code and why it was stopped,
         if it was."""
         context = self._context
-        stopping, aborting, limits = context.stopping, context.aborting, self._claim.limits
-        monitor = RunMonitor(
-            run, self._lease, context.settings, limits, stopping, aborting, self._log
-        )
+        monitor = RunMonitor(run, self._lease, context, self._claim.limits)
         # Events are stored by another thread. This one must notice in time that the lease is about
         # to lapse, which is just when the database may keep a writer waiting.
         name = f"events-{self._claim.job_id}"
@@ -184,7 +181,7 @@ class Attempt:
         except LeaseLost:
             self._lease.lost = True
         except StoreError as error:
-            self._log.warning("cannot store events, retrying later: %s", error)
+            logger.warning("cannot store events, retrying later: %s", error)
 
     def _import_earlier_events(self) -> None:
         """Import events that earlier attempts wrote but their workers never stored; the resumed run
@@ -232,13 +229,13 @@ class Attempt:
             for new in self._outputs.store_new(teachers, dataset, context.blobs, self._lease.check):
                 stored.append(new)
         except (NoSpace, StorageFailed) as error:
-            self._log.warning("cannot store teacher outputs for later jobs: %s", error)
+            logger.warning("cannot store teacher outputs for later jobs: %s", error)
         return tuple(stored)
 
     def _finish(self, outcome: Outcome) -> Job:
         """Move the job to the state that follows from `outcome`."""
         if not isinstance(outcome, Success):
-            self._log.info("ends with %s", outcome)
+            logger.info("ends with %s", outcome)
             return self._until_available(lambda: self._move(outcome))
         try:
             return self._until_available(lambda: self._move(outcome))
@@ -247,8 +244,8 @@ class Attempt:
         except NotFound as error:
             gone = Failure(error.code, error.message, retry=True)
             return self._until_available(lambda: self._move(gone))
-        except Exception as error:  # noqa: BLE001 - a result may violate any constraint of the store
-            self._log.error("the result was refused", exc_info=error)
+        except Exception as error:  # a result may violate any constraint of the store
+            logger.error("the result was refused", exc_info=error)
             refused = Failure(JobCode.BAD_RESULT, f"the result was refused: {error}")
             return self._until_available(lambda: self._move(refused))
 
@@ -297,4 +294,4 @@ class Attempt:
             except Unavailable as error:
                 if self._context.stopping.wait(1.0):
                     raise
-                self._log.warning("waiting for the store: %s", error)
+                logger.warning("waiting for the store: %s", error)
