@@ -1,7 +1,7 @@
 import { beforeEach, expect, test, vi } from "vitest";
 
-import { clearCache, get, post, ApiError, Unreachable } from "./http";
 import { connection } from "./connection";
+import { ApiError, clearCache, get, post, Unreachable } from "./http";
 
 const fetched = vi.fn<typeof fetch>();
 const session = new Map<string, string>();
@@ -19,7 +19,7 @@ const json = (body: unknown, init: ResponseInit = {}): Response =>
   new Response(JSON.stringify(body), init);
 const sent = (call: number): Headers => new Headers(fetched.mock.calls[call]?.[1]?.headers);
 
-test("a 304 gives the very same object, asked for with the last ETag", async () => {
+test("a request sends the last ETag, and a 304 returns the same object", async () => {
   fetched.mockResolvedValueOnce(json({ n: 1 }, { headers: { ETag: 'W/"1"' } }));
   fetched.mockResolvedValueOnce(new Response(null, { status: 304 }));
   const first = await get("/v1/jobs");
@@ -27,14 +27,14 @@ test("a 304 gives the very same object, asked for with the last ETag", async () 
   expect([sent(0).get("If-None-Match"), sent(1).get("If-None-Match")]).toEqual([null, 'W/"1"']);
 });
 
-test("another path or a changed body is not mixed up with a kept one", async () => {
+test("a cached body belongs to one path", async () => {
   fetched.mockImplementation(async (path) => json({ path }, { headers: { ETag: 'W/"1"' } }));
   await get("/v1/jobs/a");
   expect(await get("/v1/jobs/b")).toEqual({ path: "/v1/jobs/b" });
   expect(sent(1).get("If-None-Match")).toBeNull();
 });
 
-test("a refusal carries the problem's own words, a 401 locks the page", async () => {
+test("an error carries the problem's message and code; a 401 asks for a key", async () => {
   const problem = { detail: "the job has ended", code: "conflict" };
   fetched.mockResolvedValueOnce(json(problem, { status: 409 }));
   await expect(post("/v1/jobs/a/cancel")).rejects.toMatchObject({
@@ -47,7 +47,7 @@ test("a refusal carries the problem's own words, a 401 locks the page", async ()
   expect(connection.read()).toBe("key_needed");
 });
 
-test("silence and a gateway's 502 are the same: down until the next answer", async () => {
+test("no response and a gateway's 502 both mean down, until the next response", async () => {
   fetched.mockRejectedValueOnce(new TypeError("Failed to fetch"));
   await expect(get("/v1/jobs")).rejects.toBeInstanceOf(Unreachable);
   expect(connection.read()).toBe("down");
@@ -59,7 +59,7 @@ test("silence and a gateway's 502 are the same: down until the next answer", asy
   expect(connection.read()).toBe("down");
 });
 
-test("the key of this tab goes along", async () => {
+test("the API key is sent", async () => {
   session.set("kd.key", "kd_1_secret");
   fetched.mockResolvedValueOnce(json({}));
   await get("/v1/jobs");

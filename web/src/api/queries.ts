@@ -1,5 +1,11 @@
 /** What the pages fetch, and how often. A page that follows a job polls only while nothing is pushed. */
-import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import {
+  keepPreviousData,
+  useMutation,
+  useQuery,
+  useQueryClient,
+  type QueryClient,
+} from "@tanstack/react-query";
 
 import { lastStep, merge, NO_CURVES, type Curves } from "../lib/curves";
 import { newest } from "../lib/events";
@@ -63,17 +69,11 @@ function useCurves(job: Job, group: keyof typeof CURVES) {
   const client = useQueryClient();
   const names = Object.keys(job.latest).filter(CURVES[group]);
   const queryKey = [...curvesKey(job.id, group), names, job.attempt, job.terminal];
-  const lastEvent = (): number | undefined => client.getQueryData<Job>(jobKey(job.id))?.last_event;
   return useQuery({
     queryKey,
-    queryFn: async ({ signal }) => {
-      let curves = client.getQueryData<Curves>(queryKey) ?? NO_CURVES;
-      let known: number | undefined;
-      do {
-        known = lastEvent();
-        curves = merge(curves, await getMetrics(job.id, names, lastStep(curves), signal));
-      } while (lastEvent() !== known); // pushed meanwhile: the answer may lack those points
-      return curves;
+    queryFn: ({ signal }) => {
+      const known = client.getQueryData<Curves>(queryKey) ?? NO_CURVES;
+      return fetchCurves(client, job.id, names, known, signal);
     },
     enabled: names.length > 0,
     refetchInterval: job.state === "running" ? ACTIVE_MS : false,
@@ -82,10 +82,25 @@ function useCurves(job: Job, group: keyof typeof CURVES) {
   });
 }
 
-function getMetrics(id: string, names: string[], after: number | null, signal: AbortSignal) {
-  const query = new URLSearchParams({ keys: names.join(","), max_points: String(POINTS_MAX) });
-  if (after !== null) query.set("after_step", String(after));
-  return get<Metrics>(`${jobPath(id)}/metrics?${query}`, signal);
+/** The known curves and what the API has beyond them. */
+export async function fetchCurves(
+  client: QueryClient,
+  id: string,
+  names: readonly string[],
+  known: Curves,
+  signal: AbortSignal,
+): Promise<Curves> {
+  const lastEvent = (): number | undefined => client.getQueryData<Job>(jobKey(id))?.last_event;
+  let curves = known;
+  let before: number | undefined;
+  do {
+    before = lastEvent();
+    const query = new URLSearchParams({ keys: names.join(","), max_points: String(POINTS_MAX) });
+    const after = lastStep(curves);
+    if (after !== null) query.set("after_step", String(after));
+    curves = merge(curves, await get<Metrics>(`${jobPath(id)}/metrics?${query}`, signal));
+  } while (lastEvent() !== before); // events were pushed meanwhile: their points may be missing
+  return curves;
 }
 
 /** Artifacts appear when the job succeeds and never change. */

@@ -46,8 +46,8 @@ export function Artifacts({ job }: { job: Job }) {
         </table>
       </div>
       <p className="soft card-note">
-        Max. difference: the largest difference between any output of the trained network and of the
-        network loaded back from the file.
+        Max. difference: the largest difference between an output of the trained network and the
+        same output of the file after loading it back.
       </p>
     </section>
   );
@@ -64,7 +64,7 @@ function Row({ artifact }: { artifact: Artifact }) {
       <td className="number">{bytes(size_bytes)}</td>
       <td className="number">
         {max_abs_diff === null ? (
-          <span className="faint">–</span>
+          <span className="soft">–</span>
         ) : max_abs_diff === 0 ? (
           "identical"
         ) : (

@@ -2,7 +2,7 @@
 import { useAccuracies, useLosses } from "../api/queries";
 import type { Job } from "../api/types";
 import { NO_CURVES, NO_POINTS, type Curves } from "../lib/curves";
-import { percent, scalar, words } from "../lib/format";
+import { percent, scalar, tickLabel, words } from "../lib/format";
 import { BASELINE_ACCURACY, LOSS, STUDENT_ACCURACY, TEACHER_ACCURACY } from "../lib/labels";
 import type { Range } from "../lib/scale";
 import { Chart } from "./chart/Chart";
@@ -45,7 +45,7 @@ export function JobCharts({ job }: { job: Job }) {
           lines={lossLines(losses)}
           range={(values) => [0, Math.max(...values.flat(), 0) || 1]}
           format={scalar}
-          formatTick={(value, decimals) => value.toFixed(decimals)}
+          formatTick={tickLabel}
           emptyText={isOver ? "No step was completed." : "Waiting for the first step."}
         />
       </div>
@@ -62,7 +62,9 @@ export function JobCharts({ job }: { job: Job }) {
  */
 function accuracyRange(values: readonly (readonly number[])[]): Range {
   const later = values.flatMap((line) => line.slice(line.length > 3 ? line.length >> 1 : 0));
-  return later.length > 0 ? [Math.min(...later), Math.max(...values.flat())] : [0, 1];
+  if (later.length === 0) return [0, 1];
+  const top = Math.max(...values.flat());
+  return [Math.max(0, Math.min(...later, top - 0.01)), top || 1]; // never empty, never above 100 %
 }
 
 function accuracyLines(job: Job, curves: Curves): Line[] {

@@ -109,7 +109,7 @@ function Gain({ value }: { value: number }) {
 
 function NoValue() {
   return (
-    <span className="faint">
+    <span className="soft">
       <span aria-hidden="true">–</span>
       <span className="hidden">none</span>
     </span>

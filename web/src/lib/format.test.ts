@@ -9,13 +9,14 @@ import {
   percent,
   points,
   scalar,
+  tickLabel,
   times,
 } from "./format";
 
-/** Thin and narrow spaces read as plain ones here. */
+/** Replaces thin and narrow spaces by plain ones. */
 const plain = (text: string): string => text.replace(/\s/g, " ");
 
-test("shares are percents, differences are signed percentage points", () => {
+test("fractions become percents, differences become signed percentage points", () => {
   expect(plain(percent(0.9582))).toBe("95.8 %");
   expect(plain(percent(0.5951, 0))).toBe("60 %");
   expect(plain(points(0.0338))).toBe("+3.4 pp");
@@ -23,14 +24,14 @@ test("shares are percents, differences are signed percentage points", () => {
   expect(plain(points(-0.0001))).toBe("±0.0 pp");
 });
 
-test("the largest fitting unit is chosen, and no value rounds up out of it", () => {
+test("sizes take the largest fitting unit and never round up beyond it", () => {
   expect(["0 B", "999 B", "1.0 kB", "999 kB", "1.0 MB", "21.8 kB"]).toEqual(
     [0, 999, 1_000, 999_400, 999_600, 21_768].map((size) => plain(bytes(size))),
   );
   expect(plain(milliseconds(0.412))).toBe("0.41 ms");
 });
 
-test("durations and ages keep to their one or two largest units", () => {
+test("durations show their two largest units, ages their largest", () => {
   expect([0, 59.6, 125, 11_400, 187_200].map((s) => plain(duration(s)))).toEqual([
     "0 s",
     "1 min 00 s",
@@ -47,6 +48,12 @@ test("durations and ages keep to their one or two largest units", () => {
     "1 h ago",
     "1 d ago",
   ]);
+});
+
+test("ticks stay short enough for the margin of a chart", () => {
+  const ticks = [tickLabel(0.25, 2), tickLabel(15, 0), tickLabel(2e17, 0), tickLabel(1e-7, 7)];
+  expect(ticks).toEqual(["0.25", "15", "2e17", "1e−7"]);
+  expect(tickLabel(0, 7)).toBe("0");
 });
 
 test("scalars of any magnitude stay short", () => {

@@ -1,20 +1,20 @@
-/** Numbers, sizes and times as people read them, always with their unit. */
+/** Formats numbers, sizes and times for people, with their unit. */
 const MINUS = "−";
 const THIN = " ";
 
 const fixed = (value: number, digits: number): string => value.toFixed(digits).replace("-", MINUS);
 
-/** A share of 1 in percent: 0.9582 is `95.8 %`. */
+/** A fraction of 1 in percent: 0.9582 is `95.8 %`. */
 export function percent(share: number, digits = 1): string {
   return `${fixed(share * 100, digits)}${THIN}%`;
 }
 
-/** A share that may be unknown: then a dash. */
+/** A fraction in percent, or a dash if it is unknown. */
 export function share(value: number | null | undefined, digits = 1): string {
   return value == null ? "–" : percent(value, digits);
 }
 
-/** A difference of shares in percentage points, with its sign: 0.0338 is `+3.4 pp`. */
+/** A difference of fractions in signed percentage points: 0.0338 is `+3.4 pp`. */
 export function points(difference: number, digits = 1): string {
   const text = fixed(difference * 100, digits);
   const isZero = Number(text.replace(MINUS, "-")) === 0;
@@ -26,17 +26,17 @@ export function count(value: number): string {
   return Math.round(value).toLocaleString("en-US");
 }
 
-/** How many times larger: `53×`, `4.5×`, `0.8×`. */
+/** A ratio: `53×`, `4.5×`, `0.8×`. */
 export function times(ratio: number): string {
   return `${ratio >= 10 ? count(ratio) : fixed(ratio, 1)}×`;
 }
 
-/** A ratio in words, turned so that the number is never below 1: `53× fewer`, `1.3× more`. */
+/** A ratio in words, inverted if it is below 1: `53× fewer`, `1.3× more`. */
 export function factor(ratio: number, less: string, more: string): string {
   return ratio >= 1 ? `${times(ratio)} ${less}` : `${times(1 / ratio)} ${more}`;
 }
 
-/** A handful of digits, whatever the magnitude: losses and rates. */
+/** A few significant digits, whatever the magnitude: losses and rates. */
 export function scalar(value: number): string {
   const size = Math.abs(value);
   if (value === 0) return "0";
@@ -44,12 +44,19 @@ export function scalar(value: number): string {
   return fixed(value, size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 4);
 }
 
-/** Powers of ten as people write them: `2.4 × 10⁻⁶`. */
+/** Scientific notation: `2.4 × 10⁻⁶`. */
 function power(value: number): string {
   const [digits = "", exponent = ""] = value.toExponential(1).split("e");
   const raised = exponent.replace("+", "").replace("-", "⁻");
   const high = raised.replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(digit)] as string);
   return `${digits.replace("-", MINUS)}${THIN}×${THIN}10${high}`;
+}
+
+/** The label of a tick: fixed decimals, or `2e17` where that would not fit beside the axis. */
+export function tickLabel(value: number, decimals: number): string {
+  if (Math.abs(value) < 1e5 && decimals < 5) return fixed(value, decimals);
+  if (value === 0) return "0";
+  return Number(value.toPrecision(6)).toExponential().replace("+", "").replaceAll("-", MINUS);
 }
 
 /** Bytes in decimal units: `21.8 kB`. */
@@ -80,7 +87,7 @@ export function duration(seconds: number): string {
   return `${Math.floor(s / 86_400)}${THIN}d ${Math.floor(s / 3600) % 24}${THIN}h`;
 }
 
-/** How long ago, in one unit: `just now`, `40 s ago`, `3 h ago`. */
+/** The time since then, in one unit: `just now`, `40 s ago`, `3 h ago`. */
 export function ago(then: number, now: number): string {
   const s = Math.max(0, Math.round((now - then) / 1000));
   if (s < 5) return "just now";
@@ -90,17 +97,17 @@ export function ago(then: number, now: number): string {
   return `${Math.floor(s / 86_400)}${THIN}d ago`;
 }
 
-/** A moment in the reader's own time zone, to the second. */
+/** A date and time in the reader's time zone, to the second. */
 export function moment(iso: string): string {
   return new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
 }
 
-/** A moment of today, in the reader's own time zone: the time alone. */
+/** A time of day in the reader's time zone. */
 export function clock(iso: string): string {
   return new Date(iso).toLocaleTimeString(undefined, { timeStyle: "medium" });
 }
 
-/** A code or method for people: `hard_target` is `hard target`. */
+/** A code or a method's name as words: `hard_target` is `hard target`. */
 export function words(name: string): string {
   return name.replaceAll("_", " ");
 }

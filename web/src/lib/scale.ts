@@ -1,11 +1,11 @@
-/** Axes: round steps for the ticks, and the straight line from a value to a pixel. */
+/** The arithmetic of axes: round ticks, and linear scales from values to pixels. */
 export type Range = readonly [low: number, high: number];
 
-/** Without the crumbs that binary fractions leave: 3 * 0.1 is 0.3. */
+/** Removes binary rounding errors: 3 * 0.1 becomes 0.3. */
 const round = (value: number): number => Number(value.toPrecision(12));
 const NICE = [1, 2, 2.5, 5, 10];
 
-/** Round numbers that cover a range in about `wanted` steps; `whole` keeps to whole numbers. */
+/** Round numbers within a range, about `wanted` of them; only integers if `whole`. */
 export function ticks([low, high]: Range, wanted: number, whole = false): number[] {
   const raw = Math.max((high - low) / wanted, Number.EPSILON);
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -16,7 +16,7 @@ export function ticks([low, high]: Range, wanted: number, whole = false): number
   return Array.from({ length: last - first + 1 }, (_, i) => round((first + i) * step));
 }
 
-/** A range widened to round numbers, never empty. */
+/** Extends a range to round numbers; the result is never empty. */
 export function widen([low, high]: Range, wanted: number): Range {
   const [a, b] = high - low > 0 ? [low, high] : [low - Math.abs(low) * 0.05 - 0.01, high + 0.01];
   const marks = ticks([a, b], wanted);
@@ -24,7 +24,7 @@ export function widen([low, high]: Range, wanted: number): Range {
   return [round(Math.floor(a / step + 1e-9) * step), round(Math.ceil(b / step - 1e-9) * step)];
 }
 
-/** How many decimals tell neighbouring ticks apart. */
+/** The number of decimals that distinguishes neighbouring ticks. */
 export function decimals(marks: readonly number[]): number {
   const step = marks.length > 1 ? Math.abs((marks[1] as number) - (marks[0] as number)) : 1;
   const text = Number(step.toPrecision(6)).toString();
@@ -32,9 +32,9 @@ export function decimals(marks: readonly number[]): number {
   return exponent ? Number(exponent) : (text.split(".")[1]?.length ?? 0);
 }
 
-/** The index of the step nearest to `step`, in rising `steps`. */
+/** The index of the step nearest to `step`; `steps` are ascending. */
 export function nearest(steps: readonly number[], step: number): number {
-  const after = steps.findIndex((one) => one >= step);
+  const after = steps.findIndex((other) => other >= step);
   if (after < 0) return Math.max(0, steps.length - 1);
   const isBefore =
     after > 0 && step - (steps[after - 1] as number) < (steps[after] as number) - step;

@@ -11,7 +11,7 @@ import type { ChartProps, PlotArea } from "./types";
 import { useCursor } from "./useCursor";
 
 const HEIGHT = 270;
-const PAD = { top: 14, right: 14, bottom: 28, left: 52 };
+const PAD = { top: 14, right: 18, bottom: 28, left: 52 };
 
 export function Chart(props: ChartProps) {
   const { lines, reference } = props;
