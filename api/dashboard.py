@@ -1,4 +1,4 @@
-"""The built dashboard at `/`: static files, the page itself for every other address."""
+"""Serves the built dashboard at `/`: its files, and the page itself for every other path."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ listed at <a href="/docs">/docs</a>.</p></body></html>"""
 
 
 def dashboard(web_dir: Path) -> ASGIApp:
-    """What answers where no route does: files of `web_dir`, or 404 below /v1."""
+    """An ASGI app for paths without a route: a file of `web_dir`, else the page; 404 below /v1."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         response = await run_in_threadpool(_answer, web_dir, Request(scope))
@@ -43,7 +43,7 @@ def _answer(web_dir: Path, request: Request) -> Response:
 
 
 def find(web_dir: Path, path: str) -> Path | None:
-    """The regular file below `web_dir` of that name, wherever links or dots may lead."""
+    """The regular file `path` below `web_dir`; None where it is missing or leads outside."""
     root = web_dir.resolve()
     try:
         file = (root / path).resolve()

@@ -1,1 +1,1 @@
-"""Programs for those who work on this repository; no part of what is installed."""
+"""Programs for work on this repository; not part of the distribution."""

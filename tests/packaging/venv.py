@@ -45,6 +45,7 @@ class Environment:
             capture_output=True,
             text=True,
             check=False,
+            stdin=subprocess.DEVNULL,
             timeout=240,
         )
 

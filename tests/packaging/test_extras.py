@@ -1,0 +1,35 @@
+"""Each extra brings all that its programs need, without the others."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.conftest import Distribution
+from tests.packaging.venv import Environment
+
+pytestmark = [pytest.mark.e2e, pytest.mark.dashboard]
+
+
+def test_server_brings_api_store_and_reaper_but_no_training(
+    distribution: Distribution, tmp_path: Path
+) -> None:
+    server = Environment(tmp_path, distribution.wheel, "server")
+    migrated = server.run(server.python, "-m", "distillery.store", "migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    document = server.run(server.python, "-m", "distillery.api", "openapi")
+    assert "/v1/jobs" in json.loads(document.stdout)["paths"]
+    imported = server.run(
+        server.python, "-c", "import distillery.api.server, distillery.worker.__main__"
+    )
+    assert imported.returncode == 0, imported.stderr
+    worker = server.run(server.python, "-m", "distillery.worker", "jobs")
+    assert worker.returncode == 2 and "'distillery-kd[train]'" in worker.stderr
+
+
+def test_train_brings_runs_but_no_service(distribution: Distribution, tmp_path: Path) -> None:
+    train = Environment(tmp_path, distribution.wheel, "train")
+    ready = train.run(train.python, "-m", "kdcore", "wait")  # imports all that a run needs
+    assert (ready.returncode, ready.stdout) == (0, "ready\n"), ready.stderr
+    service = train.run(train.kd, "up")
+    assert service.returncode == 2 and "'distillery-kd[server]'" in service.stderr
