@@ -109,7 +109,7 @@ class WorkerHarness:
             job = self._client.jobs.submit({**spec, "export": ["safetensors"], "baseline": False})
             job = finish(self._client, job, PATIENCE_S)
             assert job.state == "succeeded" and job.started_at is not None, job.error
-            step = next(e for e in self._client.jobs.events(job.id) if e.kind == "progress")
+            step = next(e for e in self._client.jobs.get(job.id).events() if e.kind == "progress")
             running_s.append((job.started_at - began).total_seconds())
             step_s.append((step.at - began).total_seconds())
         return Case(running=Spread.of(running_s), first_step=Spread.of(step_s))

@@ -101,7 +101,7 @@ def until_running(service: Service, repeats: int) -> dict[str, Latency]:
     wire = service.wire()
     with tempfile.TemporaryDirectory() as folder, Client(service.url, service.key) as client:
         file = write_digits(Path(folder) / "digits.npz")
-        dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
+        dataset = client.datasets.push(file)
     spec = {
         "student": {"architecture": "resnet8", "options": {"width": 0.25}},
         "dataset": dataset.id,

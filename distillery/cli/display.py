@@ -1,4 +1,4 @@
-"""Shows a board: live bars on a terminal, a line per step forward elsewhere, or JSON lines."""
+"""Shows a run's status: live bars on a terminal, a line per milestone elsewhere, or JSON lines."""
 
 import json
 from collections.abc import Mapping
@@ -8,13 +8,12 @@ from typing import Any, Self
 from rich.console import Console
 from rich.live import Live
 
-from distillery.cli.run_status import NETWORKS, RunStatus
+from distillery.cli.run_status import RunStatus
 from kdcore.spec.events import RunEvent
-from kdcore.spec.names import LABELS
 
 
-class Display:
-    """A context in which `update` is called after every change of the board."""
+class StatusDisplay:
+    """A context in which `show` is called after every change of the status."""
 
     def __init__(self, console: Console, run_status: RunStatus, *, as_json: bool = False):
         self.run_status = run_status
@@ -28,6 +27,8 @@ class Display:
     def __enter__(self) -> Self:
         if self._live:
             self._live.start()
+        elif not self._as_json:
+            self._print(self.run_status.title)
         return self
 
     def __exit__(
@@ -39,35 +40,27 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def event(self, kind: str, body: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-        """Take an event into the board and show it; `record` is its form in JSON lines."""
-        self.run_status.take(kind, body)
+    def apply_event(self, kind: str, body: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+        """Apply an event to the status and show it; `record` is its form in JSON lines."""
+        self.run_status.apply_event(kind, body)
         if self._as_json:
             self._console.print(json.dumps({"event": record}), soft_wrap=True, markup=False)
-        self.update()
+        self.show()
 
-    def run_event(self, event: RunEvent) -> None:
-        """Take an event of a run that has no service."""
-        self.event(event.kind, event.model_dump(), event.model_dump(mode="json"))
+    def apply_run_event(self, event: RunEvent) -> None:
+        """Apply an event of a run that has no service."""
+        self.apply_event(event.kind, event.model_dump(), event.model_dump(mode="json"))
 
-    def update(self) -> None:
-        """Show the board as it is now; on a plain output only when a step forward was made."""
+    def show(self) -> None:
+        """Show the status as it is now; on a plain output, only when it differs in more than the
+        figures that change with every step."""
         if self._live or self._as_json:
             return
-        arms = [
-            f"{LABELS[name]} epoch {arm.epoch}/{arm.epochs}"
-            for name in NETWORKS
-            if (arm := self.run_status.arms.get(name))
-        ]
-        line = "  ".join([f"{self.run_status.title}: {self.run_status.headline()}", *arms])
-        if self.run_status.waiting:
-            line += f"  {self.run_status.waiting}"
+        line = self.run_status.milestone()
         if line != self._printed:
             self._printed = line
-            accuracies = self.run_status.accuracies()
-            self._console.print(
-                line + (f"  {accuracies}" if accuracies else ""),
-                soft_wrap=True,
-                markup=False,
-                highlight=False,
-            )
+            figures = self.run_status.figures()
+            self._print(f"  {line}{', ' if figures else ''}{figures}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, markup=False, highlight=False)

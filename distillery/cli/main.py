@@ -1,4 +1,4 @@
-"""`kd`, the command line: its commands, its global options, and its exit codes."""
+"""`kd`, the command line: its commands, global options and exit codes."""
 
 import sys
 from collections.abc import Sequence
@@ -12,8 +12,22 @@ from distillery.sdk.config import ClientSettings
 from distillery.sdk.errors import ClientError, ExitCode
 from kdcore.spec import distribution
 
-EXITS = """Exit codes: 0 done; 1 the job failed or was cancelled, or the service refused;
-2 wrong usage; 3 the service cannot be reached; 4 not allowed (key or scope); 130 interrupted."""
+EXITS = """\b
+First steps:
+  kd demo                        # see it work, in a few minutes
+  kd up                          # start a service; then, in another terminal:
+  kd datasets push digits.npz
+  kd jobs submit --student resnet8 --dataset digits --watch
+
+\b
+Exit codes:
+  0    success
+  1    the job failed or was cancelled, or the service refused the request
+  2    wrong usage
+  3    the service cannot be reached
+  4    not allowed (key or scope)
+  130  interrupted
+"""
 GLOBAL_FLAGS = frozenset({"--json"})
 GLOBAL_OPTIONS = frozenset({"--url", "--key"})
 
@@ -26,16 +40,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("up")(up.up)
-app.command("demo")(demo.demo)
-app.command("status")(status.status)
-app.add_typer(models.app, name="models")
-app.add_typer(datasets.app, name="datasets")
-app.add_typer(jobs.app, name="jobs")
-app.command("run")(run.run)
-app.add_typer(keys.app, name="keys")
-app.command("methods")(methods.methods)
-app.command("gc")(gc.gc)
+WORK, SERVICE = "Work", "Service"  # panels of `kd --help`
+app.add_typer(datasets.app, name="datasets", rich_help_panel=WORK)
+app.add_typer(models.app, name="models", rich_help_panel=WORK)
+app.add_typer(jobs.app, name="jobs", rich_help_panel=WORK)
+app.command("methods", rich_help_panel=WORK)(methods.methods)
+app.command("run", rich_help_panel=WORK)(run.run)
+app.command("up", rich_help_panel=SERVICE)(up.up)
+app.command("demo", rich_help_panel=SERVICE)(demo.demo)
+app.command("status", rich_help_panel=SERVICE)(status.status)
+app.command("gc", rich_help_panel=SERVICE)(gc.gc)
+app.add_typer(keys.app, name="keys", rich_help_panel=SERVICE)
 
 
 def _version(wanted: bool) -> None:
@@ -48,17 +63,18 @@ def _version(wanted: bool) -> None:
 def _global_options(
     context: typer.Context,
     url: Annotated[
-        str | None, typer.Option(help="The service; KD_URL, or the one of `kd up` here.")
+        str | None,
+        typer.Option(help="URL of the service. Default: KD_URL, or the `kd up` of this folder."),
     ] = None,
-    key: Annotated[str | None, typer.Option(help="Bearer key; KD_KEY.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    key: Annotated[str | None, typer.Option(help="Bearer key. Default: KD_KEY.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     _: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Distil large trained networks into small ones.
 
-    --url, --key and --json may stand anywhere on the line.
+    --url, --key and --json may be given anywhere on the line.
     """
     settings = ClientSettings()
     given = {name: value for name, value in (("url", url), ("key", key)) if value is not None}
@@ -66,7 +82,7 @@ def _global_options(
 
 
 def hoist(args: Sequence[str]) -> list[str]:
-    """The arguments with the global options moved to the front, where the parser wants them."""
+    """Move the global options to the front, where the parser expects them."""
     front: list[str] = []
     rest: list[str] = []
     waiting = list(args)
@@ -84,12 +100,12 @@ def hoist(args: Sequence[str]) -> list[str]:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """The entry point: no traceback for anything a person can cause."""
+    """Run a command line; nothing that a user can cause ends in a traceback."""
     given = hoist(sys.argv[1:] if args is None else args)
     try:
         app(given, standalone_mode=True)
     except ClientError as error:
-        Terminal(ClientSettings(), as_json="--json" in given).complain(error)
+        Terminal(ClientSettings(), as_json="--json" in given).print_error(error)
         sys.exit(error.exit)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from distillery.sdk.errors import ClientError
+from distillery.sdk.running import LOCK_FILE, is_alive
 
-FILE = "up.lock"
 ORPHANS_S = 30.0  # children of a killed `kd up` finish their step and write a checkpoint
 
 
@@ -18,7 +18,7 @@ class HomeLock:
 
     def __init__(self, home: Path):
         home.mkdir(parents=True, exist_ok=True)
-        self._path = home / FILE
+        self._path = home / LOCK_FILE
         self.fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         os.set_inheritable(self.fd, False)
         try:
@@ -50,7 +50,7 @@ class HomeLock:
                 return fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 pid, url = self._holder()
-                if _is_alive(pid):
+                if is_alive(pid):
                     raise ClientError(
                         f"A service already runs on {home} (process {pid}{url and ', ' + url}).",
                         hint="Stop it first, or choose another home with --home or KD_HOME.",
@@ -68,24 +68,3 @@ class HomeLock:
         except ValueError:  # the holder is writing it
             return os.getpid(), ""
         return int(note.get("pid", 0)), str(note.get("url", ""))
-
-
-def running_url(home: Path) -> str | None:
-    """The URL of the service running on `home`, or None."""
-    try:
-        note = json.loads((home / FILE).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return str(note["url"]) or None if _is_alive(int(note["pid"])) else None
-
-
-def _is_alive(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,25 +1,36 @@
-"""Models and datasets of a service: push, wait for their inspection, list, fetch, remove."""
+"""Models, datasets and methods of a service: push, wait for the inspection, list, get, delete."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from distillery.sdk.downloads import Progress as DownloadProgress
 from distillery.sdk.downloads import download
-from distillery.sdk.errors import ClientError, UsageMistake
+from distillery.sdk.errors import Rejected, UsageMistake
+from distillery.sdk.folder import dataset_format, npz_file, one_file
+from distillery.sdk.progress import Progress
 from distillery.sdk.transport import Transport
-from distillery.sdk.uploads import Progress, Uploads
-from distillery.wire.catalog import Dataset, DatasetCreate, Method, Model, ModelCreate
-from kdcore.spec.recipe import DatasetFormat, Scalar, WeightsFormat
+from distillery.sdk.uploads import Uploads
+from distillery.sdk.views import Dataset, Model
+from distillery.sdk.weights import (
+    Weights,
+    describe_network,
+    stored_network,
+    weights_file,
+    weights_format,
+)
+from distillery.wire.catalog import Method
+from distillery.wire.jobs import Job
+from kdcore.spec.recipe import DatasetFormat, Scalar
 from kdcore.spec.run import Input, Network
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 T = TypeVar("T", bound=Model | Dataset)
 POLL_S = 0.3
-
-
-class Rejected(ClientError):
-    """An upload turned out not to be what it was said to be."""
+SHORT_WAIT_S = 2.0  # after that, the reason of a wait is shown
 
 
 class Catalog(Generic[T]):
@@ -28,26 +39,30 @@ class Catalog(Generic[T]):
     noun: str
     prefix: str
 
-    def __init__(self, transport: Transport, uploads: Uploads, view: type[T]):
+    def __init__(self, transport: Transport, uploads: Uploads, progress: Progress, view: type[T]):
         self._transport = transport
         self._uploads = uploads
+        self._progress = progress
         self._view = view
 
-    def get(self, item_id: str) -> T:
-        """One item, whole."""
-        return self._transport.get(f"/{self.noun}s/{item_id}", self._view)
+    def get(self, reference: str) -> T:
+        """Fetch one item by its id or name. Raises as `resolve` does."""
+        return self._fetch(self.resolve(reference))
 
     def list(self) -> Iterator[T]:
-        """Every item, newest first, fetched page by page."""
+        """Yield every item, newest first, page by page."""
         return self._transport.pages(f"/{self.noun}s", self._view)
 
-    def remove(self, item_id: str) -> None:
-        """Delete an item; refused (ApiError, 409) while a job that has not ended uses it."""
-        self._transport.request("DELETE", f"/{self.noun}s/{item_id}")
+    def delete(self, reference: str) -> None:
+        """Delete an item; refused (ApiError, 409) while an unfinished job uses it."""
+        self._transport.request("DELETE", f"/{self.noun}s/{self.resolve(reference)}")
 
     def resolve(self, reference: str) -> str:
-        """The id that an id or a name stands for. Rejected items have lost their name; of several
-        with the same content the newest counts. Raises UsageMistake when none or many are left."""
+        """Return the id that an id or a name stands for.
+
+        Rejected items are not found by name; of several with the same content the newest counts.
+        Raises UsageMistake when none or several are left.
+        """
         if reference.startswith(self.prefix):
             return reference
         named = [i for i in self.list() if i.name == reference and i.state != "rejected"]
@@ -64,119 +79,176 @@ class Catalog(Generic[T]):
             hint="Use the id of one: " + ", ".join(found[:5]),
         )
 
+    def wait(self, item_id: str) -> T:
+        """Wait until the item is inspected and ready. Raises Rejected with the reason."""
+        began_s = time.monotonic()
+        with self._progress.line() as show:
+            while True:
+                item = self._fetch(item_id)
+                if item.state == "ready":
+                    return item
+                if item.state == "rejected":
+                    raise Rejected(self.noun, item.name, item.error)
+                late = time.monotonic() - began_s > SHORT_WAIT_S
+                show(f"Inspecting {item.name}{self._reason(item) if late else ''}")
+                time.sleep(POLL_S)
+
+    def _fetch(self, item_id: str) -> T:
+        return self._transport.get(f"/{self.noun}s/{item_id}", self._view)
+
+    def _reason(self, item: T) -> str:
+        """Why the inspection has not started, where it has not."""
+        if item.inspect_job is None:
+            return ""
+        job = self._transport.get(f"/jobs/{item.inspect_job}", Job)
+        return f": {job.waiting.message}" if job.waiting else ""
+
     @staticmethod
     def _content(item: T) -> tuple[str, str]:
         """What makes two items the same thing; one without a hash yet is only itself."""
         how = item.network.model_dump_json() if isinstance(item, Model) else item.format
         return item.sha256 or item.id, how
 
-    def wait(self, item_id: str) -> T:
-        """The item once it is inspected and ready. Raises Rejected with the reason."""
-        while True:
-            item = self.get(item_id)
-            if item.state == "ready":
-                return item
-            if item.state == "rejected":
-                reason = f"{item.error.message} ({item.error.code})" if item.error else "no reason"
-                raise Rejected(f"The {self.noun} {item.name!r} was rejected: {reason}")
-            time.sleep(POLL_S)
-
 
 class Models(Catalog[Model]):
-    """The models of a service."""
+    """The models of a service; `client.models`."""
 
     noun = "model"
     prefix = "mdl_"
 
-    def __init__(self, transport: Transport, uploads: Uploads):
-        super().__init__(transport, uploads, Model)
+    def __init__(self, transport: Transport, uploads: Uploads, progress: Progress):
+        super().__init__(transport, uploads, progress, Model)
 
     def push(
         self,
-        path: Path,
+        weights: Weights,
         *,
-        architecture: str,
-        num_classes: int,
+        architecture: str | None = None,
+        num_classes: int | None = None,
+        options: Mapping[str, Scalar] | None = None,
+        input: Input | Mapping[str, Any] | None = None,
+        network: Network | None = None,
         name: str | None = None,
-        format: WeightsFormat = "safetensors",
-        options: dict[str, Scalar] | None = None,
-        input: Input | None = None,
-        classifier_width: int | None = None,
-        on_progress: Progress | None = None,
+        wait: bool = True,
     ) -> Model:
-        """Send weights and register them; they are inspected before use (see `wait`)."""
-        upload = self._uploads.send(path, on_progress)
-        body = ModelCreate(
-            name=name or path.stem,
-            upload=upload.id,
-            format=format,
-            architecture=architecture,
-            options=options or {},
-            num_classes=num_classes,
-            input=input or Input(),
-            classifier_width=classifier_width,
-        )
-        return self._transport.post("/models", Model, body)
+        """Upload trained weights, register them and wait until they are inspected.
 
-    def push_network(
-        self,
-        path: Path,
-        network: Network,
-        *,
-        name: str | None = None,
-        format: WeightsFormat = "safetensors",
-        on_progress: Progress | None = None,
-    ) -> Model:
-        """Send weights of a network as its exported `config.json` describes it."""
-        return self.push(
-            path,
-            architecture=network.architecture,
-            num_classes=network.num_classes,
-            name=name,
-            format=format,
-            options=network.options,
-            input=network.input,
-            classifier_width=network.classifier_width,
-            on_progress=on_progress,
-        )
+        `weights` is a safetensors file, a file that `torch.save` made of a state dict, a
+        `torch.nn.Module`, or a mapping of names to tensors. Describe the network by `architecture`
+        and `num_classes`, with `options` and `input` (channels, height, width, mean, std) where the
+        defaults do not fit, or by a whole `network`. Safetensors files that a job exported describe
+        themselves. Default `name`: the file's, or the architecture.
 
-    def pull(self, model: Model, target: Path, on_progress: DownloadProgress | None = None) -> Path:
-        """Fetch a ready model's weights as safetensors into the file `target`."""
+        Raises UsageMistake when the description is missing or wrong, Rejected when the weights do
+        not fit it.
+        """
+        if architecture is not None:
+            network = describe_network(
+                {
+                    "architecture": architecture,
+                    "num_classes": num_classes,
+                    "options": dict(options or {}),
+                    "input": input or {},
+                }
+            )
+        with weights_file(weights, name or architecture or "model") as path:
+            network = network or stored_network(path)
+            if network is None:
+                raise UsageMistake(
+                    "The network of these weights is not described.",
+                    hint="Give its architecture and number of classes (kd models push "
+                    "--architecture NAME --num-classes N), or the config.json of an export.",
+                )
+            body = {
+                **network.model_dump(mode="json"),
+                "name": name or path.stem,
+                "format": weights_format(path),
+                "upload": self._uploads.send(path).id,
+            }
+        model = self._transport.post("/models", Model, body)
+        return self.wait(model.id) if wait else model
+
+    def download(self, model: Model, folder: str | Path) -> Path:
+        """Fetch a ready model into `folder`: NAME.safetensors, which is returned, and
+        NAME.config.json, which describes the network."""
         if model.sha256 is None:
             raise UsageMistake(f"The model {model.name!r} has no weights: it is {model.state}.")
-        path = f"/models/{model.id}/weights"
-        return download(self._transport, path, target, model.sha256, on_progress)
+        stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in model.name).lstrip(".")
+        target = Path(folder) / f"{stem or model.id}.safetensors"
+        with self._progress.transfer(f"Downloading {target.name}") as report:
+            download(
+                self._transport,
+                f"/models/{model.id}/weights",
+                target,
+                sha256=model.sha256,
+                size=model.size_bytes or 0,
+                on_progress=report,
+            )
+        config = model.network.model_dump_json(indent=2) + "\n"
+        target.with_suffix(".config.json").write_text(config, encoding="utf-8")
+        return target
 
 
 class Datasets(Catalog[Dataset]):
-    """The datasets of a service."""
+    """The datasets of a service; `client.datasets`."""
 
     noun = "dataset"
     prefix = "ds_"
 
-    def __init__(self, transport: Transport, uploads: Uploads):
-        super().__init__(transport, uploads, Dataset)
+    def __init__(self, transport: Transport, uploads: Uploads, progress: Progress):
+        super().__init__(transport, uploads, progress, Dataset)
 
     def push(
         self,
-        path: Path,
+        path: str | Path,
         *,
-        format: DatasetFormat,
+        format: DatasetFormat | None = None,
         name: str | None = None,
-        on_progress: Progress | None = None,
+        wait: bool = True,
     ) -> Dataset:
-        """Send an npz or zip file and register it; it is inspected before use (see `wait`)."""
-        upload = self._uploads.send(path, on_progress)
-        body = DatasetCreate(name=name or path.stem, upload=upload.id, format=format)
-        return self._transport.post("/datasets", Dataset, body)
+        """Upload a dataset, register it and wait until it is inspected.
+
+        `path` is an npz file (arrays x_train, y_train, x_test, y_test), or a folder or zip file
+        that holds train/CLASS/IMAGE and test/CLASS/IMAGE, or the four IDX files of the MNIST kind.
+        Default `format`: detected from the file names; default `name`: the file's.
+
+        Raises UsageMistake for a path that is none of these, Rejected for what is in it.
+        """
+        path = Path(path)
+        chosen = format or dataset_format(path)
+        with ExitStack() as files:
+            with self._progress.line() as show:
+                if path.is_dir():
+                    show(f"Packing {path.name}")
+                file = files.enter_context(one_file(path))
+            upload = self._uploads.send(file)
+        body = {"name": name or path.resolve().stem, "upload": upload.id, "format": chosen}
+        dataset = self._transport.post("/datasets", Dataset, body)
+        return self.wait(dataset.id) if wait else dataset
+
+    def push_arrays(
+        self,
+        name: str,
+        *,
+        x_train: "ArrayLike",
+        y_train: "ArrayLike | None" = None,
+        x_test: "ArrayLike | None" = None,
+        y_test: "ArrayLike | None" = None,
+        wait: bool = True,
+    ) -> Dataset:
+        """Push a dataset of NumPy arrays: images (N, H, W), (N, H, W, C) or (N, C, H, W), integers
+        in 0 to 255 or floats in 0 to 1, and labels (N). Needs numpy; raises as `push` does."""
+        arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+        with npz_file(name, {key: a for key, a in arrays.items() if a is not None}) as path:
+            return self.push(path, name=name, wait=wait)
 
 
 class Methods:
-    """The distillation methods a service offers."""
+    """The distillation methods that a service offers; `client.methods`."""
 
     def __init__(self, transport: Transport):
         self._transport = transport
 
     def list(self) -> Iterator[Method]:
-        """Every method with the JSON Schema of its knobs."""
+        """Yield every method with the JSON Schema of its knobs."""
         return self._transport.pages("/methods", Method)

@@ -1,4 +1,4 @@
-"""What the client reads from the environment: which service, which key, which home."""
+"""Settings that the SDK and `kd` read from the environment: service, key, home."""
 
 import os
 from pathlib import Path
@@ -10,17 +10,21 @@ DEFAULT_PORT = 8765
 
 
 class ClientSettings(BaseSettings):
-    """Settings of `kd`, prefix KD_."""
+    """Settings of the SDK and of `kd`, prefix KD_."""
 
     model_config = SettingsConfigDict(env_prefix="KD_", extra="ignore")
 
     url: str | None = Field(
-        None, description="The service `kd` speaks to; none: the one that runs on `home`."
+        None, description="URL of the service. Default: the `kd up` that runs on `home`."
     )
-    key: str | None = Field(None, description="Bearer key; none is needed beside `kd up`.")
-    home: Path = Field(Path(".kd"), description="Where `kd up` keeps its database and files.")
+    key: str | None = Field(None, description="Bearer key; `kd up` on this machine needs none.")
+    home: Path = Field(
+        Path(".kd"), description="Folder where `kd up` keeps its database and files."
+    )
     host: str = Field("127.0.0.1", description="Address `kd up` listens on.")
-    port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port of `kd up`; 0: any free one.")
+    port: int = Field(
+        DEFAULT_PORT, ge=0, le=65535, description="Port of `kd up`; 0 means any free one."
+    )
 
 
 def child_environment(**settings: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Fetching a file: to a temporary name, resumed by range, kept only if its sha256 is right."""
+"""Downloads a file: to a temporary name, resumed by range, kept only if its sha256 is right."""
 
 import time
 from collections.abc import Callable
@@ -7,31 +7,39 @@ from pathlib import Path
 import httpx
 
 from distillery.sdk.errors import ApiError, Corrupt, Unreachable
+from distillery.sdk.progress import OnProgress
 from distillery.sdk.transport import BUSY, LONGEST_WAIT_S, Transport
 from distillery.sdk.uploads import hash_file
 
-Progress = Callable[[int], None]
+ReportFn = Callable[[int], None]  # bytes done
 
 
 def download(
     transport: Transport,
     path: str,
     target: Path,
+    *,
     sha256: str,
-    on_progress: Progress | None = None,
+    size: int,
+    on_progress: OnProgress | None = None,
 ) -> Path:
-    """Fetch `path` into `target`, a file that then has `sha256`; returns `target`.
+    """Fetch `path` into the file `target`, which then has `sha256`; returns `target`.
 
-    What is there already is not fetched again, and a `.part` file of an earlier try is taken up.
-    `on_progress(done)` is called in bytes. Raises Corrupt, ApiError, Unreachable.
+    A file that is there already is not fetched again, and a `.part` file of an earlier try is
+    resumed. `on_progress(done, size)` is called in bytes. Raises Corrupt, ApiError, Unreachable.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+
+    def report(done: int) -> None:
+        if on_progress:
+            on_progress(done, size)
+
     if target.is_file() and hash_file(target) == sha256:
-        _report(on_progress, target.stat().st_size)
+        report(size)
         return target
     part = target.with_name(f"{target.name}.{sha256[:12]}.part")
     for _ in range(2):  # a bad `.part` of an earlier try costs one more round
-        _fetch(transport, path, part, on_progress)
+        _fetch(transport, path, part, report)
         if hash_file(part) == sha256:
             part.replace(target)
             return target
@@ -39,12 +47,12 @@ def download(
     raise Corrupt(f"{path} does not have the sha256 {sha256}.", hint="Try again later.")
 
 
-def _fetch(transport: Transport, path: str, part: Path, on_progress: Progress | None) -> None:
+def _fetch(transport: Transport, path: str, part: Path, report: ReportFn) -> None:
     wait_s = 0.2
     while True:
         before = part.stat().st_size if part.exists() else 0
         try:
-            return _fetch_once(transport, path, part, before, on_progress)
+            return _fetch_once(transport, path, part, before, report)
         except (httpx.HTTPError, ApiError) as error:
             if isinstance(error, ApiError) and error.problem.status not in BUSY:
                 raise
@@ -55,9 +63,7 @@ def _fetch(transport: Transport, path: str, part: Path, on_progress: Progress | 
             time.sleep(wait_s)
 
 
-def _fetch_once(
-    transport: Transport, path: str, part: Path, start: int, on_progress: Progress | None
-) -> None:
+def _fetch_once(transport: Transport, path: str, part: Path, start: int, report: ReportFn) -> None:
     headers = {"Accept-Encoding": "identity"}  # ranges count the file's own bytes
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -69,12 +75,7 @@ def _fetch_once(
                 for chunk in answer.iter_raw():
                     file.write(chunk)
                     done += len(chunk)
-                    _report(on_progress, done)
+                    report(done)
     except ApiError as error:
         if error.problem.status != 416:  # 416: the `.part` file is whole already, or too long
             raise
-
-
-def _report(on_progress: Progress | None, done: int) -> None:
-    if on_progress:
-        on_progress(done)

@@ -1,8 +1,12 @@
 """What can go wrong for a client, each with the exit code `kd` ends with."""
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from distillery.wire.common import Problem
+from distillery.wire.common import Failure, Problem
+
+if TYPE_CHECKING:
+    from distillery.sdk.job import Job
 
 
 class ExitCode(IntEnum):
@@ -17,7 +21,7 @@ class ExitCode(IntEnum):
 
 
 class ClientError(Exception):
-    """Something a person must be told; `hint` says what to do about it."""
+    """Base of all errors of the SDK: a `message` for people and, as `hint`, what to do about it."""
 
     exit = ExitCode.FAILED
 
@@ -28,13 +32,13 @@ class ClientError(Exception):
 
 
 class UsageMistake(ClientError):
-    """What was asked for makes no sense as it stands."""
+    """The call itself makes no sense; nothing was sent."""
 
     exit = ExitCode.USAGE
 
 
 class Unreachable(ClientError):
-    """No answer from the service after several tries, or not from this service."""
+    """No answer after several tries, or none of a Distillery service."""
 
     exit = ExitCode.UNREACHABLE
 
@@ -43,8 +47,32 @@ class Corrupt(ClientError):
     """Bytes do not have the sha256 they should have."""
 
 
+class Rejected(ClientError):
+    """An uploaded model or dataset was inspected and cannot be used; `error` says why."""
+
+    def __init__(self, noun: str, name: str, error: Failure | None):
+        reason = f"{error.message} ({error.code})" if error else "no reason was given"
+        super().__init__(
+            f"The {noun} {name!r} was rejected: {reason}", hint=error.next_step if error else None
+        )
+        self.error = error
+
+
+class JobFailed(ClientError):
+    """The job that was waited for failed or was cancelled; `job` has its `state` and `error`."""
+
+    def __init__(self, job: "Job"):
+        message, hint = f"{job.id} is {job.state}.", None
+        if job.error is not None:
+            where = f" at {job.error.pointer}" if job.error.pointer else ""
+            message = f"{job.id} failed ({job.error.code}{where}): {job.error.message}"
+            hint = job.error.next_step
+        super().__init__(message, hint=hint)
+        self.job = job
+
+
 class ApiError(ClientError):
-    """The service refused; `problem` is its whole answer."""
+    """The service refused the request; `problem` is its whole answer (RFC 9457)."""
 
     def __init__(self, problem: Problem):
         super().__init__(_sentence(problem), hint=problem.next_step)
@@ -52,12 +80,22 @@ class ApiError(ClientError):
         if problem.status in (401, 403):
             self.exit = ExitCode.DENIED
 
+    @property
+    def code(self) -> str:
+        """The stable code of the problem, as `not_found`."""
+        return self.problem.code
+
+    @property
+    def pointers(self) -> list[str]:
+        """A JSON pointer into the request for each mistake in it."""
+        return [error.pointer for error in self.problem.errors if error.pointer]
+
 
 def _sentence(problem: Problem) -> str:
-    said = problem.detail or problem.title
+    summary = problem.detail or problem.title
     lines = [
         f"  {e.pointer}: {e.message}" if e.pointer else f"  {e.message}" for e in problem.errors
     ]
-    if len(lines) == 1 and problem.errors[0].message == said:
+    if len(lines) == 1 and problem.errors[0].message == summary:
         return lines[0].strip()
-    return "\n".join([said, *lines])
+    return "\n".join([summary, *lines])

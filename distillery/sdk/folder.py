@@ -1,13 +1,17 @@
-"""Datasets on disk: which format a path is, and a folder as one zip file."""
+"""Datasets on disk: the format of a path, a folder as one zip file, arrays as one npz file."""
 
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distillery.sdk.errors import UsageMistake
 from kdcore.spec.recipe import DatasetFormat
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 IDX = ("-ubyte", "-ubyte.gz")
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)
@@ -15,7 +19,7 @@ FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 
 @contextmanager
 def one_file(path: Path) -> Iterator[Path]:
-    """`path` itself if it is a file; a folder as a temporary zip, the same bytes every time."""
+    """Yield `path` itself if it is a file; a folder as a temporary zip, always the same bytes."""
     if path.is_file():
         yield path
         return
@@ -25,8 +29,28 @@ def one_file(path: Path) -> Iterator[Path]:
         yield target
 
 
+@contextmanager
+def npz_file(stem: str, arrays: "Mapping[str, ArrayLike]") -> Iterator[Path]:
+    """Yield a temporary `stem`.npz that holds the arrays. Raises UsageMistake without numpy."""
+    try:
+        import numpy as np
+    except ImportError as error:
+        raise UsageMistake(
+            "Pushing arrays needs numpy, which is not installed.", hint="pip install numpy"
+        ) from error
+    with tempfile.TemporaryDirectory(prefix="kd-") as scratch:
+        target = Path(scratch) / f"{stem}.npz"
+        for name, array in arrays.items():
+            if np.asarray(array).dtype.kind not in "biuf":
+                raise UsageMistake(f"{name} does not hold numbers.")
+        np.savez(target, **arrays)  # type: ignore[arg-type]  # no array is named allow_pickle
+        yield target
+
+
 def dataset_format(path: Path) -> DatasetFormat:
-    """The format of a dataset file or folder, by its names. Raises UsageMistake."""
+    """Tell the format of a dataset by its file names. Raises UsageMistake."""
+    if not path.exists():
+        raise UsageMistake(f"There is no file or folder {path}.")
     if path.is_file() and path.suffix == ".npz":
         return "npz"
     if path.is_dir():
@@ -36,8 +60,8 @@ def dataset_format(path: Path) -> DatasetFormat:
             names = archive.namelist()
     else:
         raise UsageMistake(
-            f"{path} is neither a .npz file, a zip file nor a folder.",
-            hint="A folder holds train/CLASS/IMAGE files, or the four IDX files of the MNIST kind.",
+            f"{path} is not an .npz file, a zip file or a folder.",
+            hint="A folder holds train/CLASS/IMAGE and test/CLASS/IMAGE, or IDX files like MNIST.",
         )
     return "idx" if any(name.endswith(IDX) for name in names) else "folder"
 

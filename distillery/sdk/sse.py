@@ -1,4 +1,4 @@
-"""Server-sent events: lines of a text/event-stream in, messages out."""
+"""Parses server-sent events: lines of a text/event-stream in, messages out."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Message:
 
 
 def parse(lines: Iterable[str]) -> Iterator[Message]:
-    """Messages of a stream, by the rules of the HTML standard; an unfinished one is dropped."""
+    """Yield the messages of a stream as the HTML standard defines; an unfinished one is dropped."""
     event, data, last_id = "message", list[str](), None
     for line in lines:
         if not line:

@@ -1,4 +1,4 @@
-"""HTTP as this service speaks it: keys, retries with backoff, problems turned into errors."""
+"""HTTP with keys, retries with backoff, and problems turned into errors."""
 
 import random
 import time
@@ -29,10 +29,10 @@ STREAM_TIMEOUT = httpx.Timeout(50.0, connect=5.0)
 
 
 class Transport:
-    """One service's address and key. Threads may share it.
+    """The address and key of one service. Threads may share it.
 
-    A request is tried again on a lost connection and on 429, 502, 503, 504, after Retry-After or
-    a growing pause, until `patience_s` have passed. That is safe: every creating POST carries an
+    A request is retried on a lost connection and on 429, 502, 503, 504, after Retry-After or a
+    growing pause, until `patience_s` have passed. That is safe: every creating POST carries an
     Idempotency-Key and everything else is idempotent.
     """
 
@@ -48,7 +48,7 @@ class Transport:
         self._http.close()
 
     def get(self, path: str, view: type[V], query: Query | None = None) -> V:
-        """GET, read as `view`."""
+        """GET, and read the answer as `view`."""
         return self.read(self.request("GET", path, query=query), view)
 
     def post(
@@ -60,14 +60,14 @@ class Transport:
         query: Query | None = None,
         idempotency_key: str | None = None,
     ) -> V:
-        """POST with an Idempotency-Key (made here unless given), read as `view`."""
+        """POST with an Idempotency-Key (default: a new one), and read the answer as `view`."""
         content = body.model_dump(mode="json") if isinstance(body, BaseModel) else body
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         answer = self.request("POST", path, query=query, json=content, headers=headers)
         return self.read(answer, view)
 
     def pages(self, path: str, view: type[V], query: Query | None = None) -> Iterator[V]:
-        """Every item of a list, page after page, newest first."""
+        """Yield every item of a list, page by page, newest first."""
         after: str | None = None
         while True:
             page = self.get(path, Page[view], {"limit": PAGE_SIZE, **(query or {}), "after": after})  # type: ignore[valid-type]
@@ -87,9 +87,9 @@ class Transport:
         content: Callable[[], Iterable[bytes]] | None = None,
         final: Collection[int] = (),
     ) -> httpx.Response:
-        """One request, tried again while that can help. Raises ApiError, Unreachable.
+        """Make one request, retried while that can help. Raises ApiError, Unreachable.
 
-        `content` makes the body anew for every try. Statuses in `final` are answers, too.
+        `content` makes the body anew for every try. Statuses in `final` are returned, not raised.
         """
 
         def once() -> httpx.Response:
@@ -107,7 +107,7 @@ class Transport:
     def persist(
         self, once: Callable[[], httpx.Response], final: Collection[int] = ()
     ) -> httpx.Response:
-        """Call `once` until it brings an answer that is final. Raises ApiError, Unreachable."""
+        """Call `once` until its answer is final. Raises ApiError, Unreachable."""
         started_s = time.monotonic()
         wait_s = FIRST_WAIT_S
         while True:
@@ -134,8 +134,8 @@ class Transport:
     def stream(
         self, path: str, headers: Mapping[str, str], query: Query | None = None
     ) -> Iterator[httpx.Response]:
-        """A GET whose body is read as it comes; not tried again here. Raises httpx.HTTPError,
-        and Unreachable once another thread has closed the client."""
+        """GET a body that is read as it comes, without retries. Raises httpx.HTTPError, and
+        Unreachable once another thread has closed the client."""
         if self._http.is_closed:
             raise Unreachable("The client was closed.")
         with self._http.stream(
@@ -152,13 +152,13 @@ class Transport:
             yield answer
 
     def address(self, path: str) -> str:
-        """The full address of `path`, which may already start at the host (an `href`)."""
+        """Return the full address of `path`, which may be an `href` that starts at the host."""
         if path.startswith(("http://", "https://")):
             return path
         return self.url + (path if path.startswith("/v1/") else "/v1" + path)
 
     def read(self, answer: httpx.Response, view: type[V]) -> V:
-        """The answer's body as `view`. Raises Unreachable when another server answers here."""
+        """Read the answer's body as `view`. Raises Unreachable for another server's answer."""
         try:
             return view.model_validate_json(answer.content)
         except ValidationError as error:
@@ -168,7 +168,7 @@ class Transport:
             ) from error
 
     def _patience_now_s(self) -> float:
-        # Nobody ever answered here: most likely nobody is there, so say so soon.
+        # Without any answer so far, most likely no service runs here: fail soon.
         return self.patience_s if self._reached else min(2.0, self.patience_s)
 
     def _unreachable(self, error: httpx.HTTPError) -> Unreachable:

@@ -1,40 +1,43 @@
-"""Sending a file in parts: hashed first, two parts at a time, taken up again where it broke off."""
+"""Uploads a file in parts: hashed first, two parts at a time, resumed where it broke off."""
 
 import hashlib
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from distillery.sdk.errors import Corrupt, UsageMistake
+from distillery.sdk.progress import OnProgress, Progress
 from distillery.sdk.transport import Transport
 from distillery.wire.uploads import Upload, UploadComplete, UploadCreate, UploadPart
 
-Progress = Callable[[int, int], None]
 CHUNK = 1 << 18  # bytes
 PARALLEL = 2
 
 
 class Uploads:
-    """The uploads of a service."""
+    """The uploads of a service; `push` of models and datasets uses them."""
 
-    def __init__(self, transport: Transport):
+    def __init__(self, transport: Transport, progress: Progress):
         self._transport = transport
+        self._progress = progress
 
     def get(self, upload_id: str) -> Upload:
-        """One upload with the parts that have arrived."""
+        """Fetch one upload with the parts that have arrived."""
         return self._transport.get(f"/uploads/{upload_id}", Upload)
 
-    def send(self, path: Path, on_progress: Progress | None = None) -> Upload:
-        """Send a file and return its complete upload.
+    def send(self, path: Path, on_progress: OnProgress | None = None) -> Upload:
+        """Upload a file and return its complete upload.
 
         Bytes that the service already has are not sent again: neither a file it knows by its
         sha256, nor the parts of an earlier try at this file. `on_progress(done, total)` is called
-        in bytes, from several threads but never at once. Raises Corrupt when the bytes that
-        arrived are not the file's.
+        in bytes, from several threads but by one at a time. Raises UsageMistake for an empty file,
+        Corrupt when the bytes that arrived are not the file's.
         """
-        path = Path(path)
+        if on_progress is None:
+            with self._progress.transfer(f"Uploading {path.name}") as report:
+                return self.send(path, report)
         size = path.stat().st_size
         if size == 0:
             raise UsageMistake(f"{path} is empty.")
@@ -59,7 +62,7 @@ class Uploads:
 
     def _open(self, path: Path, size: int, sha256: str) -> Upload:
         body = UploadCreate(size=size, sha256=sha256, filename=path.name[-200:])
-        # The same file asks with the same key, so that a second try finds the first one's parts.
+        # The key depends on the file alone, so that a second try finds the first one's parts.
         key = hashlib.sha256(f"{sha256} {size} {body.filename}".encode()).hexdigest()
         upload = self._transport.post("/uploads", Upload, body, idempotency_key=key)
         upload = self.get(upload.id)
@@ -87,11 +90,11 @@ class Uploads:
         )
         part = self._transport.read(answer, UploadPart)
         if part.sha256 != hashlib.sha256(data).hexdigest():
-            raise Corrupt(f"Part {number} of {path} was damaged on its way.", hint="Send it again.")
+            raise Corrupt(f"Part {number} of {path} was damaged on its way.", hint="Try again.")
 
 
 def hash_file(path: Path) -> str:
-    """The file's sha256 in hex."""
+    """Return the file's sha256 in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -110,7 +113,7 @@ def _missing_parts(upload: Upload) -> list[int]:
 class _Meter:
     """Adds up the bytes that several parts have sent; a part sent again counts once."""
 
-    def __init__(self, total: int, on_progress: Progress | None):
+    def __init__(self, total: int, on_progress: OnProgress):
         self._total = total
         self._on_progress = on_progress
         self._lock = threading.Lock()
@@ -131,5 +134,4 @@ class _Meter:
             self._report()
 
     def _report(self) -> None:
-        if self._on_progress:
-            self._on_progress(self._before + sum(self._sent.values()), self._total)
+        self._on_progress(self._before + sum(self._sent.values()), self._total)

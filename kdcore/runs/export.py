@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from kdcore.networks.load import Normalised
 from kdcore.networks.weights import load_network, save_weights
 from kdcore.networks.zoo import build_network
 from kdcore.runtime.errors import RunError
@@ -35,23 +36,6 @@ EXPORT_ERRORS = (RuntimeError, TypeError, ValueError, LookupError, AttributeErro
 
 WeightsKind = Literal["weights", "weights_best", "baseline_weights"]
 Run = Callable[[Tensor], Tensor]
-
-
-class Normalised(nn.Module):
-    """A network behind its normalisation: logits_BK from raw images in [0, 1]."""
-
-    mean_C11: Tensor
-    std_C11: Tensor
-
-    def __init__(self, network: nn.Module, input: Input):
-        super().__init__()
-        self.network = network
-        for name, value in (("mean_C11", input.mean), ("std_C11", input.std)):
-            self.register_buffer(name, torch.tensor(value).view(-1, 1, 1))
-
-    def forward(self, image_BCHW: Tensor) -> Tensor:
-        logits_BK: Tensor = self.network((image_BCHW - self.mean_C11) / self.std_C11)
-        return logits_BK
 
 
 def export_network(

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from distillery.cli.main import main
 from distillery.sdk.errors import ExitCode
 from distillery.store import jobs
 from distillery.store.config import StoreSettings
 from distillery.store.db.database import Database
+from distillery.store.db.tables import ApiKey
 from distillery.wire.job_codes import JobCode
 from kdcore.spec.codes import RunCode
 from tests.store.makers import claimed
 
+LONG_AGO_MS = 1_000_000_000_000
 Kd = Callable[..., tuple[int, str, str]]
 
 
@@ -57,7 +60,7 @@ def test_a_dataset_from_push_to_rm(kd: Kd, npz: str) -> None:
     assert "mine" in kd("datasets", "list")[1]
     assert dataset["id"] in kd("datasets", "show", "mine")[1]
     assert (
-        "waits (no_worker): no worker is running" in kd("jobs", "show", dataset["inspect_job"])[1]
+        "waiting (no_worker): no worker is running" in kd("jobs", "show", dataset["inspect_job"])[1]
     )
     code, _, err = kd("datasets", "rm", "theirs")
     assert code == ExitCode.USAGE and "kd datasets list" in err
@@ -71,7 +74,7 @@ def test_status_says_what_is_broken_and_what_waits(kd: Kd, npz: str) -> None:
     assert code == 0
     assert "is degraded" in out and "none has been heard" in out
     assert "Slots: 0 of 0 in use" in out and " queued, 0 running, 0 paused" in out
-    assert "waits (no_worker)" in out
+    assert "waiting (no_worker)" in out
     said = json.loads(kd("status", "--json")[1])
     assert (said["health"]["status"], said["jobs"]["running"]) == ("degraded", 0)
 
@@ -132,23 +135,33 @@ def test_keys_are_shown_once(kd: Kd) -> None:
     assert code == ExitCode.DENIED and "KD_KEY" in err
 
 
+def test_a_key_that_has_expired_is_not_called_valid(kd: Kd, home: Path) -> None:
+    kd("keys", "create", "--name", "brief", "--days", "1")
+    database = Database(StoreSettings(home=home).database)
+    with database.write() as s:
+        s.execute(update(ApiKey).where(ApiKey.name == "brief").values(expires_at=LONG_AGO_MS))
+    database.dispose()
+    (line,) = (line for line in kd("keys", "list")[1].splitlines() if " brief " in line)
+    assert line.endswith("2001-09-09  expired")
+
+
 def test_methods_show_their_knobs(kd: Kd) -> None:
     out = kd("methods")[1]
     assert "temperature" in out and "Softmax temperature" in out
 
 
-def test_gc_counts_then_lets_go(kd: Kd, home: Path) -> None:
+def test_gc_counts_then_deletes(kd: Kd, home: Path) -> None:
     stray = home / "runs" / "job_gone" / "1"
     stray.mkdir(parents=True)
     (stray / "run.log").write_bytes(b"x" * 2048)
     os.utime(stray.parent, (1, 1))
     out = kd("gc", "--dry-run")[1]
-    assert "run directories" in out and "2.0 KB" in out and "Nothing was touched" in out
+    assert "run directories" in out and "2.0 KB" in out and "Nothing was deleted" in out
     assert stray.exists()
     kinds = json.loads(kd("gc", "--json")[1])["kinds"]
     assert {"kind": "run_directories", "count": 1, "size_bytes": 2048} in kinds
     assert not stray.exists()
-    assert "Nothing had to go" in kd("gc")[1]
+    assert "Nothing to delete" in kd("gc")[1]
 
 
 def test_a_failed_job_is_shown_with_the_end_of_its_log_as_it_is(kd: Kd, home: Path) -> None:
@@ -161,5 +174,5 @@ def test_a_failed_job_is_shown_with_the_end_of_its_log_as_it_is(kd: Kd, home: Pa
     waiting = claimed(database)
     with database.write() as s:
         jobs.fail(s, waiting, JobCode.KILLED, "x", retry=True)
-    assert "waits (backoff): attempt 1 died" in kd("jobs", "show", waiting.job_id)[1]
+    assert "waiting (backoff): attempt 1 died" in kd("jobs", "show", waiting.job_id)[1]
     database.dispose()

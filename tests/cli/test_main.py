@@ -64,6 +64,22 @@ def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str], args: list[
     assert err and "Traceback" not in err
 
 
+def test_nothing_to_submit_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, err = _run(capsys, "jobs", "submit")
+    assert "Nothing to submit." in err and "--student and --dataset" in err
+
+
+@pytest.mark.parametrize(
+    "command", [["jobs", "submit"], ["models", "push"], ["datasets", "push"], ["keys", "create"]]
+)
+def test_the_main_commands_show_examples(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = _run(capsys, *command, "--help")
+    assert code == 0 and f"  kd {' '.join(command)} " in out.partition("Example")[2]
+
+
 def test_version_and_exit_codes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(capsys, "--version")[1].startswith("kd ")
     code, out, _ = _run(capsys, "--help")

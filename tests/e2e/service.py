@@ -15,7 +15,8 @@ from distillery.local.process import ChildProcess
 from distillery.sdk.client import Client
 from distillery.sdk.config import child_environment
 from distillery.sdk.errors import ClientError
-from distillery.wire.jobs import Job
+from distillery.sdk.job import Job
+from distillery.wire import jobs as wire
 
 # Leases are short enough to detect a lost worker in seconds, and long enough for a commit that a
 # slow disk delays: a worker stops its run after half a lease. One thread makes runs bit-exact.
@@ -135,7 +136,7 @@ def wait_until(holds: Callable[[], object], within_s: float, what: str) -> None:
         time.sleep(0.05)
 
 
-def finish(client: Client, job: Job, within_s: float = 120) -> Job:
+def finish(client: Client, job: wire.Job, within_s: float = 120) -> Job:
     """Wait until the job has ended in any way; returns it."""
     wait_until(lambda: client.jobs.get(job.id).terminal, within_s, f"{job.name} ends")
     return client.jobs.get(job.id)

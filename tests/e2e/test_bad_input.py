@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from distillery.sdk.catalog import Rejected
-from distillery.sdk.client import Client
-from distillery.sdk.errors import ApiError
+from distillery import ApiError, Client, Rejected
 from distillery.wire.catalog import Dataset
 from tests.e2e.pictures import distilling, training, write_pictures
 from tests.e2e.service import Service, finish
@@ -26,7 +24,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def dataset(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     file = write_pictures(tmp_path_factory.mktemp("pictures") / "pictures.npz")
-    return client.datasets.wait(client.datasets.push(file, format="npz").id)
+    return client.datasets.push(file)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +32,7 @@ def weights(client: Client, dataset: Dataset, tmp_path_factory: pytest.TempPathF
     job = finish(client, client.jobs.submit(training(dataset.id, epochs=1)))
     assert job.student_model is not None
     folder = tmp_path_factory.mktemp("weights")
-    return client.models.pull(client.models.get(job.student_model), folder / "t.safetensors")
+    return client.models.download(client.models.get(job.student_model), folder)
 
 
 @pytest.mark.usefixtures("weights")
@@ -52,7 +50,7 @@ def test_a_missing_tap_fails_the_job_within_seconds(client: Client, dataset: Dat
     assert job.error.code == "tap_not_found"
     assert "no.such.place" in job.error.message
     assert job.error.pointer == "/stages/0/objectives/0/guided"
-    assert client.jobs.artifacts(job.id) == ()
+    assert client.jobs.get(job.id).artifacts() == ()
 
 
 def test_truncated_weights_are_rejected(client: Client, weights: Path, tmp_path: Path) -> None:
@@ -64,8 +62,7 @@ def test_truncated_weights_are_rejected(client: Client, weights: Path, tmp_path:
 
 def test_weights_of_another_network_are_rejected(client: Client, weights: Path) -> None:
     with pytest.raises((ApiError, Rejected), match=r"conv|weight|width|shape"):
-        model = client.models.push(weights, architecture="resnet20", num_classes=4, name="wrong")
-        client.models.wait(model.id)
+        client.models.push(weights, architecture="resnet20", num_classes=4, name="wrong")
 
 
 def test_a_zip_with_a_path_outside_is_rejected(client: Client, tmp_path: Path) -> None:
@@ -73,7 +70,7 @@ def test_a_zip_with_a_path_outside_is_rejected(client: Client, tmp_path: Path) -
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("train/a/1.png", b"x")
         archive.writestr("../outside.png", b"x")
-    dataset = client.datasets.push(path, format="folder")
+    dataset = client.datasets.push(path, wait=False)
     with pytest.raises(Rejected, match=r"unsafe_archive"):
         client.datasets.wait(dataset.id)
     with pytest.raises(ApiError) as caught:

@@ -28,12 +28,12 @@ def test_jobs_are_watched_in_a_browser(tmp_path: Path) -> None:
     with Service(tmp_path / "home") as service:
         client = service.client
         file = write_pictures(tmp_path / "pictures.npz")
-        dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
+        dataset = client.datasets.push(file)
         teacher = finish(client, client.jobs.submit(training(dataset.id))).student_model
         assert teacher is not None
         for name, epochs in (("endless", ENDLESS), ("short", SHORT)):
             job = client.jobs.submit(distilling(dataset.id, teacher, epochs=epochs, name=name)).id
-            client.jobs.pause(job)  # the browser resumes it
+            client.jobs.get(job).pause()  # the browser resumes it
             is_paused = partial(_is, client, job, "paused")
             wait_until(is_paused, 60, "it is paused")
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 
-from distillery.sdk.client import Client
+from distillery import Client
 from distillery.sdk.uploads import hash_file
+from kdcore.networks.load import load_student
 from kdcore.spec.run import Network
 from tests.e2e.pictures import distilling, pictures, training, write_pictures
 from tests.e2e.service import Service, finish
@@ -36,7 +38,7 @@ def _check_features(client: Client, dataset: str, teacher: str) -> None:
     ]
     job = finish(client, client.jobs.submit(distilling(dataset, teacher, stages=stages)))
     assert job.state == "succeeded", job.error
-    names = {series.name for series in client.jobs.metrics(job.id).series}
+    names = set(client.jobs.get(job.id).metrics().names())
     terms = {f"student/loss/{method}" for method in ("fitnet", "reviewkd", "dkd", "hard_target")}
     assert names >= terms
 
@@ -48,45 +50,49 @@ def _check_reused_classifier(client: Client, dataset: str, teacher: str, tmp_pat
     assert job.state == "succeeded" and job.student_model is not None, job.error
     made = client.models.get(job.student_model)
     assert made.network.classifier_width is not None
-    weights = client.models.pull(made, tmp_path / "simkd.safetensors")
-    again = client.models.wait(client.models.push_network(weights, made.network, name="back").id)
+    weights = client.models.download(made, tmp_path / "simkd")
+    again = client.models.push(weights, name="back")
     assert again.parameters == made.parameters
 
 
 def check_main_job(client: Client, tmp_path: Path) -> tuple[str, str]:
     """Run a job from upload to a verified ONNX student; returns the ids of dataset and teacher."""
     file = write_pictures(tmp_path / "pictures.npz")
-    dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
+    dataset = client.datasets.push(file)
     assert (dataset.train, dataset.test, dataset.num_classes) == (320, 80, 4)
 
     trained = finish(client, client.jobs.submit(training(dataset.id)))
     assert trained.state == "succeeded", trained.error
     assert trained.student_model is not None
     made = client.models.get(trained.student_model)
-    weights = client.models.pull(made, tmp_path / "teacher.safetensors")
-    teacher = client.models.push_network(weights, made.network, name="teacher")
-    teacher = client.models.wait(teacher.id)
-    assert teacher.parameters == made.parameters
+    weights = client.models.download(made, tmp_path / "teacher")
+    teacher = client.models.push(weights, name="teacher")
+    assert teacher.network == made.network and teacher.parameters == made.parameters
 
     job = client.jobs.submit(distilling(dataset.id, teacher.id))
-    kinds = [event.kind for event in client.jobs.watch(job.id)]
+    kinds = [event.kind for event in job.follow()]
     assert {"phase", "progress", "metrics", "end"} <= set(kinds)
-    job = client.jobs.get(job.id)
     assert job.state == "succeeded", job.error
     assert job.result is not None and job.result.baseline is not None
     reported = job.result.student.last.accuracy
     assert reported is not None and reported > 0.5
-    names = {series.name for series in client.jobs.metrics(job.id).series}
+    names = set(job.metrics().names())
     assert {"student/loss", "student/accuracy", "baseline/accuracy", "teacher/accuracy"} <= names
 
-    files = {
-        artifact.kind: client.jobs.pull(artifact, tmp_path / "out")
-        for artifact in client.jobs.artifacts(job.id)
-    }
-    for artifact in client.jobs.artifacts(job.id):
-        assert hash_file(files[artifact.kind]) == artifact.sha256
-    _check_onnx(files["onnx"], files["config"], reported)
+    folder = job.download(tmp_path / "out")
+    for artifact in job.artifacts():
+        assert hash_file(folder / artifact.name) == artifact.sha256
+    _check_onnx(folder / "student.onnx", folder / "config.json", reported)
+    _check_in_pytorch(folder, reported)
     return dataset.id, teacher.id
+
+
+def _check_in_pytorch(folder: Path, reported: float) -> None:
+    images_NHW, labels_N = pictures(80, seed=2)
+    with torch.no_grad():
+        logits_BK = load_student(folder)(torch.from_numpy(images_NHW[:, None]).float() / 255)
+    accuracy = float((logits_BK.argmax(1).numpy() == labels_N).mean())
+    assert abs(accuracy - reported) <= 1 / 80
 
 
 def _check_onnx(onnx: Path, config: Path, reported: float) -> None:

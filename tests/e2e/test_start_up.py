@@ -36,7 +36,7 @@ def test_a_warm_process_runs_a_job(tmp_path: Path) -> None:
 
 
 def _push(client: Client, file: Path) -> str:
-    return client.datasets.wait(client.datasets.push(file, format="npz").id).id
+    return client.datasets.push(file).id
 
 
 def _is_warm(service: Service) -> bool:
@@ -45,5 +45,5 @@ def _is_warm(service: Service) -> bool:
 
 
 def _weights(client: Client, job: Job) -> str:
-    (sha256,) = (a.sha256 for a in client.jobs.artifacts(job.id) if a.kind == "weights")
+    (sha256,) = (a.sha256 for a in client.jobs.get(job.id).artifacts() if a.kind == "weights")
     return sha256

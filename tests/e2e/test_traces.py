@@ -20,11 +20,12 @@ def test_a_requests_trace_includes_its_run(tmp_path: Path) -> None:
             client = service.client
             file = write_pictures(tmp_path / "pictures.npz")
             client._transport._http.headers["traceparent"] = PARENT
-            dataset = client.datasets.push(file, format="npz")
+            dataset = client.datasets.push(file, wait=False)
             assert dataset.inspect_job is not None
             job = client.jobs.get(dataset.inspect_job)
             assert finish(client, job).state == "succeeded"
-            phases_run = [e.body["phase"] for e in client.jobs.events(job.id) if e.kind == "phase"]
+            events = client.jobs.get(job.id).events()
+            phases_run = [event.phase for event in events if event.phase]
             wait_until(lambda: receiver.named("attempt"), 60, "the span of the attempt arrives")
     attempt = _only(receiver, "attempt")
     request = _only(receiver, "POST /v1/datasets")

@@ -68,7 +68,7 @@ def test_ctrl_c_during_a_job_loses_nothing(tmp_path: Path) -> None:
     with up(tmp_path / "home") as first:
         client = Client(first.url())
         file = write_pictures(tmp_path / "pictures.npz")
-        dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
+        dataset = client.datasets.push(file)
         job = client.jobs.submit(training(dataset.id, epochs=120, checkpoint_every_s=1000))
         wait_until(lambda: (p := client.jobs.get(job.id).progress) and p.step > 5, 60, "steps")
         client.close()
@@ -81,7 +81,7 @@ def test_ctrl_c_during_a_job_loses_nothing(tmp_path: Path) -> None:
         assert done.state == "succeeded", done.error
         assert done.attempt == 2
         assert done.result is not None and done.result.resumes == 1
-        moves = [str(move.target) for move in client.jobs.transitions(job.id)]
+        moves = [str(move.target) for move in client.jobs.get(job.id).transitions()]
         assert moves == ["queued", "running", "queued", "running", "succeeded"]
         client.close()
 

@@ -19,7 +19,7 @@ def test_a_job_survives_its_worker_bit_for_bit(tmp_path: Path) -> None:
     with Service(tmp_path / "home") as service:
         client = service.client
         file = write_pictures(tmp_path / "pictures.npz")
-        dataset = client.datasets.wait(client.datasets.push(file, format="npz").id)
+        dataset = client.datasets.push(file)
         spec = training(dataset.id, epochs=EPOCHS, checkpoint_every_s=0.3)
 
         job = client.jobs.submit({**spec, "name": "killed"})
@@ -44,24 +44,24 @@ def test_a_job_survives_its_worker_bit_for_bit(tmp_path: Path) -> None:
 def _checkpoints(client: Client, job: Job, attempt: int) -> int:
     if client.jobs.get(job.id).attempt != attempt:
         return 0
-    return sum(event.kind == "checkpoint" for event in client.jobs.events(job.id))
+    return sum(event.kind == "checkpoint" for event in client.jobs.get(job.id).events())
 
 
 def _first_step(client: Client, job: Job, attempt: int) -> int:
     """The first optimizer step in an attempt's progress events."""
     return next(
         int(event.body["step"])
-        for event in client.jobs.events(job.id)
+        for event in client.jobs.get(job.id).events()
         if event.attempt == attempt and event.kind == "progress"
     )
 
 
 def _weights(client: Client, job: Job) -> str:
-    (sha256,) = (a.sha256 for a in client.jobs.artifacts(job.id) if a.kind == "weights")
+    (sha256,) = (a.sha256 for a in client.jobs.get(job.id).artifacts() if a.kind == "weights")
     return sha256
 
 
 # Losses are not compared: each is a mean since the previous point, shorter after a resume.
 def _curve(client: Client, job: Job) -> list[tuple[int, float]]:
-    (series,) = client.jobs.metrics(job.id, keys=["student/accuracy"]).series
+    (series,) = client.jobs.get(job.id).metrics(keys=["student/accuracy"]).series
     return list(zip(series.steps, series.values, strict=True))

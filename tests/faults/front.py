@@ -68,7 +68,7 @@ def running(scenario: FaultScenario) -> Iterator[Job]:
         yield job
     finally:
         scenario.wait_for(job, "running")  # it may have been requeued
-        scenario.client.jobs.cancel(job.id)
+        scenario.client.jobs.get(job.id).cancel()
         scenario.finish(job)
 
 

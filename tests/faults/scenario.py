@@ -55,10 +55,7 @@ class FaultScenario:
             self.folder / "home", standin=self.standin, **{**servers, **settings}
         )
         self._service = self.keep(service)
-        self._dataset = self.client.datasets.push(
-            write_pictures(self.folder / "pictures.npz"), format="npz"
-        ).id
-        self.client.datasets.wait(self._dataset)
+        self._dataset = self.client.datasets.push(write_pictures(self.folder / "pictures.npz")).id
         return service
 
     def close(self) -> None:
@@ -201,9 +198,11 @@ class FaultScenario:
                 assert job.state == "succeeded", job.error
                 assert job.attempt == 1, "the control was disturbed"
                 (sha256,) = (
-                    a.sha256 for a in self.client.jobs.artifacts(job.id) if a.kind == "weights"
+                    a.sha256
+                    for a in self.client.jobs.get(job.id).artifacts()
+                    if a.kind == "weights"
                 )
-                events = self.client.jobs.events(job.id)
+                events = self.client.jobs.get(job.id).events()
                 last = max((e.body["step"] for e in events if "step" in e.body), default=0)
                 assert self.standin or last == STEPS, "the tiny job has another number of steps"
                 _CONTROLS[self.standin] = sha256

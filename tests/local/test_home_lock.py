@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from distillery.local.home_lock import HomeLock, running_url
+from distillery.local.home_lock import HomeLock
 from distillery.sdk.config import child_environment
 from distillery.sdk.errors import ClientError
+from distillery.sdk.running import running_url
 
 HOLDER = """
 import sys, time

@@ -59,7 +59,7 @@ def test_the_format_is_seen_from_the_names(folder: Path, tmp_path: Path) -> None
     (tmp_path / "digits.npz").write_bytes(b"x")
     assert dataset_format(tmp_path / "digits.npz") == "npz"
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(UsageMistake, match="neither"):
+    with pytest.raises(UsageMistake, match=r"not an \.npz file"):
         dataset_format(tmp_path / "notes.txt")
 
 

@@ -1,4 +1,4 @@
-"""`kd demo`: teacher, student and proof in a few minutes, through the real service."""
+"""`kd demo`: trains a teacher and distils a student in a few minutes, with the real service."""
 
 import _thread
 import signal
@@ -14,12 +14,13 @@ from rich import box
 from rich.table import Table
 
 from distillery.cli.commands.common import require_extras, terminal
+from distillery.cli.commands.watching import print_result
 from distillery.cli.demo import Outcome, play
-from distillery.cli.render import onnx_check, percent, result_table, verdict
 from distillery.cli.terminal import Terminal
 from distillery.local.service import LocalService
 from distillery.sdk.client import Client
 from distillery.sdk.errors import ClientError, UsageMistake
+from distillery.sdk.format import percent
 from kdcore.spec.result import DistillResult, NetworkReport
 
 
@@ -27,16 +28,18 @@ def demo(
     context: typer.Context,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the student's job.")] = 0,
     seeds: Annotated[
-        str | None, typer.Option(help="Several, with commas: prints mean and spread.")
+        str | None,
+        typer.Option(help="Several seeds separated by commas; prints mean and spread too."),
     ] = None,
     home: Annotated[
-        Path | None, typer.Option(file_okay=False, help="The demo's own home; .kd/demo.")
+        Path | None,
+        typer.Option(file_okay=False, help="Home folder of the demo. Default: .kd/demo."),
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the service up until Ctrl-C, to look around.")
+        bool, typer.Option("--keep", help="Keep the service running until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Train a teacher on real digits, distil a much smaller student, compare on held-out data."""
+    """Train a teacher on real digits, distil a much smaller student, and compare them."""
     term = terminal(context)
     chosen = _seeds(seeds) if seeds else [seed]
     require_extras("kd demo", "all")
@@ -53,12 +56,12 @@ def demo(
     try:
         with term.err.status("Starting the service"):
             service.start()
-        term.say(f"[green]✓[/] service at {service.url}")
-        with Client(service.url) as client:
+        term.print(f"[green]✓[/] service at {service.url}")
+        with Client(service.url, progress=not term.as_json and term.err.is_terminal) as client:
             outcome = play(term, client, folder / "out", chosen)
         report(term, outcome, time.monotonic() - started_s)
         if keep:
-            term.say(f"\nLook around at {service.url}; Ctrl-C stops it.")
+            term.print(f"\nThe dashboard is at {service.url}. Ctrl-C stops the service.")
             threading.Event().wait()
     except KeyboardInterrupt:
         if service.failure:
@@ -68,25 +71,21 @@ def demo(
     finally:
         service.stop()
     if not keep:
-        term.say(f"[dim]See it all in the dashboard: kd up --home {_short(folder)}[/]")
+        term.print(f"[dim]See it all in the dashboard: kd up --home {_short(folder)}[/]")
 
 
 def report(term: Terminal, outcome: Outcome, took_s: float) -> None:
-    """The table of the first seed, and for several seeds their mean and spread."""
+    """Print the table of the first seed, and for several seeds their mean and spread."""
     results = [job.result for job in outcome.jobs if job.result is not None]
     if not results:
         raise ClientError("The jobs ended without a result.")
-    if term.answered_line({"results": [result.model_dump(mode="json") for result in results]}):
+    if term.print_json_line({"results": [result.model_dump(mode="json") for result in results]}):
         return
-    term.say("")
-    for result in results[:1]:
-        term.out.print(result_table(result), highlight=False)
-        for line in (verdict(result), onnx_check(result.artifacts)):
-            if line:
-                term.say(line)
+    term.print("")
+    print_result(term, results[0])
     if len(results) > 1:
         term.out.print(_spread_table(outcome, results), highlight=False)
-    term.say(f"Files in {_short(outcome.folder)}; {took_s:.0f} s in all.")
+    term.print(f"The files are in {_short(outcome.folder)}. The demo took {took_s:.0f} s.")
 
 
 def _spread_table(outcome: Outcome, results: Sequence[DistillResult]) -> Table:
@@ -125,7 +124,7 @@ def _seeds(text: str) -> list[int]:
     try:
         return [int(word) for word in text.split(",")]
     except ValueError as error:
-        raise UsageMistake(f"--seeds wants numbers with commas, not {text!r}.") from error
+        raise UsageMistake(f"--seeds takes numbers separated by commas, not {text!r}.") from error
 
 
 def _short(path: Path) -> str:

@@ -1,31 +1,33 @@
-"""`kd gc`: let go of what was kept long enough, or say what that would be."""
+"""`kd gc`: delete data whose retention period has expired."""
 
 from typing import Annotated
 
 import typer
 
 from distillery.cli.commands.common import terminal
-from distillery.cli.render import size
+from distillery.sdk.format import size
 
 
 def gc(
     context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be deleted.")
+    ] = False,
 ) -> None:
-    """Let go of what the service's settings say was kept long enough (needs the scope `admin`).
+    """Delete data whose retention period has expired (scope `admin`).
 
-    The service does so by itself every minute; see docs/operations.md.
+    The service does so by itself every minute; its settings define the periods.
     """
     term = terminal(context)
-    with term.client() as service:
-        collection = service.collect_garbage(dry_run=dry_run)
-    if term.answered(collection):
+    with term.client() as client:
+        report = client.collect_garbage(dry_run=dry_run)
+    if term.print_json(report):
         return
-    kinds = [kind for kind in collection.kinds if kind.count]
-    term.table(
-        ("what", "count", "bytes"),
+    kinds = [kind for kind in report.kinds if kind.count]
+    term.print_table(
+        ("data", "count", "size"),
         ((kind.kind.replace("_", " "), str(kind.count), size(kind.size_bytes)) for kind in kinds),
-        "Nothing would go." if dry_run else "Nothing had to go.",
+        empty="Nothing to delete.",
     )
     if kinds:
-        term.say("Nothing was touched: that would go." if dry_run else "That is gone.")
+        term.print("Nothing was deleted: this was a dry run." if dry_run else "Deleted.")

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from distillery.cli.commands.common import require_extras, terminal
-from distillery.cli.display import Display
-from distillery.cli.render import onnx_check, provenance, result_table, verdict
+from distillery.cli.commands.watching import print_result
+from distillery.cli.display import StatusDisplay
 from distillery.cli.run_status import RunStatus
 from distillery.cli.terminal import Terminal
 from distillery.local import runs
@@ -47,10 +47,10 @@ def run(
     if result is None:
         run_status = RunStatus(given.name or spec.stem)
         try:
-            with Display(term.out, run_status, as_json=term.as_json) as display:
-                result = runs.carry_out(folder, display.run_event)
+            with StatusDisplay(term.out, run_status, as_json=term.as_json) as display:
+                result = runs.carry_out(folder, display.apply_run_event)
                 run_status.state = "succeeded"
-                display.update()
+                display.show()
         except KeyboardInterrupt:
             term.err.print("Stopped at a checkpoint; the same command resumes the run.")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
@@ -58,11 +58,8 @@ def run(
 
 
 def _show(term: Terminal, result: RunResult, folder: Path) -> None:
-    if term.answered_line({"result": result.model_dump(mode="json")}):
+    if term.print_json_line({"result": result.model_dump(mode="json")}):
         return
     if isinstance(result, DistillResult):
-        term.out.print(result_table(result), highlight=False)
-        for line in (verdict(result), provenance(result), onnx_check(result.artifacts)):
-            if line:
-                term.say(line)
-    term.say(f"Its files are in {folder / OUT_DIR}")
+        print_result(term, result)
+    term.print(f"Its files are in {folder / OUT_DIR}")

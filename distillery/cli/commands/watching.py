@@ -1,54 +1,44 @@
-"""Following a job from the command line, and showing what it came to."""
+"""Follows a job from the command line, and prints its result."""
 
 import typer
 
-from distillery.cli.display import Display
+from distillery.cli.display import StatusDisplay
 from distillery.cli.follow import follow
-from distillery.cli.render import onnx_check, provenance, result_table, verdict
+from distillery.cli.render import onnx_check, provenance, result_table
 from distillery.cli.run_status import RunStatus
 from distillery.cli.terminal import Terminal
 from distillery.sdk.client import Client
-from distillery.sdk.errors import ClientError, ExitCode
-from distillery.wire.jobs import Job
+from distillery.sdk.errors import ExitCode, JobFailed
+from distillery.sdk.format import verdict
+from distillery.sdk.job import Job
+from kdcore.spec.result import DistillResult
 
 
-class JobEnded(ClientError):
-    """The job that was waited for did not succeed."""
-
-
-def watch_to_end(term: Terminal, service: Client, job: Job) -> None:
-    """Follow a job to its end and show its result; JobEnded unless it succeeded."""
+def watch_to_end(term: Terminal, client: Client, job: Job) -> None:
+    """Follow a job to its end and print its result. Raises JobFailed unless it succeeded."""
     run_status = RunStatus(f"{job.name}  {job.id}", job.state)
     try:
-        with Display(term.out, run_status, as_json=term.as_json) as display:
-            job = follow(service.jobs, job.id, display)
+        with StatusDisplay(term.out, run_status, as_json=term.as_json) as display:
+            follow(client.jobs, job, display)
     except KeyboardInterrupt:
         term.err.print(
-            f"Detached; the job goes on. Watch it again: kd jobs watch {job.id}\n"
+            f"Detached; the job goes on.\n"
+            f"Watch it again: kd jobs watch {job.id}\n"
             f"Stop it: kd jobs cancel {job.id}",
             highlight=False,
         )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    term.answered_line({"job": job.model_dump(mode="json")})
-    show_result(term, job)
+    term.print_json_line({"job": job.model_dump(mode="json")})
     if job.state != "succeeded":
-        raise _ended(job)
-    term.say(f"Its files: kd jobs pull {job.id}")
+        raise JobFailed(job)
+    if job.result and not term.as_json:
+        print_result(term, job.result)
+    term.print(f"Download its files: kd jobs pull {job.id}")
 
 
-def _ended(job: Job) -> JobEnded:
-    if job.error is None:
-        return JobEnded(f"{job.id} is {job.state}.")
-    where = f" at {job.error.pointer}" if job.error.pointer else ""
-    message = f"{job.id} failed ({job.error.code}{where}): {job.error.message}"
-    return JobEnded(message, hint=job.error.next_step)
-
-
-def show_result(term: Terminal, job: Job) -> None:
-    """The table of a finished job, if it has a result."""
-    if job.result is None or term.as_json:
-        return
-    term.out.print(result_table(job.result), highlight=False)
-    for line in (verdict(job.result), provenance(job.result), onnx_check(job.result.artifacts)):
+def print_result(term: Terminal, result: DistillResult) -> None:
+    """Print the table of a result, and what it comes to."""
+    term.out.print(result_table(result), highlight=False)
+    for line in (verdict(result), provenance(result), onnx_check(result.artifacts)):
         if line:
-            term.say(line)
+            term.print(line)

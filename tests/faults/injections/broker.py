@@ -123,7 +123,7 @@ def _without(
         during, delayed = submitted(scenario, COUNT)
         assert delayed[-1] < WORST_S, f"a submission took {delayed[-1]:.1f} s"
         for job in (*before, *during[1:]):
-            scenario.client.jobs.cancel(job.id)
+            scenario.client.jobs.get(job.id).cancel()
     ended = scenario.finish(during[0])  # found by the poll
     assert (ended.state, ended.attempt) == ("succeeded", 1), ended.error
     time.sleep(max(0.0, seconds - (time.monotonic() - started_s)))

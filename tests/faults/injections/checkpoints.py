@@ -20,7 +20,8 @@ def checkpoint_damaged(scenario: FaultScenario, draw: Random) -> str:
     scenario.service.start_as("jobs", "jobs")
     ended = scenario.finish(job)
     assert ended.state == "succeeded", ended.error
-    logged = [e.body["message"] for e in scenario.client.jobs.events(job.id) if e.kind == "log"]
+    events = scenario.client.jobs.get(job.id).events()
+    logged = [e.body["message"] for e in events if e.kind == "log"]
     reported = sum("damaged" in message for message in logged)
     assert ended.result is not None
     assert ended.result.resumes == (0 if reported == 2 else 1), (ended.result.resumes, logged)

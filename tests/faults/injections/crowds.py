@@ -97,7 +97,7 @@ def freeze_worker(scenario: FaultScenario, draw: Random) -> None:
 def cancel_job(scenario: FaultScenario, draw: Random) -> None:
     """Cancel one of the last ten jobs."""
     with contextlib.suppress(ApiError):
-        scenario.client.jobs.cancel(draw.choice(scenario.jobs[-10:]))
+        scenario.client.jobs.get(draw.choice(scenario.jobs[-10:])).cancel()
 
 
 INJECTIONS = (kill_run, kill_run, kill_run, kill_worker, cancel_job, cancel_job, freeze_worker)

@@ -145,7 +145,7 @@ def database_reset(scenario: FaultScenario, draw: Random) -> str:
             resetter.join()
         assert len({job.id for job in jobs}) == 5
         for extra in jobs[1:]:
-            scenario.client.jobs.cancel(extra.id)
+            scenario.client.jobs.get(extra.id).cancel()
         continues(scenario, job)
         assert scenario.client.jobs.get(job.id).attempt == 1
     ended = scenario.finish(jobs[0])

@@ -107,7 +107,7 @@ def disk_full_blobs(scenario: FaultScenario, draw: Random) -> str:
         assert refused.value.problem.status in FULL and refused.value.problem.code == "no_space"
         assert not list((disk / "incoming").iterdir()), "no incomplete file is left"
         hashes_match(disk)
-        assert not scenario.client.jobs.artifacts(job.id), "no artifact is listed"
+        assert not scenario.client.jobs.get(job.id).artifacts(), "no artifact is listed"
         _api_lives(scenario)
     ended = scenario.finish(job)
     assert ended.state == "succeeded", ended.error
@@ -196,7 +196,7 @@ def _refused(scenario: FaultScenario) -> int:
     def refuses() -> bool:
         nonlocal status
         try:
-            scenario.client.jobs.cancel(scenario.submit().id)
+            scenario.client.jobs.get(scenario.submit().id).cancel()
         except ApiError as error:
             assert error.problem.code == "no_space", error.problem
             status = error.problem.status
@@ -210,7 +210,7 @@ def _attempt_ends(scenario: FaultScenario, job: Job) -> str:
     """Wait for the end of an attempt; returns the reason."""
 
     def reasons() -> list[str]:
-        moves = scenario.client.jobs.transitions(job.id)
+        moves = scenario.client.jobs.get(job.id).transitions()
         return [m.message or "" for m in moves if m.source == "running"]
 
     wait_until(reasons, 120, "an attempt ends")

@@ -45,7 +45,7 @@ def cancels(scenario: FaultScenario, draw: Random) -> str:
         job = scenario.submit()
         scenario.sleep(delay_s)
         try:
-            answer = scenario.client.jobs.cancel(job.id).state.value
+            answer = scenario.client.jobs.get(job.id).cancel().state.value
         except ApiError as error:
             assert error.problem.status == 409, error
             answer = "refused"

@@ -69,6 +69,6 @@ def run_starved(scenario: FaultScenario, draw: Random) -> str:
     if message.startswith(("out_of_memory", "killed")):
         return "reported, retried"
     # Out of memory during its imports, Python raises all sorts of errors, even a SyntaxError.
-    emitted = [event for event in scenario.client.jobs.events(job.id) if event.attempt == 1]
+    emitted = [event for event in scenario.client.jobs.get(job.id).events() if event.attempt == 1]
     assert not emitted and message.startswith("bug"), message
     return "retried"

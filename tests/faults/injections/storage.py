@@ -48,7 +48,7 @@ def blob_damaged(scenario: FaultScenario, draw: Random) -> str:
     assert job.state == "failed" and job.error is not None, job.state
     assert job.error.code == code, job.error
     aside.replace(blob)
-    scenario.client.jobs.retry(job.id)
+    scenario.client.jobs.get(job.id).retry()
     ended = scenario.finish(job)
     assert ended.state == "succeeded", ended.error
     return code
