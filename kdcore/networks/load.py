@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kdcore.networks.weights import load_network
 from kdcore.runtime.errors import RunError
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import RunCode
 from kdcore.spec.run import Input, Network
 
 STUDENT_FILE = "student.safetensors"
@@ -40,13 +40,13 @@ def load_student(path: str | Path) -> Normalised:
     which it normalises itself, like the ONNX export. Its `network` is the bare network, which takes
     normalised images. The file's header says which network it is; `config.json` repeats it.
 
-    Raises FileNotFoundError; RunError `bad_weights` for a file that names no network, and what
-    `load_network` raises.
+    Raises RunError: `no_file`; `bad_weights` for a file that does not describe its network; and
+    what `load_network` raises.
     """
     path = Path(path)
     file = path / STUDENT_FILE if path.is_dir() else path
     if not file.is_file():
-        raise FileNotFoundError(f"{file} does not exist")
+        raise RunError(RunCode.NO_FILE, f"there is no file {file}")
     network = _network_of(file)
     return Normalised(load_network(network, file), network.input).eval()
 
@@ -57,7 +57,6 @@ def _network_of(file: Path) -> Network:
             return Network.model_validate_json((opened.metadata() or {})["network"])
     except (SafetensorError, KeyError, ValueError) as error:
         raise RunError(
-            "bad_weights",
+            RunCode.BAD_WEIGHTS,
             f"{file} is not an exported network: its header does not describe one",
-            exit=Exit.BAD_INPUT,
         ) from error

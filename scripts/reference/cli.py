@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
+from textwrap import dedent
 from typing import Any, get_args, get_origin
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
@@ -34,11 +35,11 @@ def build() -> str:
 
 
 def _exits(epilog: str) -> list[tuple[str, str]]:
-    """Rows of the exit codes, from the sentence that `kd --help` ends with."""
-    said = " ".join(epilog.split()).removeprefix("Exit codes: ").rstrip(".")
-    rows = [entry.strip().partition(" ") for entry in said.split(";")]
-    assert all(code.isdecimal() and meaning for code, _, meaning in rows), epilog
-    return [(f"`{code}`", cell(meaning)) for code, _, meaning in rows]
+    """Rows of the exit codes, from the lines that `kd --help` ends with."""
+    lines = epilog.partition("Exit codes:\n")[2].splitlines()
+    rows = [line.strip().partition(" ") for line in lines]
+    assert rows and all(code.isdecimal() and meaning for code, _, meaning in rows), epilog
+    return [(f"`{code}`", cell(meaning.strip())) for code, _, meaning in rows]
 
 
 def _commands(group: TyperGroup, path: str) -> Iterator[str]:
@@ -61,7 +62,13 @@ def _command(command: Any, path: str, depth: int) -> str:
         f"```text\n{' '.join(usage)}\n```",
         (command.help or "").replace("*", "\\*"),
     ]
-    return "\n\n".join([*blocks, _table(rows)] if rows else blocks)
+    blocks += [_table(rows)] if rows else []
+    return "\n\n".join([*blocks, *_examples(command.epilog or "")])
+
+
+def _examples(epilog: str) -> list[str]:
+    title, _, lines = epilog.removeprefix("\b\n").rstrip().partition("\n")
+    return [title, f"```text\n{dedent(lines)}\n```"] if lines else []
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -24,7 +24,7 @@ PLAYED = [
     for name, page in PAGES.items()
     if page != README and any(block.is_run for block in blocks_of(page))
 ]
-NEED_A_SERVICE = {"quickstart", "teachers", "datasets"}
+NEED_A_SERVICE = {"quickstart", "teachers", "datasets", "sdk"}
 NEED_THE_SOURCES = {"adding-a-method"}
 SOURCES = ("kdcore", "tests/__init__.py", "tests/kdcore", "tests/contracts", "pyproject.toml")
 # Every block that a reader may run and the suite does not, by how it begins.
@@ -37,6 +37,7 @@ NOT_RUN = {
     ("quickstart", "python3.11 -m venv .venv"),
     ("quickstart", "kd up"),
     ("teachers", "kd models push resnet34.pth"),
+    ("sdk", "pip install distillery-kd"),
     ("recipes", "kd datasets push cifar100.npz"),
     ("recipes", "kd jobs submit recipes/cifar100/dkd"),
     ("recipes", "kd models push resnet34.pth"),

@@ -52,7 +52,7 @@ def test_kd_up_in_this_folder_is_found_and_settings_come_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with HomeLock(tmp_path / ".kd") as lock:
-        lock.note("http://127.0.0.1:1234")
+        lock.write_holder("http://127.0.0.1:1234")
         assert Client().url == "http://127.0.0.1:1234"
         monkeypatch.setenv("KD_URL", "example.org:99")
         assert Client().url == "http://example.org:99"
