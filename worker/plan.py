@@ -1,6 +1,6 @@
 """Plans an attempt: turns the ids of a claimed job into a RunSpec and the blobs it reads."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -42,10 +42,8 @@ def make_plan(session: Session, claim: Claim, slot: DeviceSlot, packs: Path) -> 
     """
     inputs: dict[str, str] = {}
     if claim.spec is not None:
-        run = _distill(session, claim, claim.spec, slot, inputs)
-        placed = Plan(run, inputs, _outputs(session, claim, run, inputs))
-        dataset = run.dataset.model_copy(update={"packs": str(packs)})
-        return replace(placed, spec=run.model_copy(update={"dataset": dataset}))
+        run = _distill(session, claim, claim.spec, slot, packs, inputs)
+        return Plan(run, inputs, _outputs(session, claim, run, inputs))
     assert claim.subject is not None, "an inspection has a subject"
     if claim.task == "inspect_dataset":
         found = catalog.get_dataset(session, claim.tenant, claim.subject)
@@ -60,7 +58,12 @@ def make_plan(session: Session, claim: Claim, slot: DeviceSlot, packs: Path) -> 
 
 
 def _distill(
-    session: Session, claim: Claim, spec: JobSpec, slot: DeviceSlot, inputs: dict[str, str]
+    session: Session,
+    claim: Claim,
+    spec: JobSpec,
+    slot: DeviceSlot,
+    packs: Path,
+    inputs: dict[str, str],
 ) -> DistillRun:
     models = []
     for number, teacher in enumerate(spec.teachers):
@@ -71,8 +74,9 @@ def _distill(
     if spec.student.initial_model is not None:
         model = catalog.get_model(session, claim.tenant, spec.student.initial_model)
         initial = _weights(model, "inputs/student.safetensors", inputs)
-    dataset = _dataset(catalog.get_dataset(session, claim.tenant, spec.dataset), inputs)
-    return distill_run(spec, models, initial, dataset, device=slot.device, threads=slot.threads)
+    dataset = catalog.get_dataset(session, claim.tenant, spec.dataset)
+    placed = _dataset(dataset, inputs, packs)
+    return distill_run(spec, models, initial, placed, device=slot.device, threads=slot.threads)
 
 
 def _outputs(
@@ -91,8 +95,8 @@ def _weights(model: Model, path: str, inputs: dict[str, str]) -> str:
     return path
 
 
-def _dataset(dataset: Dataset, inputs: dict[str, str]) -> RunDataset:
+def _dataset(dataset: Dataset, inputs: dict[str, str], packs: Path | None = None) -> RunDataset:
     path = f"inputs/dataset{SUFFIXES[dataset.format]}"
     inputs[path] = dataset.blob
     known = {"path": path, "format": dataset.format, "sha256": dataset.blob}
-    return RunDataset.model_validate(known)
+    return RunDataset.model_validate(known | {"packs": None if packs is None else str(packs)})

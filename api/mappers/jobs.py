@@ -6,6 +6,7 @@ from distillery.api.mappers.common import failure_of, time_of
 from distillery.store import jobs
 from distillery.store.db import tables
 from distillery.wire.jobs import Artifact, Event, Job, JobSummary, Transition, Waiting
+from distillery.wire.jobspec import JobSpec
 from distillery.wire.states import TERMINAL, State
 from kdcore.spec.names import BASELINE_ACCURACY, STUDENT_ACCURACY, TEACHER_ACCURACY
 
@@ -21,17 +22,17 @@ def summary_view(row: tables.Job) -> JobSummary:
     return JobSummary.model_validate(fields)
 
 
-def job_view(row: tables.Job, waiting: jobs.Waiting | None) -> Job:
-    """The whole job."""
-    result = row.result if row.task == "distill" else None
+def job_view(row: tables.Job, waiting: jobs.Waiting | None, spec: JobSpec | None = None) -> Job:
+    """Return the whole job. `spec`: the row's, if the caller has parsed it already."""
+    is_distillation = row.task == "distill"
     return Job.model_validate(
         {
             **_summary(row),
-            "spec": row.spec if row.task == "distill" else None,
+            "spec": (spec or row.spec) if is_distillation else None,
             "subject": row.subject,
             "waiting": None if waiting is None else waiting_view(waiting),
             "worker": row.worker,
-            "result": result,
+            "result": row.result if is_distillation else None,
             "student_model": row.student_model,
             "queued_at": time_of(row.queued_at),
             "last_event": row.last_event,

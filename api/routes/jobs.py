@@ -40,13 +40,12 @@ def submit_job(
     body: JobCreate, caller: Writer, creating: Creates, deps: Deps, dry_run: DryRun = False
 ) -> Response:
     """Queue a distillation, checked against everything it names."""
-    spec = JobSpec(**{name: getattr(body, name) for name in JobSpec.model_fields})
     if dry_run:
-        return _dry_run(deps, caller, spec)
+        return _dry_run(deps, caller, body)
 
     def work(s: Session) -> Made:
-        row = jobs.submit(s, caller.tenant, spec, body.name)
-        return Made(job_view(row, None), f"/v1/jobs/{row.id}", notify=row.id)
+        row = jobs.submit(s, caller.tenant, body, body.name)
+        return Made(job_view(row, None, body), f"/v1/jobs/{row.id}", notify=row.id)
 
     return creating.run(caller, body, work, status=202)
 

@@ -67,7 +67,7 @@ def _claim_of(s: Session, seeds: Seeds) -> jobs.Claim:
     if s.get(Attempt, (job.id, job.attempt)) is None:
         s.add(Attempt(job_id=job.id, number=job.attempt, worker="w", started_at=0))
         s.flush()
-    return jobs.Claim(job.id, TENANT, job.task, job.attempt, spec, None, spec.limits)
+    return jobs.Claim(job.id, TENANT, job.task, job.attempt, spec, None)
 
 
 def _append(s: Session, seeds: Seeds) -> object:

@@ -20,7 +20,6 @@ from distillery.store.jobs import events
 from distillery.wire.states import State
 from distillery.worker.recorder import Recorder
 from kdcore.spec.events import LogEvent, MetricsEvent
-from kdcore.spec.recipe import Limits
 
 EVENTS = 20_000
 _numbers = itertools.count()
@@ -141,7 +140,7 @@ def follow(service: Service, seeds: Seeds) -> Crowd:
     """People who follow the jobs that run, ten each."""
     numbers = range(seeds.jobs - RUNNING, seeds.jobs)
     ids = [job_id(number) for number in numbers]
-    claims = [jobs.Claim(i, TENANT, "distill", 1, None, None, Limits()) for i in ids]
+    claims = [jobs.Claim(i, TENANT, "distill", 1, None, None) for i in ids]
     seqs = itertools.count(EVENTS + 1)
 
     def say() -> None:

@@ -24,7 +24,7 @@ SPEC = JobSpec.model_validate(
     }
 )
 PACKS = Path("/packs")
-CLAIM = Claim("job_1", TENANT, "distill", 1, SPEC, None, SPEC.limits)
+CLAIM = Claim("job_1", TENANT, "distill", 1, SPEC, None)
 
 
 @pytest.fixture

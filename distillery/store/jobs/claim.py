@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from distillery.store.db.database import db_now
 from distillery.store.db.tables import Attempt, Job
 from distillery.store.errors import LeaseLost
-from distillery.store.jobs.move import limits_of, record_transition, spec_of
+from distillery.store.jobs.move import INSPECTION_LIMITS, record_transition
 from distillery.store.jobs.partial import in_state
 from distillery.wire.jobspec import JobSpec
 from distillery.wire.states import State, is_legal
@@ -27,9 +27,13 @@ class Claim:
     attempt: int
     spec: JobSpec | None  # None for an inspection
     subject: str | None  # the model or dataset of an inspection
-    limits: Limits
     waited_ms: int = 0  # since it was queued, or since its backoff was over
     traceparent: str | None = None  # of the request that submitted the job
+
+    @property
+    def limits(self) -> Limits:
+        """Return the limits in the spec; an inspection has fixed ones."""
+        return INSPECTION_LIMITS if self.spec is None else self.spec.limits
 
 
 def claimable(s: Session, limit: int) -> list[str]:
@@ -77,9 +81,8 @@ def claim(s: Session, job_id: str, worker: str, lease_s: float) -> Claim | None:
         tenant=job.tenant,
         task=job.task,
         attempt=job.attempt,
-        spec=spec_of(job) if job.task == "distill" else None,
+        spec=JobSpec.model_validate(job.spec) if job.task == "distill" else None,
         subject=job.subject,
-        limits=limits_of(job),
         waited_ms=now - max(job.queued_at, job.not_before),
         traceparent=job.traceparent,
     )

@@ -9,7 +9,6 @@ from distillery.store.catalog import inspections
 from distillery.store.db.tables import Attempt, Job, Transition
 from distillery.store.errors import LeaseLost
 from distillery.wire.job_codes import JobCode
-from distillery.wire.jobspec import JobSpec
 from distillery.wire.states import TERMINAL, State, is_legal
 from kdcore.spec.codes import ErrorCode, RunCode
 from kdcore.spec.recipe import Limits
@@ -131,11 +130,5 @@ def backoff_s(failures: int) -> int:
 
 
 def limits_of(job: Job) -> Limits:
-    """The limits of the job's spec; an inspection has fixed ones."""
-    return spec_of(job).limits if job.task == "distill" else INSPECTION_LIMITS
-
-
-def spec_of(job: Job) -> JobSpec:
-    """The spec of a distillation."""
-    assert job.task == "distill", job.task
-    return JobSpec.model_validate(job.spec)
+    """Return the limits in the job's spec; an inspection has fixed ones."""
+    return Limits.model_validate(job.spec["limits"]) if job.task == "distill" else INSPECTION_LIMITS

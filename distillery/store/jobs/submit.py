@@ -18,9 +18,9 @@ def submit(s: Session, tenant: str, spec: JobSpec, name: str | None = None) -> J
     Raises Invalid or NotReady with a code and a JSON pointer into the spec.
     """
     check(s, tenant, spec, lock=True)
-    return insert_job(
-        s, tenant, "distill", name or default_name(spec), spec=spec.model_dump(mode="json")
-    )
+    # Of a request body that has more fields, only those of a spec.
+    body = spec.model_dump(mode="json", include=set(JobSpec.model_fields))
+    return insert_job(s, tenant, "distill", name or default_name(spec), spec=body)
 
 
 def default_name(spec: JobSpec) -> str:
