@@ -87,8 +87,8 @@ def _reaper(s: Session) -> Iterator[Family]:
     took_s = last.took_ms / MS_PER_S
     yield _gauge("kd_reaper_duration_seconds", "What the last reaper took.", took_s)
     yield CounterMetricFamily("kd_reaper_runs", "Reaper runs.", value=last.count)
-    rescued = "Lapsed leases put back into the queue, or failed past their limit."
-    yield CounterMetricFamily("kd_rescues", rescued, value=last.rescued)
+    reclaimed = "Lapsed leases put back into the queue, or failed past their limit."
+    yield CounterMetricFamily("kd_leases_reclaimed", reclaimed, value=last.reclaimed)
     if last.blob_bytes is not None:
         told = "Bytes of all blobs, counted every ten minutes."
         yield _gauge("kd_blob_bytes", told, last.blob_bytes)

@@ -176,9 +176,9 @@ def _scores(n: int, *, with_baseline: bool) -> dict[str, Any]:
 
 
 def _events(n: int) -> Iterator[dict[str, Any]]:
-    body = json.dumps({"step": 1, "values": dict.fromkeys(SERIES, 0.8125)})
     for number in range(1, EVENTS + 1):
         at = START_MS + n * 1000 + number
+        body = json.dumps({"step": (number - 1) * 10})
         yield {"job_id": job_id(n), "id": number, "attempt": 1, "kind": "metrics", "at": at} | {
             "body": body
         }
@@ -191,6 +191,7 @@ def _points(n: int, points: int) -> Iterator[dict[str, Any]]:
             yield {"job_id": job_id(n), "series": series, "step": step * 10} | {
                 "value": value,
                 "attempt": 1,
+                "event": step + 1 if step < EVENTS else None,
             }
 
 

@@ -191,23 +191,23 @@ class Attempt:
         that covers it. Events older than the last stored one are dropped: they come from a run that
         a frozen worker let continue for a while after it woke up.
         """
-        for number in range(self._until_available(self._last_to_speak), self._claim.attempt):
+        for number in range(self._until_available(self._last_attempt_with_events), self._claim.attempt):
             recorder = Recorder(self._dir.job / str(number))
-            append = partial(self._append, said_in=number)
+            append = partial(self._append, of_attempt=number)
             while self._until_available(partial(recorder.drain, append)):
                 self._check()
 
-    def _last_to_speak(self) -> int:
+    def _last_attempt_with_events(self) -> int:
         with self._context.database.read() as session:
-            return events.last_to_speak(session, self._claim.job_id)
+            return events.last_attempt_with_events(session, self._claim.job_id)
 
-    def _append(self, batch: list[RunEvent], said_in: int | None = None) -> None:
+    def _append(self, batch: list[RunEvent], of_attempt: int | None = None) -> None:
         self._recorded_s = time.monotonic()
         with self._context.database.write() as session:
-            events.append(session, self._claim, batch, said_in=said_in)
+            events.append(session, self._claim, batch, of_attempt=of_attempt)
             failpoint("events.committing")
         failpoint("events.committed")
-        if said_in is None:
+        if of_attempt is None:
             self._phases.add(batch)
 
     def _store_artifacts(self, plan: Plan) -> Success:

@@ -49,8 +49,7 @@ def make_plan(session: Session, claim: Claim, slot: DeviceSlot, packs: Path) -> 
         found = catalog.get_dataset(session, claim.tenant, claim.subject)
         return Plan(InspectDatasetRun(dataset=_dataset(found, inputs)), inputs)
     model = catalog.get_model(session, claim.tenant, claim.subject)
-    assert model.upload_blob is not None, "an inspected model was uploaded"
-    inputs["inputs/weights"] = model.upload_blob
+    inputs["inputs/weights"] = model.blob
     spec = InspectModelRun.model_validate(
         {"network": model.network, "weights": "inputs/weights", "format": model.format}
     )
@@ -69,7 +68,8 @@ def _distill(
     for number, teacher in enumerate(spec.teachers):
         model = catalog.get_model(session, claim.tenant, teacher.model)
         weights = _weights(model, f"inputs/teacher-{number}.safetensors", inputs)
-        models.append(PlacedModel(model.name, Network.model_validate(model.network), weights))
+        network = Network.model_validate(model.network)
+        models.append(PlacedModel(model.name, network, weights, model.blob))
     initial = None
     if spec.student.initial_model is not None:
         model = catalog.get_model(session, claim.tenant, spec.student.initial_model)
@@ -90,7 +90,7 @@ def _outputs(
 
 
 def _weights(model: Model, path: str, inputs: dict[str, str]) -> str:
-    assert model.blob is not None, "a job is accepted only with ready models"
+    assert model.state == "ready", "a job is accepted only with ready models"
     inputs[path] = model.blob
     return path
 

@@ -48,9 +48,9 @@ def reap(
             weight = reaper_status.weigh(session)
         took_s = time.monotonic() - started_s
         with database.write() as session:
-            rescued = len(report.lapsed)
+            reclaimed = len(report.lapsed)
             reaper_status.record(
-                session, every_s=every_s, took_s=took_s, rescued=rescued, blob_bytes=weight
+                session, every_s=every_s, took_s=took_s, reclaimed=reclaimed, blob_bytes=weight
             )
     except Unavailable as error:
         logger.warning("waiting for the database: %s", error)

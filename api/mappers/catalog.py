@@ -21,8 +21,12 @@ _COUNTS = (
 )
 
 
-def model_view(row: tables.Model, size: int | None, *, modules: bool) -> Model:
-    """A model whose blob has `size` bytes; with its module paths where asked."""
+def model_view(row: tables.Model, size: int, *, modules: bool) -> Model:
+    """Return a model whose blob has `size` bytes, with its module paths where asked.
+
+    The blob of a model that is not ready is the upload, which nobody is shown.
+    """
+    is_ready = row.state == "ready"
     return Model.model_validate(
         {
             "id": row.id,
@@ -30,8 +34,8 @@ def model_view(row: tables.Model, size: int | None, *, modules: bool) -> Model:
             "state": row.state,
             "network": row.network,
             "parameters": row.parameters,
-            "size_bytes": size,
-            "sha256": row.blob,
+            "size_bytes": size if is_ready else None,
+            "sha256": row.blob if is_ready else None,
             "modules": row.modules if modules else None,
             "error": failure_of(row.error),
             "inspect_job": row.inspect_job,
@@ -60,9 +64,9 @@ def dataset_view(row: tables.Dataset, size: int) -> Dataset:
     )
 
 
-def blob_sizes(s: Session, hashes: Iterable[str | None]) -> dict[str, int]:
-    """Bytes of each blob."""
-    wanted = {sha256 for sha256 in hashes if sha256 is not None}
+def blob_sizes(s: Session, hashes: Iterable[str]) -> dict[str, int]:
+    """Return the size in bytes of each blob."""
+    wanted = set(hashes)
     if not wanted:
         return {}
     query = select(tables.Blob.sha256, tables.Blob.size).where(tables.Blob.sha256.in_(wanted))

@@ -13,7 +13,7 @@ from distillery.api.responses import MAX_LIMIT, answer
 from distillery.api.routes.jobs import JobId
 from distillery.api.streams import stream_events
 from distillery.store import jobs
-from distillery.store.jobs import events
+from distillery.store.jobs import curves, events
 from distillery.wire.common import Page
 from distillery.wire.jobs import Event, Metrics, Series, Transition
 from distillery.wire.request_codes import RequestCode
@@ -86,6 +86,6 @@ def show_metrics(
     names = None if keys is None else [name for name in keys.split(",") if name]
     with deps.database.read() as s:
         job = jobs.get(s, caller.tenant, job_id)
-        found = events.metrics(s, job.id, names, after_step, max_points)
+        found = curves.curves(s, job.id, names, after_step, max_points)
     series = [Series(**vars(one)) for one in found]
     return answer(request, Metrics(series=series))

@@ -36,7 +36,7 @@ def create_model(body: ModelCreate, caller: Writer, creating: Creates, deps: Dep
             format=body.format,
             network=body.network(),
         )
-        view = model_view(row, None, modules=False)
+        view = model_view(row, blob_sizes(s, [row.blob])[row.blob], modules=False)
         return Made(view, f"/v1/models/{row.id}", notify=row.inspect_job)
 
     return creating.run(caller, body, work, status=202)
@@ -50,7 +50,7 @@ def list_models(
     with deps.database.read() as s:
         rows, cursor = catalog.list_models(s, caller.tenant, limit=limit, after=after)
         sizes = blob_sizes(s, [row.blob for row in rows])
-    views = [model_view(row, sizes.get(row.blob or ""), modules=False) for row in rows]
+    views = [model_view(row, sizes[row.blob], modules=False) for row in rows]
     return answer(request, page_of(views, cursor))
 
 
@@ -60,7 +60,7 @@ def show_model(model_id: ModelId, caller: Reader, request: Request, deps: Deps) 
     with deps.database.read() as s:
         row = catalog.get_model(s, caller.tenant, model_id)
         sizes = blob_sizes(s, [row.blob])
-    return answer(request, model_view(row, sizes.get(row.blob or ""), modules=True))
+    return answer(request, model_view(row, sizes[row.blob], modules=True))
 
 
 @router.delete("/{model_id}", operation_id="deleteModel", status_code=204)
@@ -82,7 +82,7 @@ def download_weights(model_id: ModelId, caller: Reader, request: Request, deps: 
     with deps.database.read() as s:
         row = catalog.get_model(s, caller.tenant, model_id)
         sizes = blob_sizes(s, [row.blob])
-    if row.blob is None:
+    if row.state != "ready":
         raise NotReady(f"the model is {row.state}: it has no checked weights")
     name = f"{row.name}.safetensors"
     return download(

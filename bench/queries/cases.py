@@ -13,7 +13,7 @@ from distillery.store.catalog import artifacts, catalog
 from distillery.store.db import cursors
 from distillery.store.db.tables import Attempt, Job
 from distillery.store.errors import Conflict
-from distillery.store.jobs import Order, events, job_counts
+from distillery.store.jobs import Order, curves, events, job_counts
 from distillery.wire.jobspec import JobSpec
 from distillery.wire.states import State
 from kdcore.spec.events import MetricsEvent
@@ -115,9 +115,9 @@ CASES: dict[str, Case] = {
     "best gain, failed": Case(_list(order="gain", state=State.FAILED)),
     "best accuracy, deep page": Case(_best_deep("student_accuracy")),
     "show, queued": Case(_show),
-    "curve": Case(lambda s, x: events.metrics(s, x.newest, [SERIES[0]]), reads=10_000),
-    "all curves": Case(lambda s, x: events.metrics(s, x.newest), reads=40_000),
-    "curve, new points": Case(lambda s, x: events.metrics(s, x.newest, SERIES[:1], 9000)),
+    "curve": Case(lambda s, x: curves.curves(s, x.newest, [SERIES[0]]), reads=10_000),
+    "all curves": Case(lambda s, x: curves.curves(s, x.newest), reads=40_000),
+    "curve, new points": Case(lambda s, x: curves.curves(s, x.newest, SERIES[:1], 9000)),
     "events after": Case(lambda s, x: events.page(s, x.newest, after=50)),
     "transitions": Case(lambda s, x: events.transitions(s, x.newest)),
     "artifacts": Case(lambda s, x: artifacts.of_job(s, TENANT, x.newest)),

@@ -86,6 +86,7 @@ class PlacedModel:
     name: str
     network: Network
     weights: str
+    sha256: str | None = None
 
 
 def distill_run(
@@ -103,6 +104,7 @@ def distill_run(
             name=model.name,
             network=model.network,
             weights=model.weights,
+            sha256=model.sha256,
             weight=teacher.weight,
             batch_norm=teacher.batch_norm,
         )

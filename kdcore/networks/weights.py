@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -53,6 +53,15 @@ def load_network(network: Network, path: Path, format: WeightsFormat = "safetens
             raise _bad(f"{name} holds values that are not finite (NaN or infinity)")
     module.load_state_dict(tensors, strict=True)
     return module
+
+
+def holds_exactly(path: Path, module: nn.Module) -> bool:
+    """Whether a safetensors file that was loaded into `module` holds the module's number types."""
+    with safe_open(path, framework="pt") as file:
+        return all(
+            file.get_tensor(name).dtype == tensor.dtype
+            for name, tensor in module.state_dict().items()
+        )
 
 
 def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:

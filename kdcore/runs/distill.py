@@ -33,7 +33,7 @@ NOT_IDENTITY: dict[str, IncEx | bool] = {
     "export": True,
     "dataset": {"path", "sha256", "packs"},
     "student": {"initial_weights"},
-    "teachers": {"__all__": {"weights", "name"}},
+    "teachers": {"__all__": {"weights", "sha256", "name"}},
 }
 
 

@@ -64,6 +64,13 @@ def export_network(
     return tuple(artifacts)
 
 
+def export_weights(module: nn.Module, network: Network, path: Path) -> RunArtifact:
+    """Write `path` as `export_network` writes weights, and nothing else. Raises RunError."""
+    with torch.random.fork_rng(devices=[]):
+        reference = Normalised(_rebuild(module, network), network.input).eval()
+        return _write_weights(reference, network, path, "weights")
+
+
 def _rebuild(module: nn.Module, network: Network) -> nn.Module:
     """The same network made anew from its description: no hooks, no device, float32."""
     copy = build_network(network)

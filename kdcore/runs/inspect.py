@@ -4,23 +4,28 @@ from pathlib import Path
 
 from kdcore.data.sink import LogFn
 from kdcore.data.source import scan_dataset
-from kdcore.networks.weights import load_network
-from kdcore.runs.export import export_network
-from kdcore.spec.result import InspectDatasetResult, InspectModelResult
+from kdcore.networks.weights import holds_exactly, load_network
+from kdcore.runs.export import export_weights
+from kdcore.spec.result import InspectDatasetResult, InspectModelResult, RunArtifact
 from kdcore.spec.run import InspectDatasetRun, InspectModelRun
 
 
 def inspect_model(run: InspectModelRun, out: Path) -> InspectModelResult:
-    """Check the weights against the architecture; write them as `out/model.safetensors`.
+    """Check the weights against the architecture; convert them to `out/model.safetensors`, unless
+    the file is safetensors of the network's own number types already.
 
-    Raises RunError as `load_network` and `export_network` do.
+    Raises RunError as `load_network` and `export_weights` do.
     """
-    module = load_network(run.network, Path(run.weights), run.format)
+    path = Path(run.weights)
+    module = load_network(run.network, path, run.format)
+    artifacts: tuple[RunArtifact, ...] = ()
+    if run.format != "safetensors" or not holds_exactly(path, module):
+        artifacts = (export_weights(module, run.network, out / "model.safetensors"),)
     return InspectModelResult(
         network=run.network,
         parameters=sum(p.numel() for p in module.parameters()),
         modules=tuple(name for name, _ in module.named_modules() if name),
-        artifacts=export_network(module, run.network, out, ("safetensors",), "model"),
+        artifacts=artifacts,
     )
 
 

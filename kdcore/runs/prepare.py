@@ -159,7 +159,7 @@ def _load_teacher(
         weight=teacher.weight,
         batch_norm=teacher.batch_norm,
         size_bytes=path.stat().st_size,
-        sha256=file_hash(path) if hashed else "",
+        sha256=teacher.sha256 or (file_hash(path) if hashed else ""),
     )
 
 

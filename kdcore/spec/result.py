@@ -87,7 +87,10 @@ class DistillResult(SpecModel):
 
 
 class InspectModelResult(SpecModel):
-    """An accepted model: its size, and every module path a tap may name."""
+    """An accepted model: its size, and every module path a tap may name.
+
+    `artifacts`: the weights as safetensors, unless the uploaded file holds just that already.
+    """
 
     task: Literal["inspect_model"] = "inspect_model"
     network: Network

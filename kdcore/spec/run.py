@@ -68,6 +68,11 @@ class RunTeacher(TeacherOptions):
     name: str = "teacher"
     network: Network
     weights: str
+    sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Of the weights file, if it is known. Default: computed.",
+    )
 
 
 class StudentOptions(SpecModel):
@@ -110,7 +115,7 @@ class DistillRun(Recipe):
 
 
 class InspectModelRun(SpecModel):
-    """Open uploaded weights, check them against the architecture, convert to safetensors."""
+    """Open uploaded weights, check them against the architecture, convert them where needed."""
 
     task: Literal["inspect_model"] = "inspect_model"
     network: Network

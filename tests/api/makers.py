@@ -71,9 +71,16 @@ class ApiHarness:
             _, text = keys.create(s, tenant, "test", scopes)
         return {"Authorization": f"Bearer {text}"}
 
-    def upload(self, content: bytes, headers: dict[str, str] | None = None) -> str:
-        """The id of a complete upload of these bytes."""
-        made = ok(self.http.post("/v1/uploads", json={"size": len(content)}, headers=headers))
+    def upload(
+        self,
+        content: bytes,
+        headers: dict[str, str] | None = None,
+        *,
+        announced: str | None = None,
+    ) -> str:
+        """The id of a complete upload of these bytes. `announced`: their hash, as `kd` gives it."""
+        body = {"size": len(content), "sha256": announced}
+        made = ok(self.http.post("/v1/uploads", json=body, headers=headers))
         size = made["part_size"]
         for number, start in enumerate(range(0, len(content), size), 1):
             path = f"/v1/uploads/{made['id']}/parts/{number}"

@@ -40,7 +40,7 @@ def test_requests_are_counted_by_template(harness: ApiHarness) -> None:
 def test_the_store_is_counted(either: ApiHarness) -> None:
     with either.database.write() as s:
         workers.record_heartbeat(s, "w1", 3)
-        reaper_status.record(s, every_s=5, took_s=0.25, rescued=2, blob_bytes=123)
+        reaper_status.record(s, every_s=5, took_s=0.25, reclaimed=2, blob_bytes=123)
     first, _, third = (either.submit()["id"] for _ in range(3))
     either.claim(first)
     ok(either.http.post(f"/v1/jobs/{third}/pause"))
@@ -53,7 +53,7 @@ def test_the_store_is_counted(either: ApiHarness) -> None:
     }
     assert 0 < seen["kd_oldest_queued_seconds", ()] < 600
     assert seen["kd_worker_slots", ()] == 3
-    assert seen["kd_rescues_total", ()] == 2
+    assert seen["kd_leases_reclaimed_total", ()] == 2
     assert seen["kd_reaper_duration_seconds", ()] == 0.25
     assert seen["kd_blob_bytes", ()] == 123
     assert seen["kd_disk_free_bytes", ()] > 0

@@ -1,12 +1,14 @@
-"""Every migration with rows inside, down and up; and with jobs that run meanwhile."""
+"""Migrations with rows in every table and with running jobs, upwards and downwards.
+
+There is one revision yet, so the second one is the tests' own (`next_release`).
+"""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, select, text
+from sqlalchemy import MetaData, select
 
 from distillery.store import jobs, keys
 from distillery.store.blobs.blobs import LocalBlobs
@@ -35,13 +37,6 @@ from tests.worker.harness import WorkerHarness, running, wait_until
 Rows = dict[str, list[dict[str, Any]]]
 
 
-def revisions() -> list[str]:
-    """Newest first."""
-    config = Config()
-    config.set_main_option("script_location", str(schema.SCRIPTS))
-    return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
-
-
 def fill(database: Database, parts: UploadParts, blobs: LocalBlobs) -> str:
     """Rows in every table; the id of a job that a silent worker runs."""
     claim, done = claimed(database, lease_s=-1), claimed(database)
@@ -56,7 +51,7 @@ def fill(database: Database, parts: UploadParts, blobs: LocalBlobs) -> str:
         keys.create(s, TENANT, "key", ["read"])
         save(s, TENANT, "key", "f" * 64, status=201, location=None, body={})
         workers.record_heartbeat(s, "w", 1)
-        reaper_status.record(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
+        reaper_status.record(s, every_s=5, took_s=0, reclaimed=0, blob_bytes=None)
     new_job(database)
     return claim.job_id
 
@@ -85,36 +80,44 @@ def same(before: Rows, after: Rows) -> None:
             assert {k: old[k] for k in shared} == {k: new[k] for k in shared}, table
 
 
-def test_rows_survive_every_migration_down_and_up(
-    database: Database, parts: UploadParts, blobs: LocalBlobs
+def test_rows_survive_every_migration_up_and_down(
+    database: Database, parts: UploadParts, blobs: LocalBlobs, next_release: str
 ) -> None:
     job_id = fill(database, parts, blobs)
     filled = dump(database)
     assert {t.name for t in Table.metadata.sorted_tables} == filled.keys()
     assert all(filled.values()), "there are rows in every table"
-    downward = revisions()[1:]
     try:
-        for revision in [*downward, *reversed(downward), schema.HEAD]:
+        for revision in (next_release, "0001", next_release):
             before = dump(database)
             schema.migrate(database.engine, revision)
-            same(before, dump(database))
+            after = dump(database)
+            same(before, after)
+            assert ("newer" in after["jobs"][0]) is (revision == next_release)
     finally:
-        database.migrate()  # the database is shared
+        schema.migrate(database.engine, "0001")  # the database is shared
     with database.write() as s:
         assert jobs.reap(s).lapsed == [job_id]
         assert s.get_one(Job, job_id).failures == 1
     assert state_of(database, job_id) == "queued"
 
 
-def test_a_job_that_an_older_version_ran_goes_on_under_this_one(harness: WorkerHarness) -> None:
-    """The older version's worker was killed; its job is left `running` in a schema of before."""
+@pytest.mark.parametrize("older", ["0001", "0002"])
+def test_a_job_left_running_by_another_release_goes_on_under_this_one(
+    harness: WorkerHarness, older: str, next_scripts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other release's worker was killed: its job is left `running` in a schema of its own."""
     job_id = harness.job(steps=1)
+    monkeypatch.setattr(schema, "SCRIPTS", next_scripts)
+    schema.migrate(harness.database.engine, older)
     with harness.database.write() as s:
-        jobs.claim(s, job_id, "older", lease_s=-1)
-    schema.migrate(harness.database.engine, "0003")
-    with pytest.raises(SchemaMismatch, match="at schema 0003, this program needs"):
+        jobs.claim(s, job_id, "other", lease_s=-1)
+    ours = "0002" if older == "0001" else "0001"
+    monkeypatch.setattr(schema, "HEAD", ours)
+    with pytest.raises(SchemaMismatch, match=f"at schema {older}, "):
         open_database(harness.url)
-    harness.database.migrate()
+    schema.migrate(harness.database.engine, ours)
+    open_database(harness.url).dispose()
     with harness.database.write() as s:
         assert jobs.reap(s).lapsed == [job_id]
     with running(harness.dispatcher()):
@@ -122,24 +125,23 @@ def test_a_job_that_an_older_version_ran_goes_on_under_this_one(harness: WorkerH
     assert (job.attempt, job.failures) == (2, 1)
 
 
-def test_a_worker_goes_on_while_a_newer_version_migrates_and_is_refused_afterwards(
-    pg_harness: WorkerHarness,
+def test_a_worker_goes_on_while_the_next_release_migrates_and_may_not_start_afterwards(
+    pg_harness: WorkerHarness, next_scripts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Migrations add what runs need not know. Who starts anew must."""
+    """Migrations add what running programs need not know; programs that start must know it."""
     job_id = pg_harness.job(steps=100_000)
     with running(pg_harness.dispatcher()):
         wait_until(lambda: "student/loss" in pg_harness.get(job_id).latest, 60)
-        with pg_harness.database.write() as s:
-            for table in ("jobs", "attempts", "events", "workers"):
-                s.execute(text(f"ALTER TABLE {table} ADD COLUMN newer integer DEFAULT 1 NOT NULL"))
-            s.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        with monkeypatch.context() as m:
+            m.setattr(schema, "SCRIPTS", next_scripts)
+            schema.migrate(pg_harness.database.engine, "0002")
         seen = pg_harness.get(job_id).latest["student/loss"]
         wait_until(lambda: pg_harness.get(job_id).latest["student/loss"] != seen, 60)
     job = pg_harness.get(job_id)
     assert (job.state, job.attempt, job.failures) == ("queued", 1, 0)
-    back = (
-        "run a newer version, or go back with "
-        f"`python -m distillery.store migrate --to {schema.HEAD}`"
-    )
+    back = "run a newer version, or go back with `python -m distillery.store migrate --to 0001`"
     with pytest.raises(SchemaMismatch, match=re.escape(back)):
         open_database(pg_harness.url)
+    monkeypatch.setattr(schema, "SCRIPTS", next_scripts)
+    schema.migrate(pg_harness.database.engine, "0001")
+    open_database(pg_harness.url).dispose()

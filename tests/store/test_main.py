@@ -20,7 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_migrate_then_a_key_that_opens(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["migrate"]) == 0
-    assert capsys.readouterr().out == "schema 0005\n"
+    assert capsys.readouterr().out == "schema 0001\n"
     assert main(["keys", "create", "--name", "ci", "--scopes", "read,admin"]) == 0
     token = capsys.readouterr().out.strip()
     with Database(StoreSettings().database).read() as s:

@@ -53,7 +53,7 @@ class WorkerHarness:
         if task == "inspect_dataset":
             return Dataset(**common, format="npz", blob=blob.sha256)
         network = {"architecture": "resnet8", "num_classes": 2}
-        return Model(**common, format="safetensors", network=network, upload_blob=blob.sha256)
+        return Model(**common, format="safetensors", network=network, blob=blob.sha256)
 
     def get(self, job_id: str) -> Job:
         """The job's row."""

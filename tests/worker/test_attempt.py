@@ -18,7 +18,7 @@ from distillery.store.blobs.blobs import LocalBlobs
 from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.db.database import Database
 from distillery.store.db.tables import Attempt, Dataset, Job, Model
-from distillery.store.jobs import events
+from distillery.store.jobs import curves, events
 from distillery.wire.states import State
 from distillery.worker.clock_guard import ClockGuard
 from distillery.worker.oom import oom_kills
@@ -85,7 +85,7 @@ def test_a_curve_has_no_gap_after_a_dead_worker(
     (left / "events.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"se')
     assert run(harness, job_id).state == "succeeded"
     with harness.database.read() as session:
-        (curve,) = events.metrics(session, job_id, ["student/loss"])
+        (curve,) = curves.curves(session, job_id, ["student/loss"])
     assert curve.steps == [1, 2, 3, 4]
 
 

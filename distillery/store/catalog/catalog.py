@@ -47,7 +47,7 @@ def create_model(
         state="inspecting",
         format=format,
         network=network.model_dump(mode="json"),
-        upload_blob=sha256,
+        blob=sha256,
         inspect_job=job.id,
         created_at=job.created_at,
     )
@@ -92,7 +92,7 @@ def _uploaded(
         raise Invalid(f"no upload {upload_id}", code=RequestCode.UNKNOWN_UPLOAD, pointer="/upload")
     if upload.state != "complete" or upload.blob is None:
         raise Conflict(
-            f"the upload is {upload.state}; complete it first",
+            f"the upload is {upload.state}, not complete: complete it, or upload the file again",
             code=RequestCode.UPLOAD_INCOMPLETE,
             pointer="/upload",
         )

@@ -1,6 +1,7 @@
 """Uploads: a file in parts, in any order, resumable; complete once its hash is known to fit."""
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator
 
 from sqlalchemy import select, update
@@ -178,26 +179,37 @@ def _join(
             pointer="/sha256",
         )
     blobs.require_space(upload.size)
-    chunks = (chunk for part in arrived for chunk in _verified(parts, part))
+    expected = wanted.pop() if wanted else None
+    read = _verified if expected is None else _read
+    chunks = (chunk for part in arrived for chunk in read(parts, part))
     try:
-        return blobs.put_stream(chunks, expected=wanted.pop() if wanted else None)
+        return blobs.put_stream(chunks, expected=expected)
     except HashMismatch as error:
+        for part in arrived:
+            deque(_verified(parts, part), maxlen=0)
         raise _mismatch(error.expected, error.found) from error
 
 
-def _verified(parts: UploadParts, part: UploadPart) -> Iterator[bytes]:
-    """A part's bytes. Raises Conflict `part_damaged` where they are not those that came."""
-    digest = hashlib.sha256()
+def _read(parts: UploadParts, part: UploadPart) -> Iterator[bytes]:
+    """Yield a part's bytes, to be verified as a part of the whole."""
     try:
-        for chunk in parts.read(part.upload_id, part.number):
-            digest.update(chunk)
-            yield chunk
+        yield from parts.read(part.upload_id, part.number)
     except FileNotFoundError:
-        pass
+        raise _damaged(part) from None
+
+
+def _verified(parts: UploadParts, part: UploadPart) -> Iterator[bytes]:
+    """Yield a part's bytes. Raises Conflict `part_damaged` where they are not those received."""
+    digest = hashlib.sha256()
+    for chunk in _read(parts, part):
+        digest.update(chunk)
+        yield chunk
     if digest.hexdigest() != part.sha256:
-        raise Conflict(
-            f"part {part.number} is damaged: send it again", code=RequestCode.PART_DAMAGED
-        )
+        raise _damaged(part)
+
+
+def _damaged(part: UploadPart) -> Conflict:
+    return Conflict(f"part {part.number} is damaged: send it again", code=RequestCode.PART_DAMAGED)
 
 
 def _mismatch(expected: str, found: str) -> Invalid:

@@ -4,7 +4,7 @@ A run of a million steps, or one that means harm, must not fill the database. No
 how a job stands is lost: its phase, progress and latest values are columns of its row.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kdcore.spec.events import (
@@ -79,11 +79,21 @@ def spread(events: Sequence[RunEvent], most: int) -> Sequence[RunEvent]:
     return events[(len(events) - 1) % stride :: stride] if stride > 1 else events
 
 
-def admitted(names: Iterable[str], known: Mapping[str, float], bounds: Bounds) -> set[str]:
-    """Which series may have values: those that are known, and new ones until there are enough."""
+def limit_series(
+    events: Sequence[RunEvent], known: Collection[str], bounds: Bounds
+) -> list[RunEvent]:
+    """Return the events without the values of new series that exceed the bound on series."""
+    names = (name for e in events if isinstance(e, MetricsEvent) for name in e.values)
     fresh = dict.fromkeys(name for name in names if name not in known)
-    room = max(0, bounds.series - len(known))
-    return {*known, *list(fresh)[:room]}
+    refused = set(list(fresh)[max(0, bounds.series - len(known)) :])
+    return [_without(event, refused) for event in events] if refused else list(events)
+
+
+def _without(event: RunEvent, names: Collection[str]) -> RunEvent:
+    if not isinstance(event, MetricsEvent):
+        return event
+    values = {name: value for name, value in event.values.items() if name not in names}
+    return event.model_copy(update={"values": values})
 
 
 def bucket(step: int, points: int) -> tuple[int, int]:

@@ -42,7 +42,8 @@ def succeed(
     """The run's result.json becomes the job's end, in one transaction with all it made.
 
     A distillation's artifacts become visible and its student a ready model; an inspection's
-    subject becomes ready, with the `weights` artifact as a model's blob. Raises LeaseLost.
+    subject becomes ready, with the `weights` artifact, if there is one, as a model's blob. Raises
+    LeaseLost.
     """
     parsed = RUN_RESULT.validate_python(result)
     assert parsed.task == claim.task, (parsed.task, claim.task)
@@ -56,7 +57,8 @@ def succeed(
             columns = _keep_student(s, job, parsed, artifacts, now)
         case InspectModelResult():
             assert job.subject is not None
-            inspections.accept_model(s, job.subject, parsed, _weights(artifacts).sha256)
+            converted = next((a.sha256 for a in artifacts if a.kind == "weights"), None)
+            inspections.accept_model(s, job.subject, parsed, converted)
         case InspectDatasetResult():
             assert job.subject is not None
             inspections.accept_dataset(s, job.subject, parsed)
@@ -87,7 +89,7 @@ def _keep_student(
         state="ready",
         format="safetensors",
         network=result.network.model_dump(mode="json"),
-        blob=_weights(artifacts).sha256,
+        blob=next(artifact.sha256 for artifact in artifacts if artifact.kind == "weights"),
         parameters=result.student.parameters,
         source_job=job.id,
         created_at=now,
@@ -102,10 +104,6 @@ def _keep_student(
         "baseline_accuracy": result.baseline.last.accuracy if result.baseline else None,
         "gain": result.gain,
     }
-
-
-def _weights(artifacts: Sequence[NewArtifact]) -> NewArtifact:
-    return next(artifact for artifact in artifacts if artifact.kind == "weights")
 
 
 def fail(

@@ -14,7 +14,6 @@ from distillery.store.errors import StoreError
 PAGE = 1000
 _OWNERS: tuple[tuple[InstrumentedAttribute[str], InstrumentedAttribute[str | None]], ...] = (
     (Model.id, Model.blob),
-    (Model.id, Model.upload_blob),
     (Dataset.id, Dataset.blob),
     (Artifact.id, Artifact.sha256),
     (Upload.id, Upload.blob),

@@ -13,11 +13,11 @@ WEIGH_EVERY_S = 600
 
 
 def record(
-    s: Session, *, every_s: float, took_s: float, rescued: int, blob_bytes: int | None
+    s: Session, *, every_s: float, took_s: float, reclaimed: int, blob_bytes: int | None
 ) -> None:
     """Say that a reaper is done. `blob_bytes` as `weigh` told."""
     now = db_now(s)
-    zeros = dict.fromkeys(("at", "every_ms", "took_ms", "count", "rescued", "blobs_at"), 0)
+    zeros = dict.fromkeys(("at", "every_ms", "took_ms", "count", "reclaimed", "blobs_at"), 0)
     insert_missing(s, ReaperStatus, [{"name": NAME, **zeros}])
     weighed = {} if blob_bytes is None else {"blob_bytes": blob_bytes, "blobs_at": now}
     s.execute(
@@ -28,7 +28,7 @@ def record(
             every_ms=int(every_s * 1000),
             took_ms=int(took_s * 1000),
             count=ReaperStatus.count + 1,
-            rescued=ReaperStatus.rescued + rescued,
+            reclaimed=ReaperStatus.reclaimed + reclaimed,
             **weighed,
         )
     )

@@ -40,7 +40,7 @@ def settle(harness: ApiHarness) -> None:
     """A worker and a reaper have just been heard."""
     with harness.database.write() as s:
         workers.record_heartbeat(s, "w1", 2)
-        reaper_status.record(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
+        reaper_status.record(s, every_s=5, took_s=0.1, reclaimed=0, blob_bytes=None)
 
 
 def test_what_is_missing_beside_the_api_is_told_but_it_is_ready(either: ApiHarness) -> None:

@@ -11,7 +11,6 @@ from tests.faults.invariants.evidence import Evidence, Violation, Violations, by
 
 _REFERENCES = (
     (Artifact.sha256, Artifact.job_id, "artifact of"),
-    (Model.upload_blob, Model.id, "upload of"),
     (Model.blob, Model.id, "weights of"),
     (Dataset.blob, Dataset.id, "bytes of"),
     (TeacherOutput.blob, TeacherOutput.key, "teacher outputs"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kdcore.networks.weights import load_network
+from kdcore.networks.weights import load_network, save_weights
 from kdcore.networks.zoo import build_network
 from kdcore.runs.inspect import inspect_dataset, inspect_model
 from kdcore.runtime.errors import RunError
@@ -24,9 +24,23 @@ def test_a_state_dict_becomes_safetensors(tmp_path: Path) -> None:
     result = inspect_model(run, tmp_path)
     assert result.parameters == sum(p.numel() for p in module.parameters())
     assert "stage2.0.relu2" in result.modules
-    assert [a.kind for a in result.artifacts] == ["weights", "config"]
+    assert [a.kind for a in result.artifacts] == ["weights"]
     loaded = load_network(result.network, tmp_path / result.artifacts[0].path)
     assert torch.equal(next(loaded.parameters()), next(module.parameters()))
+
+
+def test_safetensors_are_converted_only_to_other_number_types(tmp_path: Path) -> None:
+    """What the network would save itself stays the one copy there is."""
+    module = build_network(NETWORK)
+    path = tmp_path / "teacher.safetensors"
+    run = InspectModelRun(network=NETWORK, weights=str(path), format="safetensors")
+    save_weights(module, path)
+    assert inspect_model(run, tmp_path).artifacts == ()
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    save_weights(module.half(), path)
+    (weights,) = inspect_model(run, tmp_path).artifacts
+    loaded = load_network(NETWORK, tmp_path / weights.path)
+    assert torch.equal(next(loaded.parameters()), next(module.parameters()).float())
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -1,23 +1,31 @@
 """Models and datasets: registered with their inspection, accepted or rejected with it."""
 
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 from sqlalchemy.exc import InvalidRequestError
 
 from distillery.store import jobs
 from distillery.store.blobs.blobs import LocalBlobs
 from distillery.store.blobs.upload_parts import UploadParts
 from distillery.store.catalog import catalog, uploads
+from distillery.store.config import Retention
 from distillery.store.db.database import Database
-from distillery.store.db.tables import Dataset, Model
+from distillery.store.db.tables import Blob, Dataset, Model
 from distillery.store.errors import Conflict, Invalid, NotFound
+from distillery.store.ops.retention import Collector
 from distillery.wire.states import State
 from kdcore.spec.codes import RunCode
 from kdcore.spec.run import Network
 from tests.store.catalog.test_sniff import WEIGHTS as SAFETENSORS
 from tests.store.catalog.test_sniff import zipped
 from tests.store.makers import LEASE_S, TENANT, WEIGHTS, add_dataset, add_model
+
+STATE_DICT = b"PK, as torch.save writes it"
 
 
 @pytest.fixture
@@ -72,17 +80,70 @@ def inspected_model() -> dict[str, Any]:
 def test_a_model_is_inspected_then_ready(
     database: Database, blobs: LocalBlobs, upload: Any
 ) -> None:
-    model = create_model(database, blobs, upload(SAFETENSORS))
-    assert model.state == "inspecting" and model.blob is None
+    upload_id = upload(SAFETENSORS)
+    model = create_model(database, blobs, upload_id)
+    assert model.state == "inspecting"
     held = claim(database, model.inspect_job)
     assert (held.task, held.subject, held.spec) == ("inspect_model", model.id, None)
     with database.write() as s:
-        job = jobs.succeed(s, held, inspected_model(), [WEIGHTS])
+        job = jobs.succeed(s, held, inspected_model(), [])
         assert job.student_model is None
     with database.read() as s:
         ready = catalog.get_model(s, TENANT, model.id)
-        assert (ready.state, ready.blob, ready.parameters) == ("ready", WEIGHTS.sha256, 7)
+        assert (ready.state, ready.blob, ready.parameters) == ("ready", model.blob, 7)
         assert ready.modules == ["a", "a.b"] and ready.version > model.version
+        complete = uploads.get(s, TENANT, upload_id)
+        assert (complete.state, complete.blob) == ("complete", model.blob), "one blob for both"
+
+
+def test_of_a_converted_model_the_upload_is_given_up_and_collected(
+    database: Database, blobs: LocalBlobs, parts: UploadParts, upload: Any, tmp_path: Path
+) -> None:
+    """One copy is kept: the converted one. The upload can no longer be registered."""
+    upload_id = upload(STATE_DICT)
+    model = create_model(database, blobs, upload_id, format="state_dict")
+    stored = blobs.put_stream([SAFETENSORS])
+    converted = replace(WEIGHTS, sha256=stored.sha256, size=stored.size)
+    held = claim(database, model.inspect_job)
+    with database.write() as s:
+        jobs.succeed(s, held, inspected_model(), [converted])
+        s.execute(update(Blob).values(created_at=1))
+    for sha256 in (model.blob, stored.sha256):
+        os.utime(str(blobs.path_of(sha256)), (1, 1))
+    Collector(database, blobs, parts, tmp_path / "runs", Retention()).collect(None, 60)
+    with database.read() as s:
+        assert catalog.get_model(s, TENANT, model.id).blob == stored.sha256
+        expired = uploads.get(s, TENANT, upload_id)
+        assert (expired.state, expired.blob) == ("expired", None)
+        assert s.scalars(select(Blob.sha256)).all() == [stored.sha256]
+    assert blobs.exists(stored.sha256) and not blobs.exists(model.blob)
+    with pytest.raises(Conflict, match="expired") as caught:
+        create_model(database, blobs, upload_id, format="state_dict")
+    assert caught.value.code == "upload_incomplete"
+
+
+def test_what_else_was_registered_from_a_given_up_upload_keeps_its_bytes(
+    database: Database, blobs: LocalBlobs, upload: Any
+) -> None:
+    upload_id = upload(STATE_DICT)
+    first = create_model(database, blobs, upload_id, format="state_dict")
+    second = create_model(database, blobs, upload_id, format="state_dict")
+    held = claim(database, first.inspect_job)
+    with database.write() as s:
+        jobs.succeed(s, held, inspected_model(), [WEIGHTS])
+    with database.read() as s:
+        kept = catalog.get_model(s, TENANT, second.id)
+    assert (kept.state, kept.blob) == ("inspecting", second.blob)
+
+
+def test_a_state_dict_is_not_accepted_unconverted(
+    database: Database, blobs: LocalBlobs, upload: Any
+) -> None:
+    """The run is not trusted: what other runs open as safetensors must be that."""
+    model = create_model(database, blobs, upload(STATE_DICT), format="state_dict")
+    held = claim(database, model.inspect_job)
+    with pytest.raises(ValueError, match="no weights"), database.write() as s:
+        jobs.succeed(s, held, inspected_model(), [])
 
 
 def test_a_dataset_is_inspected_then_ready(

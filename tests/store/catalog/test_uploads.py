@@ -225,12 +225,17 @@ def test_a_part_that_arrives_while_completing_wins_nothing(
         assert uploads.get(s, TENANT, upload.id).state == "open"
 
 
+@pytest.mark.parametrize("announced", [None, SHA256])
 @pytest.mark.parametrize("damage", ["other bytes", "gone"])
 def test_a_part_damaged_on_disk_is_named(
-    database: Database, parts: UploadParts, blobs: LocalBlobs, damage: str
+    database: Database,
+    parts: UploadParts,
+    blobs: LocalBlobs,
+    damage: str,
+    announced: str | None,
 ) -> None:
     """Also what a crash between the rename and the commit leaves."""
-    upload = create(database, parts)
+    upload = create(database, parts, announced)
     send_all(database, parts, upload)
     path = parts.root / upload.id / "3.part"
     path.unlink() if damage == "gone" else path.write_bytes(b"?" * PART)

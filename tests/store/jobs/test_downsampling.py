@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from distillery.store.db.database import Database
 from distillery.store.db.tables import Attempt, Job, MetricPoint
-from distillery.store.jobs import downsampling, events
+from distillery.store.jobs import curves, downsampling, events
 from distillery.store.jobs.downsampling import BOUNDS, LAST_ROWS, Bounds
 from kdcore.spec.events import EndEvent, LogEvent, PhaseEvent, RunEvent
 from tests.store.makers import claimed, metrics_event, progress_event
@@ -48,6 +48,23 @@ def test_points_thin_out_in_the_database_and_the_last_value_stays(database: Data
         assert kept == list(downsampling.kept_steps(range(400), None, SMALL.points))
         assert len(kept) < 40
         assert s.get_one(Job, claim.job_id).latest == {"loss": 9.0}
+
+
+def test_events_show_the_points_that_are_kept(database: Database) -> None:
+    """An event without any is no row, and points whose event is no row are shown by none."""
+    claim = claimed(database)
+    batch = [metrics_event(n, n, loss=float(n)) for n in range(1, 400)]
+    with database.write() as s:
+        events.append(s, claim, batch, SMALL)
+    kept = set(downsampling.kept_steps(range(1, 400), None, SMALL.points))
+    with database.read() as s:
+        points = s.query(MetricPoint).all()
+        rows = events.page(s, claim.job_id)
+    assert {point.step for point in points} == kept
+    assert len(rows) == SMALL.batch and {row.body["step"] for row in rows} < kept
+    assert all(row.body["values"] == {"loss": float(row.body["step"])} for row in rows)
+    shown = {point.step: point.event for point in points if point.event is not None}
+    assert shown == {row.body["step"]: row.id for row in rows}
 
 
 def test_a_resumed_attempt_repeats_steps_in_place(database: Database) -> None:
@@ -126,5 +143,5 @@ def test_no_more_series_than_there_may_be(database: Database) -> None:
         events.append(s, claim, [metrics_event(2, 2, c=2.0, d=2.0, a=2.0)], SMALL)
     with database.read() as s:
         assert s.get_one(Job, claim.job_id).latest == {"a": 2.0, "b": 1.0, "c": 2.0}
-        assert [series.name for series in events.metrics(s, claim.job_id)] == ["a", "b", "c"]
+        assert [series.name for series in curves.curves(s, claim.job_id)] == ["a", "b", "c"]
         assert set(events.page(s, claim.job_id)[1].body["values"]) == {"c", "a"}

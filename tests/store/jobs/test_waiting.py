@@ -61,7 +61,7 @@ def test_a_lapsed_lease_holds_no_slot_and_a_late_reaper_is_named(database: Datab
         waiting = jobs.waiting_for(s, lost)
         assert waiting is not None
         assert (waiting.reason, waiting.since) == ("reaper_late", lapsed)
-        reaper_status.record(s, every_s=5, took_s=0.1, rescued=0, blob_bytes=None)
+        reaper_status.record(s, every_s=5, took_s=0.1, reclaimed=0, blob_bytes=None)
         assert jobs.waiting_for(s, lost) is None
         jobs.request_cancel(s, TENANT, job.id)
         assert jobs.waiting_for(s, job) is None
@@ -70,11 +70,11 @@ def test_a_lapsed_lease_holds_no_slot_and_a_late_reaper_is_named(database: Datab
 def test_a_reaper_is_late_after_several_of_its_intervals(database: Database) -> None:
     with database.write() as s:
         assert reaper_status.is_late(s)
-        for rescued in (2, 0, 1):
-            reaper_status.record(s, every_s=60, took_s=0.5, rescued=rescued, blob_bytes=None)
+        for reclaimed in (2, 0, 1):
+            reaper_status.record(s, every_s=60, took_s=0.5, reclaimed=reclaimed, blob_bytes=None)
         row = reaper_status.latest(s)
         assert row is not None
-        assert (row.count, row.rescued, row.took_ms, row.blob_bytes) == (3, 3, 500, None)
+        assert (row.count, row.reclaimed, row.took_ms, row.blob_bytes) == (3, 3, 500, None)
         s.execute(update(ReaperStatus).values(at=db_now(s) - 2 * reaper_status.LATE_S * 1000))
         s.refresh(row)
         assert not reaper_status.is_late(s)
@@ -86,10 +86,10 @@ def test_a_reaper_is_late_after_several_of_its_intervals(database: Database) -> 
 def test_blobs_are_weighed_now_and_then(database: Database) -> None:
     with database.write() as s:
         assert reaper_status.weigh(s) == 0
-        reaper_status.record(s, every_s=5, took_s=0, rescued=0, blob_bytes=7)
+        reaper_status.record(s, every_s=5, took_s=0, reclaimed=0, blob_bytes=7)
         s.expire_all()
         assert reaper_status.weigh(s) is None
-        reaper_status.record(s, every_s=5, took_s=0, rescued=0, blob_bytes=None)
+        reaper_status.record(s, every_s=5, took_s=0, reclaimed=0, blob_bytes=None)
         s.expire_all()
         row = reaper_status.latest(s)
         assert row is not None and row.blob_bytes == 7

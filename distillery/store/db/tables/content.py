@@ -60,8 +60,7 @@ class Model(Table):
     state: Mapped[str]
     format: Mapped[str]  # of the upload; the stored blob is always safetensors once ready
     network: Mapped[Json]  # kdcore.spec.run.Network
-    upload_blob: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
-    blob: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    blob: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))  # the upload until it is ready
     parameters: Mapped[int | None]
     modules: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[Json | None]
@@ -69,11 +68,7 @@ class Model(Table):
     source_job: Mapped[str | None]  # the job whose student this is
     created_at: Mapped[int]
     version: Mapped[int] = mapped_column(default=1)
-    __table_args__ = (
-        Index(None, "tenant", "id"),
-        Index(None, "upload_blob"),
-        Index(None, "blob"),
-    )
+    __table_args__ = (Index(None, "tenant", "id"), Index(None, "blob"))
 
 
 class Dataset(Table):

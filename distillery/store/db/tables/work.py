@@ -123,9 +123,7 @@ class Attempt(Table):
     outcome: Mapped[str | None] = mapped_column(String(40))
     message: Mapped[str | None] = mapped_column(Text)
     last_seq: Mapped[int] = mapped_column(default=0)  # of the run's events seen so far
-    events: Mapped[int] = mapped_column(  # rows of it; the server's default is for older programs
-        Integer, default=0, server_default=text("0")
-    )
+    events: Mapped[int] = mapped_column(Integer, default=0)  # rows of this attempt
 
 
 class Worker(Table):
@@ -148,13 +146,13 @@ class ReaperStatus(Table):
     every_ms: Mapped[int] = mapped_column(Integer)
     took_ms: Mapped[int] = mapped_column(Integer)
     count: Mapped[int]
-    rescued: Mapped[int]  # lapsed leases put back, ever
+    reclaimed: Mapped[int]  # lapsed leases taken back since the first run
     blob_bytes: Mapped[int | None]  # of all blobs, as counted at `blobs_at`
     blobs_at: Mapped[int]
 
 
 class Event(Table):
-    """What a run said, numbered per job from 1 without gaps."""
+    """One event of a run, numbered per job from 1 without gaps; metric values are MetricPoints."""
 
     __tablename__ = "events"
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
@@ -166,7 +164,10 @@ class Event(Table):
 
 
 class MetricPoint(Table):
-    """One scalar at one step; a resumed attempt that repeats a step replaces its value."""
+    """One scalar at one step; a resumed attempt that repeats a step replaces its value.
+
+    `event`: the id of the event that shows it, None where events were thinned out.
+    """
 
     __tablename__ = "metric_points"
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
@@ -174,3 +175,4 @@ class MetricPoint(Table):
     step: Mapped[int] = mapped_column(primary_key=True)
     value: Mapped[float] = mapped_column(Float(53))
     attempt: Mapped[int] = mapped_column(Integer)
+    event: Mapped[int | None]

@@ -64,7 +64,7 @@ def kept(database: Database) -> set[str]:
 
 def test_every_column_that_names_a_blob_is_known() -> None:
     named = {f"{column.table.name}.{column.name}" for column in NAMES}
-    assert {"uploads.blob", "models.blob", "models.upload_blob", "datasets.blob"} < named
+    assert {"uploads.blob", "models.blob", "datasets.blob"} < named
     assert {"artifacts.sha256", "teacher_outputs.blob"} < named
     assert Artifact.__table__.c.sha256 is not None and Upload.__table__.c.blob is not None
 
