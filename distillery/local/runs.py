@@ -1,7 +1,8 @@
-"""A run without a service: lays out the run directory, starts kdcore, follows its events."""
+"""Runs a spec without a service: lays out the run directory, starts kdcore, follows its events."""
 
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from distillery.local.process import ChildProcess
@@ -11,38 +12,39 @@ from distillery.wire.jobspec import pointer_in_spec
 from kdcore.spec.events import RUN_EVENT, EndEvent, RunEvent
 from kdcore.spec.result import RUN_RESULT, RunResult
 from kdcore.spec.run import EVENTS_FILE, LOG_FILE, RESULT_FILE, RUN_SPEC, SPEC_FILE, DistillRun
+from kdcore.spec.tail import read_lines
 
 TICK_S = 0.2
 GRACE_S = 60.0
 
 
 class RunEnded(ClientError):
-    """The run did not come to a result."""
+    """The run ended without a result."""
 
 
 def lay_out(run: DistillRun, folder: Path) -> None:
-    """Write `folder`/spec.json. Raises UsageMistake when the folder already holds another run."""
+    """Write `folder`/spec.json. Raises UsageMistake if the folder contains another run."""
     text = RUN_SPEC.dump_json(run, indent=2)
     target = folder / SPEC_FILE
     if target.exists() and target.read_bytes() != text:
         raise UsageMistake(
-            f"{folder} holds a run of another spec.", hint="Choose another folder with --out."
+            f"{folder} contains a run of another spec.", hint="Choose another directory with --out."
         )
     folder.mkdir(parents=True, exist_ok=True)
     target.write_bytes(text)
 
 
 def result_of(folder: Path) -> RunResult | None:
-    """The result that lies in a run directory, if it came to one."""
+    """The result in a run directory, or None if there is none."""
     path = folder / RESULT_FILE
     return RUN_RESULT.validate_json(path.read_bytes()) if path.exists() else None
 
 
 def carry_out(folder: Path, on_event: Callable[[RunEvent], object]) -> RunResult:
-    """Run it to its end, handing on its events. Ctrl-C: it checkpoints and stops, then
-    KeyboardInterrupt.
+    """Run `folder` to its end, calling `on_event` with each event.
 
-    Raises RunEnded with the reason when there is no result.
+    On Ctrl-C the run writes a checkpoint and exits, and KeyboardInterrupt is raised. Without a
+    result, raises RunEnded with the reason.
     """
     events = folder / EVENTS_FILE
     events.unlink(missing_ok=True)
@@ -52,10 +54,12 @@ def carry_out(folder: Path, on_event: Callable[[RunEvent], object]) -> RunResult
         folder / LOG_FILE,
         environment=child_environment(),
     )
-    tail = _Tail(events)
     child.start()
+    end: EndEvent | None = None
     try:
-        _follow_until_end(child, tail, on_event)
+        for event in _events_until_end(child, events):
+            on_event(event)
+            end = event if isinstance(event, EndEvent) else end
     except KeyboardInterrupt:
         child.terminate()
         try:
@@ -68,52 +72,30 @@ def carry_out(folder: Path, on_event: Callable[[RunEvent], object]) -> RunResult
     result = result_of(folder)
     if child.poll() == 0 and result is not None:
         return result
-    raise _ended(tail.end, child)
+    raise _ended(end, child)
 
 
-def _follow_until_end(
-    child: ChildProcess, tail: "_Tail", on_event: Callable[[RunEvent], object]
-) -> None:
-    running = True
-    while running:
-        try:
-            child.wait(TICK_S)
-            running = False
-        except subprocess.TimeoutExpired:
-            pass
-        for event in tail.new():
-            on_event(event)
-
-
-class _Tail:
-    """The whole lines that a growing event file has gained."""
-
-    def __init__(self, path: Path):
-        self.end: EndEvent | None = None
-        self._path = path
-        self._read = 0
-
-    def new(self) -> Iterator[RunEvent]:
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            file.seek(self._read)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.splitlines():
-            event = RUN_EVENT.validate_json(line)
-            if isinstance(event, EndEvent):
-                self.end = event
-            yield event
+def _events_until_end(child: ChildProcess, path: Path) -> Iterator[RunEvent]:
+    """Yield the events of a run as it writes them, until it has ended and all are read."""
+    offset, is_running, is_full = 0, True, False
+    while is_running or is_full:
+        if not is_full:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(TICK_S)
+                is_running = False
+        if path.exists():
+            with path.open("rb") as file:
+                lines, offset, is_full = read_lines(file, offset)
+            yield from map(RUN_EVENT.validate_json, lines)
 
 
 def _ended(end: EndEvent | None, child: ChildProcess) -> RunEnded:
-    log = f"Its log: {child.log}"
+    log = f"Full log: {child.log}"
     if end is not None and end.code != "ok":
         pointer = pointer_in_spec(end.pointer)
         where = f" at {pointer}" if pointer else ""
-        message = f"The run ended ({end.code}{where}): {end.message}"
+        message = f"The run failed ({end.code}{where}): {end.message}"
         return RunEnded(message, hint=f"{end.code.next_step}\n{log}")
-    words = "\n".join(f"  {line}" for line in child.last_lines(15))
-    return RunEnded(f"The run died (exit code {child.poll()}). Its last words:\n{words}", hint=log)
+    lines = "\n".join(f"  {line}" for line in child.last_lines(15))
+    message = f"The run exited with code {child.poll()}. Last log lines:\n{lines}"
+    return RunEnded(message, hint=log)

@@ -19,7 +19,18 @@ pytestmark = pytest.mark.e2e
 
 def _kd(spec: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "distillery.cli.main", "run", str(spec), "--out", str(out), *more],
+        [
+            sys.executable,
+            "-m",
+            "distillery.cli.main",
+            "run",
+            str(spec),
+            "--threads",
+            "1",
+            "--out",
+            str(out),
+            *more,
+        ],
         env=child_environment(OMP_NUM_THREADS="1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -30,8 +41,7 @@ def _kd(spec: Path, out: Path, *more: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
     write_pictures(tmp_path / "p.npz")
-    body = training("x", epochs=60, checkpoint_every_s=1000)
-    body |= {"task": "distill", "threads": 1, "dataset": {"path": "p.npz", "format": "npz"}}
+    body = training("p.npz", epochs=60, checkpoint_every_s=1000)
     path = tmp_path / "spec.json"
     path.write_text(json.dumps(body))
     return path
@@ -45,7 +55,7 @@ def test_the_same_command_resumes_after_ctrl_c(spec: Path, tmp_path: Path) -> No
     first.send_signal(signal.SIGINT)
     output, _ = first.communicate(timeout=60)
     assert first.returncode == 130, output
-    assert "the same command takes the run up again" in output and "Traceback" not in output
+    assert "the same command resumes the run" in output and "Traceback" not in output
 
     output, _ = _kd(spec, out, "--json").communicate(timeout=120)
     lines = [json.loads(line) for line in output.splitlines()]
@@ -68,4 +78,4 @@ def test_an_invalid_dataset_is_reported(spec: Path, tmp_path: Path) -> None:
     run = _kd(spec, tmp_path / "out")
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 1
-    assert "The run ended (" in output and "Traceback" not in output
+    assert "The run failed (" in output and "Traceback" not in output
