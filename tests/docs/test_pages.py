@@ -24,7 +24,7 @@ PLAYED = [
     for name, page in PAGES.items()
     if page != README and any(block.is_run for block in blocks_of(page))
 ]
-NEED_A_SERVICE = {"quickstart", "teachers", "datasets", "sdk"}
+NEED_A_SERVICE = ("quickstart", "teachers", "datasets", "sdk")
 NEED_THE_SOURCES = {"adding-a-method"}
 SOURCES = ("kdcore", "tests/__init__.py", "tests/kdcore", "tests/contracts", "pyproject.toml")
 # Every block that a reader may run and the suite does not, by how it begins.
@@ -52,16 +52,23 @@ def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("name", PLAYED)
-def test_a_page_runs_in_order(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, **QUICK, "PATH": path, "COLUMNS": "120"}
-    url = ""
-    if name in NEED_A_SERVICE:
-        url = environment["KD_URL"] = request.getfixturevalue("service_url")
+@pytest.mark.parametrize("name", NEED_A_SERVICE)
+def test_a_page_runs_against_a_service(name: str, service_url: str, tmp_path: Path) -> None:
+    _play(name, tmp_path, service_url)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", sorted(set(PLAYED) - set(NEED_A_SERVICE)))
+def test_a_page_runs_by_itself(name: str, tmp_path: Path) -> None:
     if name in NEED_THE_SOURCES:
         _copy_sources(tmp_path)
-    play(PAGES[name].name, blocks_of(PAGES[name]), tmp_path, environment, url)
+    _play(name, tmp_path, "")
+
+
+def _play(name: str, folder: Path, url: str) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, **QUICK, "PATH": path, "COLUMNS": "120", "KD_URL": url}
+    play(PAGES[name].name, blocks_of(PAGES[name]), folder, environment, url)
 
 
 def test_the_blocks_that_are_not_run_are_known() -> None:
