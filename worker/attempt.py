@@ -191,7 +191,9 @@ class Attempt:
         that covers it. Events older than the last stored one are dropped: they come from a run that
         a frozen worker let continue for a while after it woke up.
         """
-        for number in range(self._until_available(self._last_attempt_with_events), self._claim.attempt):
+        for number in range(
+            self._until_available(self._last_attempt_with_events), self._claim.attempt
+        ):
             recorder = Recorder(self._dir.job / str(number))
             append = partial(self._append, of_attempt=number)
             while self._until_available(partial(recorder.drain, append)):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from distillery.store.config import Retention
+from distillery.store.config import MIN_FREE, Retention
 
 # The variables that a run inherits from its worker. None of them holds a credential.
 INHERITED = (
@@ -88,9 +88,7 @@ class WorkerSettings(Retention):
         description="Teacher outputs kept per tenant for later jobs; the least recently used are "
         "deleted first. 0: keep none.",
     )
-    min_free_bytes: int = Field(
-        512 * 2**20, ge=0, description="Take no job while a disk has less free space than this."
-    )
+    min_free_bytes: int = Field(512 * 2**20, ge=0, description=MIN_FREE)
     run_log_bytes: int = Field(
         16 * 2**20,
         ge=1 << 16,

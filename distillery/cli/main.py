@@ -12,29 +12,21 @@ from distillery.sdk.config import ClientSettings
 from distillery.sdk.errors import ClientError, ExitCode
 from kdcore.spec import distribution
 
-EXITS = """\b
+FIRST_STEPS = """\b
 First steps:
   kd demo                        # see it work, in a few minutes
   kd up                          # start a service; then, in another terminal:
   kd datasets push digits.npz
   kd jobs submit --student resnet8 --dataset digits --watch
-
-\b
-Exit codes:
-  0    success
-  1    the job failed or was cancelled, or the service refused the request
-  2    wrong usage
-  3    the service cannot be reached
-  4    not allowed (key or scope)
-  130  interrupted
 """
+EXITS = "\b\nExit codes:\n" + "".join(f"  {code.value:<4} {code.meaning}\n" for code in ExitCode)
 GLOBAL_FLAGS = frozenset({"--json"})
 GLOBAL_OPTIONS = frozenset({"--url", "--key"})
 
 app = typer.Typer(
     name="kd",
     help="Distil large trained networks into small ones.",
-    epilog=EXITS,
+    epilog=f"{FIRST_STEPS}\n{EXITS}",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

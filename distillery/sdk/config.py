@@ -15,15 +15,15 @@ class ClientSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KD_", extra="ignore")
 
     url: str | None = Field(
-        None, description="URL of the service. Default: the `kd up` that runs on `home`."
+        None, description="URL of the service. Default: the one that `kd up` runs on KD_HOME."
     )
-    key: str | None = Field(None, description="Bearer key; `kd up` on this machine needs none.")
-    home: Path = Field(
-        Path(".kd"), description="Folder where `kd up` keeps its database and files."
+    key: str | None = Field(None, description="Bearer key of the client. `kd up` needs none.")
+    home: Path = Field(Path(".kd"), description="Directory of everything kept on local disk.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; any but loopback makes clients need keys."
     )
-    host: str = Field("127.0.0.1", description="Address `kd up` listens on.")
     port: int = Field(
-        DEFAULT_PORT, ge=0, le=65535, description="Port of `kd up`; 0 means any free one."
+        DEFAULT_PORT, ge=0, le=65535, description="Port to listen on. 0: any free one, printed."
     )
 
 

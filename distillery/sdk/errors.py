@@ -1,7 +1,7 @@
 """What can go wrong for a client, each with the exit code `kd` ends with."""
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from distillery.wire.common import Failure, Problem
 
@@ -12,12 +12,21 @@ if TYPE_CHECKING:
 class ExitCode(IntEnum):
     """How `kd` ends."""
 
-    OK = 0
-    FAILED = 1  # the job failed or was cancelled, or the service refused the request
-    USAGE = 2
-    UNREACHABLE = 3
-    DENIED = 4
-    INTERRUPTED = 130
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> Self:
+        """A member that is the exit code's number."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    OK = 0, "success"
+    FAILED = 1, "the job failed or was cancelled, or the service refused the request"
+    USAGE = 2, "wrong usage, or a spec that is not valid"
+    UNREACHABLE = 3, "the service cannot be reached"
+    DENIED = 4, "not allowed (key or scope)"
+    INTERRUPTED = 130, "interrupted"
 
 
 class ClientError(Exception):
@@ -92,10 +101,7 @@ class ApiError(ClientError):
 
 
 def _sentence(problem: Problem) -> str:
-    summary = problem.detail or problem.title
-    lines = [
-        f"  {e.pointer}: {e.message}" if e.pointer else f"  {e.message}" for e in problem.errors
-    ]
-    if len(lines) == 1 and problem.errors[0].message == summary:
-        return lines[0].strip()
-    return "\n".join([summary, *lines])
+    places = [f"{e.pointer}: {e.message}" if e.pointer else e.message for e in problem.errors]
+    if len(places) > 1:
+        return "\n  ".join([f"{len(places)} things in the request are wrong:", *places])
+    return places[0] if places else problem.detail or problem.title

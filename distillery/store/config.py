@@ -10,10 +10,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from kdcore.spec import failpoints
 
 DAY_S = 24 * 3600.0
+MIN_FREE = "Refuse uploads, and take no job, while a disk has less free space than this."
 
 
 class Retention(BaseSettings):
-    """How long things are kept, in seconds; `distillery.store.ops.retention` lets them go."""
+    """How long things are kept before `distillery.store.ops.retention` deletes them."""
 
     model_config = SettingsConfigDict(
         env_prefix="KD_", extra="ignore", frozen=True, populate_by_name=True
@@ -22,29 +23,29 @@ class Retention(BaseSettings):
     keep_jobs_s: float | None = Field(
         None,
         ge=0,
-        description="Finished jobs with their events, metrics and artifacts, from their end; none: "
-        "for ever. Students stay models.",
+        description="Keep finished jobs, with events, metrics and artifacts, this long after their "
+        "end; their students remain models. Default: for ever.",
     )
-    keep_runs: bool = Field(False, description="Keep every run directory, for looking into.")
+    keep_runs: bool = Field(False, description="Keep every run directory, to inspect it.")
     keep_failed_s: float = Field(
         7 * DAY_S, ge=0, description="Keep a failed job's log and checkpoints, for a retry."
     )
     keep_paused_s: float = Field(
         30 * DAY_S,
         ge=0,
-        description="Keep a paused job's checkpoints; resumed later it begins anew.",
+        description="Keep a paused job's checkpoints; resumed later, it starts over.",
     )
     keep_uploads_s: float = Field(
         30 * DAY_S,
         ge=7 * DAY_S,
-        description="Closed uploads, from their announcement; models and datasets made of them "
-        "keep their bytes.",
+        description="Keep closed uploads, counted from their creation; models and datasets made of "
+        "them keep their bytes.",
     )
     keep_blobs_s: float = Field(
-        3600.0, ge=600, description="Bytes that nothing names, from when they were last written."
+        3600.0, ge=600, description="Keep unreferenced bytes, counted from their last write."
     )
     teacher_cache_keep_s: float = Field(
-        30 * DAY_S, ge=0, description="Outputs that no job has used for so long are let go."
+        30 * DAY_S, ge=0, description="Keep teacher outputs this long after their last use."
     )
 
 
@@ -58,15 +59,21 @@ class StoreSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="KD_", extra="ignore")
 
-    home: Path = Field(Path(".kd"), description="Folder of everything that is not set apart.")
-    database_url: str | None = Field(None, description="None: SQLite, `home`/distillery.sqlite.")
-    blob_url: str | None = Field(None, description="None: local disk, `home`/blobs.")
-    run_dir: Path | None = Field(None, description="Run directories; none: `home`/runs.")
-    min_free_bytes: int = Field(
-        512 * 2**20, ge=0, description="Free disk space below which uploads are refused."
+    home: Path = Field(Path(".kd"), description="Directory of everything kept on local disk.")
+    database_url: str | None = Field(
+        None,
+        description="postgresql://... or sqlite:///PATH. Default: SQLite in "
+        "KD_HOME/distillery.sqlite.",
     )
+    blob_url: str | None = Field(
+        None, description="file:///PATH of the blob storage. Default: KD_HOME/blobs."
+    )
+    run_dir: Path | None = Field(
+        None, description="Directory of run directories. Default: KD_HOME/runs."
+    )
+    min_free_bytes: int = Field(512 * 2**20, ge=0, description=MIN_FREE)
     failpoint: Annotated[str, AfterValidator(failpoints.check)] | None = Field(
-        None, description="For tests of faults: where this program dies on purpose. Never set it."
+        None, description="Where this program fails on purpose, for tests. Never set it."
     )
 
     @property

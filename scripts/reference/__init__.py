@@ -1,1 +1,5 @@
-"""Generates docs/cli.md and docs/rest.md from the code."""
+"""Generates the pages of docs/ that the code itself describes."""
+
+from scripts.reference import cli, errors, rest, settings
+
+PAGES = (cli, rest, errors, settings)

@@ -1,11 +1,11 @@
-"""`python -m scripts.reference` rewrites docs/cli.md and docs/rest.md."""
+"""`python -m scripts.reference` rewrites the pages of docs/ that the code itself describes."""
 
-from scripts.reference import cli, rest
+from scripts.reference import PAGES
 
 
 def main() -> None:
-    """Write both pages."""
-    for page in (cli, rest):
+    """Write every page."""
+    for page in PAGES:
         page.PAGE.write_text(page.build(), encoding="utf-8")
 
 

@@ -62,8 +62,12 @@ def kind(schema: Schema) -> str:
 def parameter_range(schema: Schema) -> str:
     """What a value must satisfy, in words; empty where its type says it all."""
     options = [schema, *schema.get("anyOf", ())]
-    found = [text.format(o[key]) for o in options for key, text in RANGES if key in o]
+    found = [text.format(_number(o[key])) for o in options for key, text in RANGES if key in o]
     return ", ".join(found).replace("1 characters or more", "not empty")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else str(value)
 
 
 def _typed(schema: Schema) -> str:
