@@ -27,7 +27,7 @@ from kdcore.runs.prepare import prepare
 from kdcore.runs.run import run
 from kdcore.runtime.signals import Stop
 from kdcore.runtime.specfile import read_spec
-from kdcore.spec.events import Exit
+from kdcore.spec.codes import Exit
 from kdcore.spec.recipe import teachers_where_needed
 from kdcore.spec.run import DistillRun, Network
 from tests.api.makers import DATASET_INFO, ApiHarness, ok, sha256, spec
