@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 
 from distillery.local.process import ChildProcess
+from tests.contracts.trees import ROOT
 from tests.e2e.service import PROGRAMS, QUICK, Service, wait_until
 
 # Short, but long enough for a loaded machine: a worker stops its run after half a lease.
@@ -22,7 +23,8 @@ class FaultyService(Service):
     """API, worker and reaper processes, and additional ones under other names."""
 
     def __init__(self, home: Path, *, standin: bool = False, **settings: str):
-        super().__init__(home, **{**FAST, **settings})
+        # Stand-ins are programs of these tests, which are not installed.
+        super().__init__(home, PYTHONPATH=str(ROOT), **{**FAST, **settings})
         self._settings = {**QUICK, **FAST, **settings}
         self._standin = standin
         if standin:

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from random import Random
 
+from tests.contracts.trees import ROOT
 from tests.e2e.service import wait_until
 from tests.faults.fault import fault
 from tests.faults.front import continues, running
@@ -23,7 +24,11 @@ def fake(**more: str) -> dict[str, str]:
     """The environment of a program with a fake wall clock and the real monotonic clock."""
     library = next((path for path in LIBRARIES if Path(path).exists()), None)
     assert library, "libfaketime is missing: run scripts/install-faketime"
-    fixed = {"LD_PRELOAD": library, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "PYTHONPATH": SLEEP}
+    fixed = {
+        "LD_PRELOAD": library,
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "PYTHONPATH": f"{SLEEP}:{ROOT}",
+    }
     return fixed | more
 
 
