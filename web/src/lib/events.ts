@@ -10,7 +10,7 @@ export function withEvents(job: Job, events: readonly JobEvent[]): Job {
     next.last_event = id;
     if (kind === "phase") next.phase = String(body["phase"]);
     if (kind === "progress") next.progress = body as Progress;
-    if (kind === "metrics") Object.assign(next.latest, Object.fromEntries(finiteValues(body)));
+    if (kind === "metrics") Object.assign(next.latest, body["values"]);
   }
   return next;
 }
@@ -27,7 +27,7 @@ export function metricsOf(events: readonly JobEvent[]): Metrics {
   const byName = new Map<string, { steps: number[]; values: number[] }>();
   for (const { kind, body } of events) {
     if (kind !== "metrics") continue;
-    for (const [name, value] of finiteValues(body)) {
+    for (const [name, value] of Object.entries(body["values"] as Record<string, number>)) {
       const points = byName.get(name) ?? { steps: [], values: [] };
       points.steps.push(body["step"] as number);
       points.values.push(value);
@@ -35,10 +35,4 @@ export function metricsOf(events: readonly JobEvent[]): Metrics {
     }
   }
   return { series: [...byName].map(([name, points]) => ({ name, ...points, downsampled: false })) };
-}
-
-/** JSON has no infinity: a value that was not finite arrives as null. */
-function finiteValues(body: JobEvent["body"]): [string, number][] {
-  const entries = Object.entries((body["values"] ?? {}) as Record<string, number | null>);
-  return entries.filter((entry): entry is [string, number] => entry[1] !== null);
 }
