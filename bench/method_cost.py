@@ -27,7 +27,7 @@ from kdcore.runtime.device import ChannelsLast, Device
 from kdcore.spec.methods import KNOBS
 from kdcore.spec.recipe import Stage
 from kdcore.spec.run import Network
-from kdcore.training.stage import StageRun
+from kdcore.training.stage import StageRun, StageSetup
 from kdcore.training.teachers import Teacher
 
 TEACHER, STUDENT = "resnet32x4", "resnet8x4"
@@ -73,7 +73,7 @@ class Bench:
     def stage(self, *methods: str) -> StageRun:
         """A stage with these objectives, ready to step."""
         student = _network(STUDENT)
-        setting = MethodContext(
+        context = MethodContext(
             student=self._probe("student", student),
             teachers=(self._probe("teacher", self._teacher.network),),
             weights=(1.0,),
@@ -82,15 +82,10 @@ class Bench:
             labels_N=torch.arange(TRAINING_IMAGES) % CLASSES,
         )
         objectives = [{"method": method} for method in methods]
-        run = StageRun(
-            Stage.model_validate({"epochs": 1, "objectives": objectives}),
-            student,
-            self._adapter,
-            [self._teacher],
-            setting,
-            Device(torch.device("cpu"), "fp32"),
-            steps_per_epoch=STEPS,
-        )
+        device = Device(torch.device("cpu"), "fp32")
+        setup = StageSetup(context, (self._teacher,), self._adapter, device)
+        stage = Stage.model_validate({"epochs": 1, "objectives": objectives})
+        run = StageRun(setup, stage, student, STEPS)
         run.train_mode()
         return run
 

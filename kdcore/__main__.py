@@ -1,27 +1,27 @@
-"""The command line of the library: `python -m kdcore run DIR`, or `wait` for a DIR to run."""
+"""The command line of the library: `python -m kdcore run DIR`, `validate DIR` and `warm`."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from kdcore.runs.run import run
-from kdcore.runs.warm import wait
+from kdcore.runs.warm import wait_for_directory
 from kdcore.runtime.errors import RunError
-from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.runtime.signals import Interrupted, StopFlag
 from kdcore.runtime.specfile import read_spec
 from kdcore.spec import distribution, failpoints
 from kdcore.spec.codes import Exit
 from kdcore.spec.run import DistillRun
 
 DESCRIPTION = """\
-Distils a large trained network into a small one. A run directory holds spec.json (what to do);
-a run leaves events.jsonl, checkpoints/ and out/ with the student and result.json beside it.
-A run that was stopped goes on where it was when it is started again.
+Distils a large trained network into a small one. A run directory holds spec.json, which says what
+to do; a run writes events.jsonl, checkpoints/ and out/, with the student and result.json, beside
+it. Start a run that was stopped again to resume it.
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse, do, and return the exit code."""
+    """Parse the arguments, execute the command and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m kdcore",
         description=DESCRIPTION,
@@ -31,24 +31,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--failpoint", type=failpoints.check, help=argparse.SUPPRESS)  # for tests
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, help_text in (
-        ("run", "do what DIR/spec.json says, or go on with it"),
-        ("validate", "check DIR/spec.json and all files it names, train nothing"),
+        ("run", "execute DIR/spec.json, or resume it"),
+        ("validate", "check DIR/spec.json and every file it names, without training"),
     ):
         command = commands.add_parser(name, help=help_text, description=help_text)
         command.add_argument("dir", metavar="DIR", type=Path, help="the run directory")
-    help_text = "import all that a run needs, say `ready`, then run the DIR that stdin names"
-    commands.add_parser("wait", help=help_text, description=help_text)
+    help_text = "import everything a run needs, print `ready`, then run the DIR that stdin names"
+    commands.add_parser("warm", help=help_text, description=help_text)
     given = parser.parse_args(arguments)
     distribution.require("python -m kdcore", "train")
     if given.command == "validate":
         return _validate(given.dir)
     if given.command == "run" and not given.dir.is_dir():
-        parser.error(f"{given.dir} is no directory")
+        parser.error(f"{given.dir} is not a directory")
     failpoints.arm(given.failpoint)
-    stop = Stop()
+    stop = StopFlag()
     stop.listen()
     try:
-        folder = wait() if given.command == "wait" else given.dir
+        folder = wait_for_directory() if given.command == "warm" else given.dir
         return Exit.OK if folder is None else run(folder, stop)
     except Interrupted:
         return Exit.INTERRUPTED
@@ -58,7 +58,7 @@ def _validate(folder: Path) -> int:
     try:
         spec = read_spec(folder)
         if isinstance(spec, DistillRun):
-            from kdcore.runs.prepare import prepare  # torch takes seconds to import
+            from kdcore.runs.prepare import prepare  # here, since torch takes seconds to import
 
             prepare(spec, folder)
     except RunError as error:

@@ -83,7 +83,7 @@ class WarmRun(Run):
 
     def __init__(self, directory: Path, command: Command, environment: dict[str, str]):
         pipe = subprocess.PIPE
-        self._process = _start(directory, [*command, "wait"], environment, pipe, pipe)
+        self._process = _start(directory, [*command, "warm"], environment, pipe, pipe)
         self.started_s = time.monotonic()
         self.is_ready = False
 

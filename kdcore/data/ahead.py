@@ -1,4 +1,4 @@
-"""Makes the items of an iterator ahead of time, in a thread."""
+"""Produces the items of an iterator ahead of time, in a thread."""
 
 import queue
 import threading
@@ -6,28 +6,28 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-LOOK_S = 0.05  # between two looks of a waiting thread at whether it is still wanted
+POLL_S = 0.05  # how often a waiting thread checks whether it should stop
 
 
 def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
-    """The same items in the same order, up to `depth` of them made before they are asked for.
+    """The same items in the same order, up to `depth` of them produced before they are needed.
 
-    What making them raises is raised here, at its place. The thread starts when the first item is
-    asked for, and has ended once the iterator is exhausted, closed or forgotten.
+    An exception of `items` is raised here, in its place. The thread starts with the first `next`,
+    and has ended when the iterator is exhausted, closed or deleted.
     """
-    maker = _Maker(items, depth)
-    maker.start()
+    producer = _Producer(items, depth)
+    producer.start()
     try:
-        while (made := maker.ready.get()) is not None:
-            yield made[0]
-        if maker.error is not None:
-            raise maker.error
+        while (boxed := producer.ready.get()) is not None:
+            yield boxed[0]
+        if producer.error is not None:
+            raise producer.error
     finally:
-        maker.stop()
+        producer.stop()
 
 
-class _Maker(threading.Thread, Generic[T]):
-    """Puts items, each in a tuple of its own, then None."""
+class _Producer(threading.Thread, Generic[T]):
+    """Queues each item, in a tuple of one, and finally None."""
 
     def __init__(self, items: Iterator[T], depth: int):
         super().__init__(name="batches-ahead", daemon=True)
@@ -37,24 +37,24 @@ class _Maker(threading.Thread, Generic[T]):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Make items until there are no more, or nobody wants them."""
+        """Queue items until there are no more, or `stop` is called."""
         try:
             for item in self._items:
                 if not self._put((item,)):
                     return
-        except BaseException as error:  # noqa: BLE001 -- raised again where the items are used
+        except BaseException as error:  # noqa: BLE001 -- raised again in the thread that uses the items
             self.error = error
         self._put(None)
 
     def stop(self) -> None:
-        """End the thread, within the item that it is making."""
+        """End the thread; waits for the item that it is producing."""
         self._stopped.set()
         self.join()
 
-    def _put(self, made: tuple[T] | None) -> bool:
+    def _put(self, boxed: tuple[T] | None) -> bool:
         while not self._stopped.is_set():
             try:
-                self.ready.put(made, timeout=LOOK_S)
+                self.ready.put(boxed, timeout=POLL_S)
             except queue.Full:
                 continue
             return True

@@ -1,7 +1,7 @@
-"""Reads files from a zip archive (trusting nothing in it) or from a directory.
+"""Reads files from a zip archive, trusting nothing in it, or from a directory.
 
-Nothing is ever extracted to disk, so a hostile path could do no harm; an archive with one is still
-refused, as is whatever a well-made archive of images never has.
+Nothing is extracted to disk, so a hostile path could do no harm. An archive with one is refused
+anyway, as is anything else that an archive of images has no reason to contain.
 """
 
 import stat
@@ -17,7 +17,7 @@ from kdcore.spec.codes import RunCode
 
 MAX_MEMBERS = 2_000_000
 MAX_TOTAL_BYTES = 256 * 2**30
-MAX_RATIO = 200  # inflated bytes over the archive's own, once that is much
+MAX_RATIO = 200  # inflated bytes per byte of the archive, above RATIO_FREE_BYTES
 RATIO_FREE_BYTES = 256 * 2**20
 MAX_DEPTH = 16
 MAX_NAME = 1024
@@ -25,16 +25,16 @@ ENCRYPTED = 0x1
 
 
 class Files(Protocol):
-    """Named bytes; names are relative, with forward slashes, sorted."""
+    """Files by name; names are relative, with forward slashes, sorted."""
 
     names: list[str]
 
     def read(self, name: str) -> bytes:
-        """The whole content. Raises RunError `bad_archive` where it cannot be read."""
+        """Read a file. Raises RunError `bad_archive` if that fails."""
 
 
 class Directory:
-    """The files below a directory; links to directories are not followed."""
+    """The files in a directory tree; links to directories are not followed."""
 
     def __init__(self, root: Path):
         self._root = root
@@ -46,10 +46,10 @@ class Directory:
 
 
 class Archive:
-    """The files in a zip; checked whole when opened. May be read from several threads.
+    """The files in a zip archive, all checked when it is opened. Threads may share it.
 
-    Raises RunError: `bad_archive` (no zip, truncated, damaged, an unknown compression),
-    `unsafe_archive` (links, devices, absolute or climbing paths, doubled names, encryption, bombs).
+    Raises RunError `bad_archive` (not a zip archive, truncated, damaged, unknown compression) and
+    `unsafe_archive` (links, devices, absolute paths, `..`, duplicate names, encryption, zip bombs).
     """
 
     def __init__(self, path: Path):
@@ -57,7 +57,9 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError) as error:
-            raise bad_dataset(f"not a whole zip archive: {error}", RunCode.BAD_ARCHIVE) from error
+            raise bad_dataset(
+                f"this is not a complete zip archive: {error}", RunCode.BAD_ARCHIVE
+            ) from error
         members = self._zip.infolist()
         _check_amount(members, path.stat().st_size)
         for member in members:
@@ -78,11 +80,11 @@ class Archive:
 
 
 def open_files(path: Path) -> Files:
-    """A directory, or whatever else is there taken for a zip archive."""
+    """Open a directory, or a file as a zip archive."""
     if path.is_dir():
         return Directory(path)
     if not path.is_file():
-        raise bad_dataset(f"there is no dataset at {path.name!r}", RunCode.NO_FILE)
+        raise bad_dataset(f"there is no file or directory {path.name!r}", RunCode.NO_FILE)
     return Archive(path)
 
 
@@ -92,33 +94,38 @@ def _unsafe(message: str) -> RunError:
 
 def _check_amount(members: list[zipfile.ZipInfo], archive_bytes: int) -> None:
     if len(members) > MAX_MEMBERS:
-        raise _unsafe(f"the archive has {len(members)} members; at most {MAX_MEMBERS} are read")
+        raise _unsafe(f"the archive has {len(members)} members; the limit is {MAX_MEMBERS}")
     total = sum(m.file_size for m in members)
     if total > MAX_TOTAL_BYTES:
-        raise _unsafe(f"the archive inflates to {total} bytes; at most {MAX_TOTAL_BYTES} are read")
+        raise _unsafe(f"the archive inflates to {total} bytes; the limit is {MAX_TOTAL_BYTES}")
     if total > RATIO_FREE_BYTES and total > MAX_RATIO * archive_bytes:
-        raise _unsafe(f"the archive inflates {total // max(1, archive_bytes)} times: a zip bomb")
+        raise _unsafe(
+            f"the archive inflates to {total // max(1, archive_bytes)} times its size, like a zip "
+            f"bomb; the limit is {MAX_RATIO} times"
+        )
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
     name = member.filename
-    # ZipInfo cuts the name at a NUL and replaces the separator: the original tells.
+    # `filename` is cut at a NUL and has its separators replaced; `orig_filename` does not.
     shown = repr(member.orig_filename[:200])
     if "\x00" in member.orig_filename or "\\" in member.orig_filename:
-        raise _unsafe(f"the archive's member {shown} has a path that is not plain")
+        raise _unsafe(f"the path of the archive's member {shown} has a NUL or a backslash")
     parts = PurePosixPath(name).parts
     if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
-        raise _unsafe(f"the archive's member {shown} has a path outside of the archive")
+        raise _unsafe(f"the path of the archive's member {shown} leads outside of the archive")
     if not parts or len(parts) > MAX_DEPTH or len(name) > MAX_NAME:
-        raise _unsafe(f"the archive's member {shown} has an empty, too deep or too long path")
+        raise _unsafe(f"the path of the archive's member {shown} is empty, too deep or too long")
     if member.flag_bits & ENCRYPTED:
-        raise _unsafe(f"the archive's member {shown} is encrypted")
+        raise _unsafe(
+            f"the archive's member {shown} is encrypted; make an archive without a password"
+        )
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise _unsafe(f"the archive's member {shown} is a link or a device, not a file")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise bad_dataset(
-            f"the archive's member {shown} has an unusual compression; use stored or deflated",
+            f"the archive's member {shown} has an unknown compression; use stored or deflated",
             RunCode.BAD_ARCHIVE,
         )
 
@@ -128,5 +135,5 @@ def _check_names(members: list[zipfile.ZipInfo]) -> None:
     for member in members:
         folded = str(PurePosixPath(member.filename)).casefold()
         if folded in seen:
-            raise _unsafe(f"the archive has {member.filename[:200]!r} twice (or but for its case)")
+            raise _unsafe(f"the archive has {member.filename[:200]!r} twice (ignoring case)")
         seen.add(folded)

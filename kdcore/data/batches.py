@@ -1,10 +1,11 @@
-"""Batches of images on a device; order and augmentation are pure functions of the sample.
+"""Makes batches of images on a device; order and augmentation are pure functions of the sample.
 
 Every random choice is hashed from (seed, stage, epoch, sample index), so a run resumes anywhere
-without a loader state, and the same sample looks the same in a batch of any size on any device.
+without a loader state, and a sample looks the same in a batch of any size on any device.
 """
 
-# B batch, C channels, H height, W width, N samples of the split, P parts: samples, and partners
+# B batch, C channels, H height, W width, N samples of the split
+# P: 1, or 2 if images are mixed: the own samples and their partners
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdcore.data.augment.colour import LUMA
-from kdcore.data.augment.draws import Drawn, Key, Purpose
+from kdcore.data.augment.draws import DrawKey, Drawn, Purpose
 from kdcore.data.augment.mix import Mixer
 from kdcore.data.augment.policy import Policy, columns_of
 from kdcore.data.counter import hash_indices, shuffle
@@ -26,13 +27,13 @@ from kdcore.spec.fit import unreadable_channels
 from kdcore.spec.recipe import Data
 from kdcore.spec.run import Input
 
-VIEWS = 0  # in place of the seed, where views are limited: all seeds have the same ones
-SPAN = 2**16  # samples whose augmentations are drawn at a time
+VIEWS_SEED = 0  # replaces the seed if views are limited: all seeds share the same views
+SPAN = 2**16  # samples whose augmentations are drawn together
 
 
 @dataclass(frozen=True)
 class Mix:
-    """What each image was mixed with: positions in the split, class numbers if there are labels,
+    """What each image was mixed with: position in the split, class number if there are labels,
     and the own image's share in [0, 1], float32."""
 
     index_B: Tensor
@@ -42,11 +43,11 @@ class Mix:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images in [0, 1], float32, channels last; `index_B` are positions in the split, `labels_B`
-    and `index_B` those of the own image where images are mixed of two.
+    """Images in [0, 1], float32, channels last, with their positions in the split and labels.
 
-    `view`: which of a limited number of looks the images have; None where every epoch has its own.
-    `host_index_B`: the positions on the CPU.
+    Mixed images have the position and the label of the own image; see `mix` for the other.
+    `view`: which of a limited number of augmentations the images have; None if every epoch has its
+    own. `host_index_B`: `index_B` on the CPU.
     """
 
     index_B: Tensor
@@ -58,11 +59,11 @@ class Batch:
 
 
 class Loader:
-    """Training batches of the samples `indices` of a split; a short last batch is dropped.
+    """Makes training batches of the samples `indices` of a split; drops a short last batch.
 
-    With fewer samples than the batch size, the batch is all of them. With `views`, an image has so
-    many looks, the same for every seed and stage, and epochs show them in turn; the order is every
-    epoch's own all the same. Raises RunError `mixing_with_views`: a mixed image has no view.
+    With fewer samples than the batch size, the batch is all of them. With `views`, an image has
+    that many augmentations, the same for every seed and stage, which epochs show in turn; the order
+    is still different in every epoch.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Loader:
     ):
         if len(indices) == 0:
             raise ValueError("there are no samples to train on")
-        assert views is None or not mixes(data.augment), "the spec refuses mixed views"
+        assert views is None or not mixes(data.augment), "the spec refuses views of mixed images"
         self._pixels = pixels_of(split, device)
         self._index_N = indices.to("cpu", torch.int64)
         self._policy = Policy(data.augment, self._pixels.stored, self._pixels.size)
@@ -88,7 +89,7 @@ class Loader:
         self.steps_per_epoch = len(indices) // self.batch_size
 
     def view_of(self, epoch: int) -> int | None:
-        """Which look images have in an epoch; None: one of its own."""
+        """The view that an epoch shows; None if every epoch has its own."""
         return None if self.views is None else epoch % self.views
 
     def batches(self, stage: int, epoch: int, start_step: int = 0) -> Iterator[Batch]:
@@ -96,13 +97,13 @@ class Loader:
         order_N = shuffle(self._index_N, self._seed, stage, epoch, Purpose.ORDER)
         used_N = order_N[start_step * self.batch_size : self.steps_per_epoch * self.batch_size]
         view = self.view_of(epoch)
-        key = (self._seed, stage, epoch) if view is None else (VIEWS, 0, view)
-        steps_a_span = max(1, SPAN // self.batch_size)
-        for span_N in torch.split(used_N, steps_a_span * self.batch_size):
+        key = (self._seed, stage, epoch) if view is None else (VIEWS_SEED, 0, view)
+        steps_per_span = max(1, SPAN // self.batch_size)
+        for span_N in torch.split(used_N, steps_per_span * self.batch_size):
             for batch in self._span(span_N, key):
                 yield replace(batch, view=view)
 
-    def _span(self, index_N: Tensor, key: Key) -> Iterator[Batch]:
+    def _span(self, index_N: Tensor, key: DrawKey) -> Iterator[Batch]:
         """The batches of consecutive samples."""
         index_PN, shares = index_N[None], {}
         if self._mixer is not None:
@@ -113,7 +114,7 @@ class Loader:
             index_PN[:, start : start + self.batch_size]
             for start in range(0, len(index_N), self.batch_size)
         ]
-        pixels = self._pixels.gather(part_PB.flatten() for part_PB in rows)
+        pixels = self._pixels.gather(index_PB.flatten() for index_PB in rows)
         for number, pixels_BHWC in enumerate(pixels):
             start, end = number * self.batch_size, (number + 1) * self.batch_size
             images_BHWC = self._policy.apply(pixels_BHWC, columns_of(drawn, start, end))
@@ -127,12 +128,12 @@ class Loader:
             images_BHWC = self._mixer.apply(own_BHWC, partners_BHWC, share)
             partner_B, share_B = index_PB[1], share["share"]
             labels_B = self._pixels.labels(partner_B)
-            mix = Mix(self._there(partner_B), labels_B, self._there(share_B))
+            mix = Mix(self._to_device(partner_B), labels_B, self._to_device(share_B))
         index_B, labels_B = index_PB[0], self._pixels.labels(index_PB[0])
         images_BCHW = images_BHWC.permute(0, 3, 1, 2)
-        return Batch(self._there(index_B), images_BCHW, labels_B, mix, host_index_B=index_B)
+        return Batch(self._to_device(index_B), images_BCHW, labels_B, mix, host_index_B=index_B)
 
-    def _there(self, values_B: Tensor) -> Tensor:
+    def _to_device(self, values_B: Tensor) -> Tensor:
         return values_B.to(self._device, non_blocking=True)
 
 
@@ -146,10 +147,11 @@ def _mixer(data: Data, pool_N: Tensor, pixels: Pixels) -> Mixer | None:
 
 
 class Adapter(nn.Module):
-    """Makes what one network wants of images in [0, 1] that have `channels` channels: its size
-    (bilinear, antialiased), its channels (grey repeated, or colour to luma), (x - mean) / std.
+    """Converts images in [0, 1] with `channels` channels into a network's input.
 
-    Raises RunError `channels_mismatch` for any other pair of channel counts.
+    Resizes (bilinear, antialiased), adapts the channels (grey repeated, or colour to luma) and
+    normalises, (x - mean) / std. Raises RunError `channels_mismatch` for any other combination of
+    channel counts.
     """
 
     _luma_C11: Tensor
@@ -182,17 +184,17 @@ class Adapter(nn.Module):
 def eval_batches(
     split: Split | Pixels, batch_size: int, device: torch.device, indices: Tensor | None = None
 ) -> Iterator[Batch]:
-    """All samples (or those at `indices`), once, in order, unchanged (where there is a margin, the
-    centre); the last batch may be short.
+    """Every sample, or those at `indices`, once, in order, without augmentation.
 
-    `index_B` are positions in the split.
+    Images stored with a margin are cut to their centre. The last batch may be short. `index_B` are
+    positions in the split.
     """
     pixels = pixels_of(split, device)
     if indices is None:
         indices = torch.arange(len(pixels))
     policy = Policy((), pixels.stored, pixels.size)
-    parts = torch.split(indices, batch_size)
-    for index_B, pixels_BHWC in zip(parts, pixels.gather(parts), strict=True):
+    batches = torch.split(indices, batch_size)
+    for index_B, pixels_BHWC in zip(batches, pixels.gather(batches), strict=True):
         images_BHWC = policy.apply(pixels_BHWC, policy.draw(index_B, (0, 0, 0)))
         images_BCHW = images_BHWC.permute(0, 3, 1, 2)
         yield Batch(index_B.to(device, non_blocking=True), images_BCHW, pixels.labels(index_B))
@@ -201,8 +203,8 @@ def eval_batches(
 def hold_out(n: int, labels: Tensor | None, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Split 0..n-1 into (training, validation) indices, both ascending.
 
-    Validation gets round(n * fraction), at least one where the fraction is above 0 and n above 1,
-    with every class in proportion. A pure function of its arguments.
+    Validation gets round(n * fraction) samples, with every class in proportion, and at least one if
+    the fraction is above 0 and n above 1. A pure function of its arguments.
     """
     index_N = torch.arange(n)
     count = 0 if fraction == 0 or n < 2 else min(max(1, round(n * fraction)), n - 1)
@@ -214,7 +216,7 @@ def hold_out(n: int, labels: Tensor | None, fraction: float, seed: int) -> tuple
 
 
 def _rank_in_class(labels_N: Tensor) -> Tensor:
-    """(position among its own class + 1/2) / class size, for each sample in the given order."""
+    """(Position among its class + 1/2) / class size, for each sample in the given order."""
     by_class_N = torch.argsort(labels_N, stable=True)
     _, sizes = torch.unique_consecutive(labels_N[by_class_N], return_counts=True)
     starts = sizes.cumsum(0) - sizes

@@ -1,4 +1,4 @@
-"""How images come to the size of a run: stretched, or shrunk and cut, or padded."""
+"""Brings images to the size of a run: stretches them, or resizes and crops, or pads."""
 
 # N samples, C channels, H height, W width
 
@@ -16,32 +16,34 @@ from kdcore.spec.fit import impossible_padding
 
 @dataclass(frozen=True)
 class Fit:
-    """As the spec's `data` says. With `resize_to`, images are stored with a margin: the centre of
-    `image_size` is what evaluation reads."""
+    """How images are brought to one size, as the spec's `data` says.
+
+    With `resize_to`, images are stored with a margin around the centre of `image_size`, which
+    evaluation reads.
+    """
 
     image_size: Size | None = None
     resize_to: int | None = None
     pad_to: Size | None = None
 
     def stored(self, own: Size) -> Size:
-        """The size at which images of `own` are stored. Raises RunError `bad_pad`."""
+        """The size at which images of size `own` are stored. Raises RunError `bad_pad`."""
         size = self.image_size or own
         if self.resize_to is not None:
             shorter = min(size)
-            return round(size[0] * self.resize_to / shorter), round(
-                size[1] * self.resize_to / shorter
-            )
+            height, width = (round(side * self.resize_to / shorter) for side in size)
+            return height, width
         if self.pad_to is not None:
             _margins(size, self.pad_to)
             return self.pad_to
         return size
 
     def read(self) -> Size | None:
-        """The size of what is read of each stored image; None: all."""
+        """The size that is read of each stored image; None: all of it."""
         return None if self.resize_to is None else self.image_size
 
     def apply(self, images_NCHW: Tensor) -> Tensor:
-        """uint8 images of one size as they are stored."""
+        """Bring uint8 images of one size to the size at which they are stored."""
         if self.resize_to is not None:
             own = (images_NCHW.shape[2], images_NCHW.shape[3])
             return cover(images_NCHW, self.stored(own))
@@ -51,7 +53,7 @@ class Fit:
 
 
 def place(data: ImageData, fit: Fit, sink: Sink) -> ImageData:
-    """The dataset, its images fitted, a few at a time, into `sink`."""
+    """Fit the images of a dataset, a few at a time, into `sink`."""
     if fit == Fit() and not sink.needed:
         return data
     stored = fit.stored((data.height, data.width))
@@ -60,9 +62,9 @@ def place(data: ImageData, fit: Fit, sink: Sink) -> ImageData:
     def fitted(name: str, split: Split) -> Split:
         images_NCHW = sink.allocate(name, (len(split), data.channels, *stored))
         for start in range(0, len(split), CHUNK):
-            part_BCHW = split.images_NCHW[start : start + CHUNK]
-            images_NCHW[start : start + CHUNK] = fit.apply(part_BCHW)
-            sink.told(name, min(start + CHUNK, len(split)), len(split))
+            chunk_BCHW = split.images_NCHW[start : start + CHUNK]
+            images_NCHW[start : start + CHUNK] = fit.apply(chunk_BCHW)
+            sink.progress(name, min(start + CHUNK, len(split)), len(split))
         return replace(split, images_NCHW=images_NCHW)
 
     train = fitted("train", data.train)
@@ -71,7 +73,7 @@ def place(data: ImageData, fit: Fit, sink: Sink) -> ImageData:
 
 
 def resize(images_NCHW: Tensor, size: Size) -> Tensor:
-    """Stretch uint8 images to (height, width), bilinear with antialiasing."""
+    """Stretch uint8 images to (height, width): bilinear, antialiased."""
     if images_NCHW.shape[2:] == size:
         return images_NCHW
     return torch.cat(
@@ -85,11 +87,11 @@ def resize(images_NCHW: Tensor, size: Size) -> Tensor:
 
 
 def cover(images_NCHW: Tensor, size: Size) -> Tensor:
-    """Resize uint8 images, keeping their shape, until they just cover (height, width), and take
-    the centre: for squares, the shorter side becomes the side, and the longer one is cut."""
+    """Resize uint8 images, keeping their aspect ratio, to just cover (height, width), and crop the
+    centre: for a square, the shorter side is resized to its side and the longer one cropped."""
     height, width = images_NCHW.shape[2:]
     scale = max(size[0] / height, size[1] / width)
-    # A side that fits exactly must not lose a pixel to rounding.
+    # Rounding must not take a pixel from a side that fits exactly.
     covering = tuple(
         max(least, int(own * scale)) for least, own in zip(size, (height, width), strict=True)
     )
@@ -99,7 +101,7 @@ def cover(images_NCHW: Tensor, size: Size) -> Tensor:
 
 
 def pad(images_NCHW: Tensor, size: Size) -> Tensor:
-    """Surround images with zeros to (height, width); an odd pixel more goes below and right."""
+    """Pad images with zeros to (height, width); an odd extra pixel goes to the bottom or right."""
     rows, columns = _margins((images_NCHW.shape[2], images_NCHW.shape[3]), size)
     left, top = columns // 2, rows // 2
     return functional.pad(images_NCHW, (left, columns - left, top, rows - top))

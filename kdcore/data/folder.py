@@ -1,7 +1,7 @@
-"""Image folders: `train/CLASS/*.png` and `test/CLASS/*.png`, or `CLASS/*.png`, zipped or not.
+"""Reads image folders: `train/CLASS/*.png` and `test/CLASS/*.png`, or `CLASS/*.png`; also zipped.
 
-Images straight in `train/` (or at the top) have no labels. JPEG, PNG and WebP are told by their
-content. Files that do not have an image's name, hidden files and `__MACOSX` are passed over.
+Images directly in `train/`, or at the top, have no labels. JPEG, PNG and WebP are recognised by
+their content. Files without an image's suffix, hidden files and `__MACOSX` are ignored.
 """
 
 # N samples, C channels, H height, W width
@@ -44,12 +44,12 @@ class _Sample:
 
 
 def read_folder(path: Path, fit: Fit | None = None, sink: Sink | None = None) -> ImageData:
-    """The dataset at the path, fitted image by image; where sizes differ and `fit` does not say
-    to which, all are stretched to the commonest one. It is decoded straight into `sink`, else
-    memory. Classes are numbered in the order of their names, numerically where all
-    are numbers. Samples are ordered in turn of all classes, so that the first of them are balanced.
+    """Read the dataset at `path`, decoding into `sink` (default: memory) and fitting each image.
 
-    Raises RunError `bad_dataset`, `bad_archive`, `unsafe_archive`, `dataset_too_large`.
+    If sizes differ and `fit` names none, all are stretched to the commonest one. Classes are
+    numbered in the order of their names, numerically if all are numbers. Samples take turns by
+    class, so that the first ones are balanced. Raises RunError `bad_dataset`, `bad_archive`,
+    `unsafe_archive`, `dataset_too_large`.
     """
     files = open_files(path)
     splits = _find_samples(files)
@@ -70,16 +70,20 @@ def read_folder(path: Path, fit: Fit | None = None, sink: Sink | None = None) ->
 
 
 def _find_samples(files: Files) -> dict[str, list[_Sample]]:
-    """The samples of `train` and perhaps `test`."""
+    """The samples of `train` and, if there are any, of `test`."""
     paths = [p for p in map(PurePosixPath, files.names) if _is_image(p)]
     if not paths:
-        raise bad_dataset("there are no images (.png, .jpg, .jpeg, .webp)")
+        raise bad_dataset(
+            "there are no images; files ending in .png, .jpg, .jpeg or .webp are read"
+        )
     depth = _wrapping_folders(paths)
     splits: dict[str, list[_Sample]] = {}
     tops = {p.parts[depth].lower() for p in paths if len(p.parts) > depth + 1}
     by_split = bool(tops & TRAIN_NAMES) or (bool(tops) and tops <= TEST_NAMES)
     if by_split and len(tops & TEST_NAMES) > 1:
-        raise bad_dataset(f"keep one of {sorted(tops & TEST_NAMES)}: it is the test split")
+        raise bad_dataset(
+            f"{sorted(tops & TEST_NAMES)} are all names of the test split; keep one of them"
+        )
     for path in paths:
         parts = path.parts[depth:]
         split = "train"
@@ -97,7 +101,7 @@ def _split_of(parts: tuple[str, ...]) -> str:
         return "train"
     if len(parts) > 1 and top in TEST_NAMES:
         return "test"
-    raise bad_dataset(f"{'/'.join(parts)} is neither in train nor in test")
+    raise bad_dataset(f"{'/'.join(parts)} is neither in train nor in test; move or remove it")
 
 
 def _is_image(path: PurePosixPath) -> bool:
@@ -106,7 +110,7 @@ def _is_image(path: PurePosixPath) -> bool:
 
 
 def _wrapping_folders(paths: list[PurePosixPath]) -> int:
-    """How many folders at the top hold everything: `cats-and-dogs/train/cat/1.png` has one."""
+    """The number of outer folders that hold everything: 1 for `cats-and-dogs/train/cat/1.png`."""
     depth = 0
     while all(len(p.parts) > depth + 1 for p in paths):
         tops = {p.parts[depth] for p in paths}
@@ -117,10 +121,13 @@ def _wrapping_folders(paths: list[PurePosixPath]) -> int:
 
 
 def _in_turn(split: str, samples: list[_Sample]) -> list[_Sample]:
-    """The first of every class, then the second of every class, ..."""
+    """Order samples by turns: the first of every class, then the second of every class, ..."""
     labelled = {s.label is not None for s in samples}
     if len(labelled) > 1:
-        raise bad_dataset(f"{split} has images both inside and outside of class folders")
+        raise bad_dataset(
+            f"{split} has images both inside and outside of class folders; move all of them into "
+            "class folders, or none"
+        )
     seen: Counter[str | None] = Counter()
     ranked = []
     for sample in samples:
@@ -133,9 +140,11 @@ def _class_names(splits: dict[str, list[_Sample]]) -> tuple[str, ...] | None:
     train = {s.label for s in splits.get("train", ()) if s.label is not None}
     test = {s.label for s in splits.get("test", ()) if s.label is not None}
     if "train" not in splits:
-        raise bad_dataset("there are test images, but no training images")
+        raise bad_dataset("there are test images but no training images; add a folder train")
     if train and test - train:
-        raise bad_dataset(f"test has classes that train lacks: {sorted(test - train)[:5]}")
+        raise bad_dataset(
+            f"test has classes that are missing from train: {sorted(test - train)[:5]}"
+        )
     names = train or test
     if not names:
         return None
@@ -150,22 +159,24 @@ def _open(files: Files, name: str) -> Image.Image:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise bad_dataset(f"{name} is not a PNG, JPEG or WebP image: {error}") from error
     if image.width * image.height > MAX_PIXELS:
-        raise bad_dataset(f"{name} has {image.width}x{image.height} pixels: too many")
+        raise bad_dataset(
+            f"{name} has {image.width}x{image.height} pixels; the limit is {MAX_PIXELS} in all"
+        )
     return image
 
 
 def _header(files: Files, sample: _Sample) -> tuple[int, int, bool]:
-    """Height, width, and whether it is grey; nothing is decoded."""
+    """Height, width, and whether the image is grey, without decoding it."""
     image = _open(files, sample.name)
-    on_its_side = _orientation(image) in (5, 6, 7, 8)
-    width, height = image.size[::-1] if on_its_side else image.size
+    sideways = _orientation(image) in (5, 6, 7, 8)
+    width, height = image.size[::-1] if sideways else image.size
     return height, width, image.mode in GREY_MODES
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's number for how the image must be turned; 1: not at all.
+    """EXIF's code for how to rotate or mirror the image; 1: not at all.
 
-    Pillow decodes a whole PNG to look for EXIF data at its end; those are not looked for.
+    EXIF data at the end of a PNG are ignored: to find them, Pillow would decode the whole image.
     """
     return int(image.getexif().get(ORIENTATION, 1)) if "exif" in image.info else 1
 
@@ -198,12 +209,12 @@ class _Loader:
     sink: Sink
 
     def load(self, name: str, samples: list[_Sample]) -> Split:
-        """Decode a split into the room."""
+        """Decode a split into the sink."""
         images_NCHW = self.sink.allocate(name, (len(samples), self.channels, *self.size))
         decoded = _in_parallel(partial(_decode, self.files, self.channels, self.fit), samples)
         for index, image_CHW in enumerate(decoded):
             images_NCHW[index] = image_CHW
-            self.sink.told(name, index + 1, len(samples))
+            self.sink.progress(name, index + 1, len(samples))
         if self.class_names is None or samples[0].label is None:
             return Split(images_NCHW, None)
         number_of = {label: number for number, label in enumerate(self.class_names)}
@@ -211,8 +222,10 @@ class _Loader:
 
 
 def _in_parallel(work: Callable[[_Sample], T], samples: list[_Sample]) -> Iterator[T]:
-    """Results in order, with few of them waiting at a time; on as many threads as torch may use,
-    which is what the run may. Decoders work without Python's lock."""
+    """Results in order, computed a chunk at a time on as many threads as torch uses.
+
+    Decoders release Python's global lock.
+    """
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for start in range(0, len(samples), CHUNK):
             yield from pool.map(work, samples[start : start + CHUNK])

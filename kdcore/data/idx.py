@@ -1,4 +1,4 @@
-"""Datasets in the IDX format of MNIST: a zip or directory of `*-images-idx3-ubyte[.gz]` files."""
+"""Reads datasets in MNIST's IDX format: a zip or directory of `*-images-idx3-ubyte[.gz]` files."""
 
 # N samples, H height, W width
 
@@ -23,7 +23,7 @@ UNSIGNED_BYTE = 0x08
 
 
 def read_idx(path: Path) -> ImageData:
-    """The dataset at the path. Raises RunError `bad_dataset`, `bad_archive`, `unsafe_archive`."""
+    """Read the dataset. Raises RunError `bad_dataset`, `bad_archive`, `unsafe_archive`."""
     files = open_files(path)
     found: dict[tuple[str, str], str] = {}
     for name in files.names:
@@ -31,11 +31,11 @@ def read_idx(path: Path) -> ImageData:
             split = "train" if match[1] == "train" else "test"
             if (split, match[2]) in found:
                 raise bad_dataset(
-                    f"both {found[split, match[2]]} and {name} are the {match[2]} of {split}"
+                    f"{found[split, match[2]]} and {name} are both {match[2]} of {split}; keep one"
                 )
             found[split, match[2]] = name
     if ("train", "images") not in found:
-        raise bad_dataset("there is no train-images-idx3-ubyte (or .gz)")
+        raise bad_dataset("there is no file train-images-idx3-ubyte, or the same with .gz")
     test = _read_split(files, found, "test") if ("test", "images") in found else None
     return assemble(_read_split(files, found, "train"), test)
 
@@ -52,7 +52,7 @@ def _read_split(files: Files, found: dict[tuple[str, str], str], split: str) -> 
 
 
 def _read_array(files: Files, name: str, axes: int) -> NDArray[np.uint8]:
-    """One file: zero, zero, type, number of axes; a big-endian length per axis; the bytes."""
+    """Read one file: zero, zero, type, number of axes; a big-endian length per axis; the bytes."""
     stream: io.BufferedIOBase = io.BytesIO(files.read(name))
     if name.endswith(".gz"):
         stream = gzip.GzipFile(fileobj=stream)
@@ -64,10 +64,10 @@ def _read_array(files: Files, name: str, axes: int) -> NDArray[np.uint8]:
         if axes == 3:
             check_size(shape[0], 1, shape[1], shape[2])
         wanted = math.prod(shape)
-        # One byte more tells a longer file, and no more is ever inflated.
+        # One byte more shows that the file is too long, and no more is inflated.
         content = stream.read(wanted + 1)
     except (OSError, EOFError, zlib.error, struct.error) as error:
         raise bad_dataset(f"{name} is damaged: {error}") from error
     if len(content) != wanted:
-        raise bad_dataset(f"{name} claims shape {shape}, which is not what it holds")
+        raise bad_dataset(f"{name} has another number of bytes than its shape {shape} needs")
     return np.frombuffer(content, np.uint8).reshape(shape)

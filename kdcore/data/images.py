@@ -1,4 +1,4 @@
-"""A dataset in memory: splits of uint8 images with class numbers, and what they must satisfy."""
+"""Holds a dataset: splits of uint8 images with class numbers, checked against limits."""
 
 # N samples, C channels, H height, W width
 
@@ -15,8 +15,8 @@ from kdcore.spec.codes import RunCode
 MIN_SIDE, MAX_SIDE = 4, 1024
 MAX_CHANNELS = 16
 MAX_CLASSES = 1_000_000
-MAX_BYTES = 16 * 2**30  # of all pixels, in memory
-CHUNK = 1024  # images worked on at a time
+MAX_BYTES = 16 * 2**30  # of pixels in memory
+CHUNK = 1024  # images processed at a time
 
 Size = tuple[int, int]
 """Height, width."""
@@ -24,12 +24,11 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Split:
-    """Images (uint8) and their class numbers (int64), if there are labels.
+    """Images (uint8) and, if there are labels, their class numbers (int64).
 
-    `size`: height and width that are read of each image: its centre, or a window within; None: all.
-    `sums_NC2`: each image's sums, as `statistics.pixel_sums` has them, where they are known.
-    `mapped`: whether the pixels lie in a file and need not fit into memory. `content`: a name that
-    no other images have, where there is one.
+    `size`: height and width that are read of each image, its centre or a window; None: all of it.
+    `sums_NC2`: each image's `statistics.pixel_sums`, if known. `mapped`: whether the pixels are in
+    a file and need not fit into memory. `content`: a name that no other images have, if known.
     """
 
     images_NCHW: Tensor
@@ -45,7 +44,7 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageData:
-    """A whole dataset, all images of one size; `uniform`: whether they came like that."""
+    """A whole dataset, with all images of one size; `uniform`: whether they had it originally."""
 
     train: Split
     test: Split | None
@@ -58,32 +57,32 @@ class ImageData:
 
 
 def bad_dataset(message: str, code: RunCode = RunCode.BAD_DATASET) -> RunError:
-    """The error for a dataset that cannot be used."""
+    """Make the error for a dataset that cannot be used."""
     return RunError(code, message, pointer="/dataset")
 
 
 def check_size(count: int, channels: int, height: int, width: int, limit: int = MAX_BYTES) -> None:
-    """Refuse what no network here reads or what has more than `limit` bytes."""
+    """Raise RunError if no network reads such images, or if they take more than `limit` bytes."""
     if count == 0:
-        raise bad_dataset("a split has no images")
+        raise bad_dataset("a split has no images; add some or remove it")
     if not (MIN_SIDE <= height <= MAX_SIDE and MIN_SIDE <= width <= MAX_SIDE):
         raise bad_dataset(
             f"images are {height}x{width} pixels; each side must be {MIN_SIDE} to {MAX_SIDE}"
         )
     if not 1 <= channels <= MAX_CHANNELS:
-        raise bad_dataset(f"images have {channels} channels; at most {MAX_CHANNELS} work")
+        raise bad_dataset(f"images have {channels} channels; the limit is {MAX_CHANNELS}")
     if count * channels * height * width > limit:
         raise bad_dataset(
-            f"{count} images of {channels}x{height}x{width} need more than"
-            f" {limit / 2**30:g} GiB; make them smaller",
+            f"{count} images of {channels}x{height}x{width} take more than"
+            f" {limit / 2**30:g} GiB; use smaller or fewer images",
             code=RunCode.DATASET_TOO_LARGE,
         )
 
 
 def to_labels(values: NDArray[np.generic], count: int, name: str) -> Tensor:
-    """Class numbers from an array of shape (N,) or (N, 1).
+    """Convert an array of shape (N,) or (N, 1) to class numbers.
 
-    Numbers without any sample are fine (the class exists); negative and non-integer ones are not.
+    Classes without samples are allowed; negative and non-integer numbers are not.
     """
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -97,7 +96,7 @@ def to_labels(values: NDArray[np.generic], count: int, name: str) -> Tensor:
     if low < 0:
         raise bad_dataset(f"{name} has the label {low}; labels are integers from 0")
     if high >= MAX_CLASSES:
-        raise bad_dataset(f"{name} has the label {high}; there are at most {MAX_CLASSES} classes")
+        raise bad_dataset(f"{name} has the label {high}; the limit is {MAX_CLASSES} classes")
     return torch.from_numpy(values.astype(np.int64))
 
 
@@ -107,22 +106,25 @@ def assemble(
     class_names: tuple[str, ...] | None = None,
     uniform: bool = True,
 ) -> ImageData:
-    """The dataset of these splits, checked against each other.
+    """Make a dataset of splits that fit each other.
 
-    The number of classes is the largest label of either split plus one, unless classes are named.
+    Unless classes are named, their number is the largest label of either split plus one. Raises
+    RunError `bad_dataset`.
     """
     _, channels, height, width = train.images_NCHW.shape
     if test is not None:
         if test.images_NCHW.shape[1:] != train.images_NCHW.shape[1:]:
             raise bad_dataset(
-                f"training images are {tuple(train.images_NCHW.shape[1:])}, test images are"
+                f"training images are {tuple(train.images_NCHW.shape[1:])}, but test images are"
                 f" {tuple(test.images_NCHW.shape[1:])} (channels, height, width)"
             )
         if train.labels_N is not None and test.labels_N is None:
-            raise bad_dataset("the training images have labels, but the test images have none")
+            raise bad_dataset(
+                "the training images have labels, but the test images have none; add them"
+            )
     splits = [train] if test is None else [train, test]
     tops = [int(s.labels_N.max()) + 1 for s in splits if s.labels_N is not None]
     num_classes = len(class_names) if class_names else max(tops, default=None)
     if num_classes is not None and num_classes < 2:
-        raise bad_dataset("all images are of one class; there must be at least 2 classes")
+        raise bad_dataset("all images belong to one class; at least 2 classes are needed")
     return ImageData(train, test, class_names, num_classes, channels, height, width, uniform)

@@ -1,4 +1,4 @@
-"""Datasets in NumPy's NPZ format: `x_train`, `y_train`, `x_test`, `y_test`, or `x`, `y`.
+"""Reads datasets in NumPy's NPZ format: `x_train`, `y_train`, `x_test`, `y_test`, or `x`, `y`.
 
 Images are NHW, NHWC or NCHW; uint8, other integers or booleans in range, or floats in [0, 1].
 """
@@ -34,7 +34,7 @@ Array = NDArray[np.generic]
 
 
 def read_npz(path: Path) -> ImageData:
-    """The dataset in the file. Raises RunError `bad_dataset`, `bad_archive`, `unsafe_archive`."""
+    """Read the dataset. Raises RunError `bad_dataset`, `bad_archive`, `unsafe_archive`."""
     files = open_files(path)
     known = {name.removesuffix(".npy") for name in files.names if name.endswith(".npy")}
     names = next((pair for pair in TRAIN_NAMES if pair[0] in known), None)
@@ -56,7 +56,7 @@ def _read_split(files: Files, known: set[str], images: str, labels: str) -> Spli
 
 
 def _read_array(files: Files, name: str) -> Array:
-    """One array; the header is checked against the bytes that are there, nothing is unpickled."""
+    """Read one array; checks the header against the number of bytes, and unpickles nothing."""
     content = files.read(f"{name}.npy")
     stream = io.BytesIO(content)
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -71,7 +71,7 @@ def _read_array(files: Files, name: str) -> Array:
         any(side < 0 for side in shape)
         or math.prod(shape) * dtype.itemsize != len(content) - stream.tell()
     ):
-        raise bad_dataset(f"{name} claims shape {shape}, which is not what the file holds")
+        raise bad_dataset(f"{name} has another number of bytes than its shape {shape} needs")
     flat: Array = np.frombuffer(content, dtype, offset=stream.tell())
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
@@ -86,18 +86,21 @@ def _to_images(values: Array, name: str) -> Tensor:
     check_size(*values.shape)
     images_NCHW = torch.empty(values.shape, dtype=torch.uint8, memory_format=torch.channels_last)
     for start in range(0, len(values), CHUNK):
-        part = _to_bytes(values[start : start + CHUNK], name)
-        images_NCHW[start : start + CHUNK] = torch.from_numpy(part)
+        chunk = _to_bytes(values[start : start + CHUNK], name)
+        images_NCHW[start : start + CHUNK] = torch.from_numpy(chunk)
     return images_NCHW
 
 
 def _channels_last(shape: tuple[int, ...], name: str) -> bool:
-    """A side has at least 4 pixels, so a shorter axis must be the channels."""
+    """Whether the last axis holds the channels, as an axis shorter than MIN_SIDE must."""
     for limit in (MIN_SIDE - 1, MAX_CHANNELS):
         first, last = shape[1] <= limit, shape[3] <= limit
         if first != last:
             return last
-    raise bad_dataset(f"{name} has shape {shape}: which axis has the channels cannot be told")
+    raise bad_dataset(
+        f"{name} has shape {shape}, in which either axis could be the channels; give NHW, or sides "
+        f"above {MAX_CHANNELS}"
+    )
 
 
 def _to_bytes(values: Array, name: str) -> NDArray[np.uint8]:
@@ -107,7 +110,7 @@ def _to_bytes(values: Array, name: str) -> NDArray[np.uint8]:
     low, high = float(values.min()), float(values.max())
     if math.isnan(low) or low < 0 or high > top:
         raise bad_dataset(
-            f"{name} has values from {low:g} to {high:g}; {values.dtype} images lie in [0, {top}]"
+            f"{name} has values from {low:g} to {high:g}; {values.dtype} images are in [0, {top}]"
         )
     if top == 255:
         return values.astype(np.uint8)

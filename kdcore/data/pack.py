@@ -1,7 +1,7 @@
-"""Packed datasets: decoded once into files of bytes, which every later run maps at once.
+"""Packs datasets: decodes them once into files of bytes, which later runs just map.
 
-A pack is a folder, CACHE/KEY. It is written under another name and renamed when it is whole. The
-key is a hash of the source's content and of all that decides how it is decoded.
+A pack is a folder, CACHE/KEY. It is written under a temporary name and renamed when it is complete.
+The key is a hash of the source's content and of everything that decides how it is decoded.
 """
 
 # N samples, C channels, H height, W width
@@ -16,7 +16,7 @@ from pathlib import Path
 from torch import Tensor
 
 from kdcore.data.images import ImageData
-from kdcore.data.packfile import MANIFEST, Damaged, finish_pack, map_pixels, open_pack
+from kdcore.data.packfile import MANIFEST, DamagedPack, finish_pack, map_pixels, open_pack
 from kdcore.data.sink import LogFn, LoggingSink, Shape
 from kdcore.runtime.errors import RunError
 from kdcore.spec.codes import RunCode
@@ -24,14 +24,14 @@ from kdcore.spec.codes import RunCode
 WRITING = ".writing-"
 MAX_PACKED_BYTES = 512 * 2**30  # of a split's pixels
 RESERVE_BYTES = 64 * 2**20  # left free on the disk
-STALE_S = 24 * 3600.0  # an unfinished pack so old is nobody's
-UNUSED_S = 30 * 24 * 3600.0  # a pack not opened for so long is removed
+STALE_S = 24 * 3600.0  # age at which an unfinished pack is abandoned
+UNUSED_S = 30 * 24 * 3600.0  # time after its last use at which a pack is removed
 
 
 def load_packed(
-    cache: Path, key: str, decode: "Callable[[Disk], ImageData]", log: LogFn
+    cache: Path, key: str, decode: "Callable[[DiskSink], ImageData]", log: LogFn
 ) -> ImageData:
-    """The dataset of this key, mapped: out of the cache, or else decoded into it.
+    """Map the dataset of this key from the cache; if it is missing, decode it into the cache first.
 
     Raises RunError `no_space` (exit NO_SPACE), and whatever `decode` raises.
     """
@@ -39,28 +39,28 @@ def load_packed(
     if entry.is_dir():
         try:
             return open_pack(entry, key)
-        except (Damaged, OSError) as error:
-            log(f"the packed dataset is damaged and made anew: {error}")
+        except (DamagedPack, OSError) as error:
+            log(f"the packed dataset is damaged and will be packed again: {error}")
             _remove(entry)
     cache.mkdir(parents=True, exist_ok=True)
-    _reaper(cache)
+    _remove_stale(cache)
     writing = cache / f"{WRITING}{uuid.uuid4().hex}"
     writing.mkdir()
     try:
-        data = decode(Disk(writing, log))
+        data = decode(DiskSink(writing, log))
         finish_pack(writing, data, key)
         try:
             writing.rename(entry)
         except OSError:
-            if not entry.is_dir():  # else another run was faster
+            if not entry.is_dir():  # else another run has packed it meanwhile
                 raise
     finally:
         shutil.rmtree(writing, ignore_errors=True)
     return open_pack(entry, key)
 
 
-class Disk(LoggingSink):
-    """Room in files of a folder, mapped. Raises RunError `no_space` where they do not fit."""
+class DiskSink(LoggingSink):
+    """Stores pixels in mapped files of a folder. Raises RunError `no_space` if they do not fit."""
 
     limit = MAX_PACKED_BYTES
     needed = True
@@ -70,20 +70,20 @@ class Disk(LoggingSink):
         self._folder = folder
 
     def allocate(self, split: str, shape: Shape) -> Tensor:
-        """As in Room."""
+        """See Sink."""
         count, channels, height, width = shape
         size_bytes = count * channels * height * width
-        make_room(self._folder.parent, size_bytes)
+        free_space(self._folder.parent, size_bytes)
         path = self._folder / f"{split}.pixels"
         with path.open("xb") as file:
-            os.posix_fallocate(file.fileno(), 0, size_bytes)  # a full disk is an error here
+            os.posix_fallocate(file.fileno(), 0, size_bytes)  # fails now if the disk is full
         return map_pixels(path, shape, "r+")
 
 
-def make_room(cache: Path, needed_bytes: int) -> None:
-    """See that so much is free on the disk, removing the packs that were not used for longest.
+def free_space(cache: Path, needed_bytes: int) -> None:
+    """Free space on the disk by removing the least recently used packs, as far as needed.
 
-    A run that has a removed one mapped goes on with it. Raises RunError `no_space`.
+    A run that has mapped a removed pack can still read it. Raises RunError `no_space`.
     """
     wanted = needed_bytes + RESERVE_BYTES
     packs = [p for p in cache.iterdir() if (p / MANIFEST).is_file() and p.name[0] != "."]
@@ -95,29 +95,29 @@ def make_room(cache: Path, needed_bytes: int) -> None:
     if free < wanted:
         raise RunError(
             RunCode.NO_SPACE,
-            f"the packed dataset takes {needed_bytes / 2**20:.0f} MiB on disk, where "
-            f"{free / 2**20:.0f} MiB are free; make room, or use a smaller image_size",
+            f"the packed dataset needs {needed_bytes / 2**20:.0f} MiB on disk, but only "
+            f"{free / 2**20:.0f} MiB are free; free some space, or use a smaller image_size",
             pointer="/dataset",
         )
 
 
 def _remove(entry: Path) -> None:
-    """Take it out of the way at once, so that nobody opens half of it."""
+    """Remove a pack; renames it first, so that no run opens half of it."""
     gone = entry.with_name(f"{WRITING}{uuid.uuid4().hex}")
     try:
         entry.rename(gone)
     except OSError:
-        return  # another run was faster
+        return  # another run has removed it
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def _reaper(cache: Path) -> None:
-    """Remove what runs that were killed have left unfinished, and what nobody uses any more."""
+def _remove_stale(cache: Path) -> None:
+    """Remove packs that killed runs left unfinished, and those not used for long."""
     for path in cache.iterdir():
         unfinished = path.name.startswith(WRITING)
         try:
             age_s = time.time() - (path if unfinished else path / MANIFEST).stat().st_mtime
         except OSError:
-            continue  # another run was faster, or it is none of ours
+            continue  # another run has removed it, or it is not a pack
         if age_s > (STALE_S if unfinished else UNUSED_S):
             shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A split's pixels, and how batches of them come to the device: resident there, or copied ahead."""
+"""Brings batches of a split's pixels to the device: kept there, or copied ahead of time."""
 
 # B batch, C channels, H height, W width, N samples of the split
 
@@ -13,18 +13,18 @@ from torch import Tensor
 from kdcore.data.ahead import ahead
 from kdcore.data.images import Split
 
-DEPTH = 2  # batches that wait, ready
+DEPTH = 2  # batches prepared ahead
 
 
 @dataclass(frozen=True)
-class Raw:
-    """Pixels of a batch on the device, unchanged; `ready`: recorded once they are there."""
+class _Copied:
+    """Pixels of a batch on the device; `ready`: recorded when the copy has finished."""
 
     pixels_BHWC: Tensor
     ready: torch.cuda.Event | None = None
 
     def wait(self) -> Tensor:
-        """The pixels, safe for the current stream."""
+        """The pixels, safe to use in the current stream."""
         if self.ready is not None:
             stream = torch.cuda.current_stream(self.pixels_BHWC.device)
             stream.wait_event(self.ready)
@@ -33,11 +33,11 @@ class Raw:
 
 
 class Pixels:
-    """A split's uint8 images, kept on the device where they take less than half of its memory.
+    """A split's uint8 images, kept on the device if they take less than half of its free memory.
 
-    Where they do not stay there, batches are gathered, pinned and copied in a thread, while the
-    device works on the batches before. On a CPU that is done for pixels mapped from a file that
-    need not fit into memory: it hides the disk, and costs time where nothing is to be waited for.
+    Otherwise a thread gathers, pins and copies batches while the device works on earlier ones. On a
+    CPU a thread gathers ahead only if pixels are mapped from a file that may not fit into memory:
+    that hides the disk's latency, but costs time if there is none.
     """
 
     def __init__(self, split: Split, device: torch.device):
@@ -57,26 +57,25 @@ class Pixels:
         return len(self._images_NHWC)
 
     def gather(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The pixels of every batch of `indices`, in order, safe for the current stream; ahead of
-        time where that helps."""
-        raws = map(self._gather, indices)
-        for raw in ahead(raws, DEPTH) if self.ahead else raws:
-            yield raw.wait()
+        """The pixels of every batch of `indices`, in order, safe to use in the current stream."""
+        copied = map(self._gather, indices)
+        for batch in ahead(copied, DEPTH) if self.ahead else copied:
+            yield batch.wait()
 
     def labels(self, index_B: Tensor) -> Tensor | None:
-        """Class numbers on the device, if there are any."""
+        """Class numbers on the device; None without labels."""
         if self.labels_N is None:
             return None
         return self.labels_N[index_B].to(self._device, non_blocking=True)
 
-    def _gather(self, index_B: Tensor) -> Raw:
+    def _gather(self, index_B: Tensor) -> _Copied:
         if self._images_NHWC.device.type == "cuda":
-            return Raw(self._images_NHWC[index_B.to(self._device, non_blocking=True)])
+            return _Copied(self._images_NHWC[index_B.to(self._device, non_blocking=True)])
         if self._stream is None:
             if not self.ahead:
-                return Raw(self._images_NHWC[index_B])
-            # NumPy's copy leaves torch's threads alone: they are the training's.
-            return Raw(torch.from_numpy(np.take(self._images_NHWC.numpy(), index_B.numpy(), 0)))
+                return _Copied(self._images_NHWC[index_B])
+            # NumPy copies in this thread and leaves torch's threads to the training.
+            return _Copied(torch.from_numpy(np.take(self._images_NHWC.numpy(), index_B.numpy(), 0)))
         with torch.cuda.stream(self._stream):
             pinned_BHWC = torch.empty(
                 (len(index_B), *self._images_NHWC.shape[1:]), dtype=torch.uint8, pin_memory=True
@@ -85,14 +84,14 @@ class Pixels:
             pixels_BHWC = pinned_BHWC.to(self._device, non_blocking=True)
             ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record(self._stream)
-        return Raw(pixels_BHWC, ready)
+        return _Copied(pixels_BHWC, ready)
 
 
 def _fits_memory(size_bytes: int) -> bool:
-    """Whether half of the machine's memory holds so much: the system keeps the file there then."""
+    """Whether half of the machine's memory can hold a file, so that the system keeps it cached."""
     return size_bytes < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def pixels_of(split: Split | Pixels, device: torch.device) -> Pixels:
-    """The split's pixels for a device; those that are there already stay."""
+    """The split's pixels for a device; a split that already is `Pixels` stays as it is."""
     return split if isinstance(split, Pixels) else Pixels(split, device)

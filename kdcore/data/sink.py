@@ -1,4 +1,4 @@
-"""Where decoded pixels go: memory, or nowhere when they are only to be checked, or (pack) files."""
+"""Receives decoded pixels: in memory, in files (`pack`), or nowhere if they are only checked."""
 
 # N samples, C channels, H height, W width
 
@@ -11,46 +11,49 @@ from torch import Tensor
 
 from kdcore.data.images import MAX_BYTES
 
-NOTE_S = 30.0
+LOG_EVERY_S = 30.0
 
 Shape = tuple[int, int, int, int]
 """Samples, channels, height, width."""
 
 LogFn = Callable[[str], None]
-"""Takes a line for a person."""
+"""Logs a line for people."""
 
 
 class Sink(Protocol):
-    """Room for the pixels of a dataset. `limit`: bytes that one split may have; `needed`: whether
-    pixels that lie in memory already must still be copied into it."""
+    """Storage for the pixels of a dataset.
+
+    `limit`: bytes that one split may have. `needed`: whether pixels must be copied into it even if
+    they are in memory already.
+    """
 
     limit: int
     needed: bool
 
     def allocate(self, split: str, shape: Shape) -> Tensor:
-        """Uint8 images_NCHW, channels last, to be filled one after the other."""
+        """Allocate images_NCHW (uint8, channels last), to be filled one image after the other."""
 
-    def told(self, split: str, done: int, total: int) -> None:
-        """So many of the split's images are there."""
+    def progress(self, split: str, done: int, total: int) -> None:
+        """Called when `done` of the split's `total` images are stored."""
 
 
 class LoggingSink:
-    """Tells how far it is every half minute: who watches a run takes silence for death."""
+    """Logs progress every 30 s; the worker kills a run that stays silent."""
 
     def __init__(self, doing: str, log: LogFn):
         self._doing = doing
-        self._note = log
-        self._noted_s = time.monotonic()
+        self._log = log
+        self._logged_s = time.monotonic()
 
-    def told(self, split: str, done: int, total: int) -> None:
-        """As in Room."""
-        if time.monotonic() - self._noted_s >= NOTE_S:
-            self._noted_s = time.monotonic()
-            self._note(f"{self._doing} the dataset: {done} of {total} images of {split}")
+    def progress(self, split: str, done: int, total: int) -> None:
+        """See Sink."""
+        if time.monotonic() - self._logged_s >= LOG_EVERY_S:
+            self._logged_s = time.monotonic()
+            self._log(f"{self._doing} the dataset: {done} of {total} images of {split}")
 
 
 class MemorySink(LoggingSink):
-    """Room in memory."""
+    """Stores pixels in memory."""
 
     limit = MAX_BYTES
     needed = False
@@ -59,12 +62,12 @@ class MemorySink(LoggingSink):
         super().__init__("reading", log)
 
     def allocate(self, split: str, shape: Shape) -> Tensor:
-        """As in Room."""
+        """See Sink."""
         return torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
 
 
 class NullSink(LoggingSink):
-    """Room for one image, the next in place of the last: to see that all can be decoded."""
+    """Stores one image, each overwriting the one before, to check that all can be decoded."""
 
     limit = 2**62
     needed = False
@@ -73,6 +76,6 @@ class NullSink(LoggingSink):
         super().__init__("checking", log)
 
     def allocate(self, split: str, shape: Shape) -> Tensor:
-        """As in Room: as many images as asked for, all in the same place."""
+        """See Sink; all images share the memory of one."""
         one_1CHW = torch.empty((1, *shape[1:]), dtype=torch.uint8)
         return one_1CHW.expand(shape)

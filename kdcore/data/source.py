@@ -1,7 +1,6 @@
-"""Loads a dataset of any accepted format at the size a run wants it: into memory, or packed."""
+"""Loads a dataset of any accepted format at the size a run needs: into memory, or packed."""
 
 import hashlib
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,15 +8,14 @@ from kdcore.data.archive import open_files
 from kdcore.data.fit import Fit, place
 from kdcore.data.folder import read_folder
 from kdcore.data.idx import read_idx
-from kdcore.data.images import ImageData as ImageData
-from kdcore.data.images import Split as Split
+from kdcore.data.images import ImageData
 from kdcore.data.npz import read_npz
 from kdcore.data.pack import load_packed
 from kdcore.data.sink import LogFn, MemorySink, NullSink, Sink
+from kdcore.runtime.hashing import file_sha256, json_sha256
 from kdcore.spec.run import RunDataset
 
-PACKING = 1  # of the decoding: a change that gives other pixels is another number
-CHUNK_BYTES = 2**20
+DECODING_VERSION = 1  # increase it if decoding gives other pixels
 
 
 def load_dataset(
@@ -30,21 +28,21 @@ def load_dataset(
     packs: Path | None = None,
     log: LogFn = lambda _: None,
 ) -> ImageData:
-    """The dataset, its images stretched to `image_size`, then padded with zeros to `pad_to`; or
-    their shorter side shrunk to `resize_to` and the centre of `image_size` read; only the first
-    `train_limit` training images (a folder's are in turn of all classes).
+    """Load a dataset with all images of one size.
 
-    With `packs`, it is mapped from a pack in that folder, which is made where there is none;
-    `log` hears how far that is. The dataset's height and width are those of what is read.
-    Raises RunError (exit BAD_INPUT): `bad_dataset`, `bad_archive`, `unsafe_archive`,
-    `dataset_too_large`; and `bad_pad`, `no_space`.
+    Images are stretched to `image_size`, then padded with zeros to `pad_to`; or their shorter side
+    is resized to `resize_to`, and the centre of `image_size` is read. `train_limit`: use only the
+    first training images (in a folder, classes take turns). `packs`: a folder to map the dataset
+    from; if it is not packed there yet, it is packed first. `log` is called with the progress.
+    The dataset's height and width are those that are read. Raises RunError (exit BAD_INPUT)
+    `bad_dataset`, `bad_archive`, `unsafe_archive`, `dataset_too_large`; and `bad_pad`, `no_space`.
     """
     fit = Fit(image_size, resize_to, pad_to)
     path = Path(dataset.path)
     if packs is None:
         data = _read(path, dataset, fit, MemorySink(log))
     else:
-        open_files(path)  # what is not there, or unsafe, is said before anything is hashed
+        open_files(path)  # raises if it is missing or unsafe, before anything is hashed
         key = pack_key(dataset, fit)
         data = load_packed(packs, key, lambda sink: _read(path, dataset, fit, sink), log)
         data = replace(
@@ -65,32 +63,26 @@ def load_dataset(
 
 
 def scan_dataset(dataset: RunDataset, log: LogFn = lambda _: None) -> ImageData:
-    """The dataset with every image decoded, but perhaps none kept: for its labels and sizes alone.
+    """Decode every image of a dataset without keeping the pixels, for its labels and sizes.
 
-    Raises RunError as `load_dataset` does.
+    Raises RunError like `load_dataset`.
     """
     return _read(Path(dataset.path), dataset, Fit(), NullSink(log))
 
 
 def pack_key(dataset: RunDataset, fit: Fit) -> str:
-    """Begins with the content's hash, and goes on with one of it and of all that decides how it is
-    decoded.
+    """The name of a pack: the start of the content's hash, then a hash of everything that decides
+    the pixels.
 
-    A folder is told by its files' names, sizes and times of change, not by reading them all.
+    A folder is identified by its files' names, sizes and modification times.
     """
     path = Path(dataset.path)
-    content = dataset.sha256 or (_of_folder(path) if path.is_dir() else _of_file(path))
-    said = {"content": content, "format": dataset.format, "packing": PACKING, **asdict(fit)}
-    decoding = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-    return f"{content[:16]}-{decoding}"
+    content = dataset.sha256 or (_folder_sha256(path) if path.is_dir() else file_sha256(path))
+    facts = {"content": content, "format": dataset.format, "packing": DECODING_VERSION}
+    return f"{content[:16]}-{json_sha256({**facts, **asdict(fit)})}"
 
 
-def _of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _of_folder(path: Path) -> str:
+def _folder_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     for name in open_files(path).names:
         facts = (path / name).stat()

@@ -1,19 +1,19 @@
-"""Mean and deviation of pixels, from whole numbers that are summed image by image."""
+"""Computes mean and deviation of pixels, exactly, from integer sums of each image."""
 
-# B batch, N samples, C channels, H height, W width; 2: sum of values, and of their squares
+# B batch, N samples, C channels, H height, W width; 2: sum of the values, sum of their squares
 
 import torch
 from torch import Tensor
 
 from kdcore.data.images import Split
 
-ROWS = 256  # 256 squares of bytes add up to less than 2^24: exact in float32, in any order
-IMAGES = 16  # at a time
+ROWS = 256  # 256 squares of bytes sum to less than 2^24: exact in float32 in any order
+IMAGES = 16  # processed at a time
 
 
 def pixel_sums(images_NCHW: Tensor) -> Tensor:
-    """Of each image's channels, sums_NC2 (int64)."""
-    # Filled in place: small results kept between large temporaries would hold the heap up.
+    """Sums of each channel of each image, sums_NC2 (int64)."""
+    # Filled in place: small results between large temporaries would fragment the heap.
     sums_NC2 = torch.empty((*images_NCHW.shape[:2], 2), dtype=torch.int64)
     for start in range(0, len(images_NCHW), IMAGES):
         sums_NC2[start : start + IMAGES] = _sums(images_NCHW[start : start + IMAGES])
@@ -30,8 +30,10 @@ def _sums(images_BCHW: Tensor) -> Tensor:
 
 
 def data_statistics(split: Split, indices: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel, in [0, 1], of the pixels of these samples; a
-    constant channel gets the deviation 1."""
+    """Mean and standard deviation per channel, for pixels in [0, 1], of the samples at `indices`.
+
+    A constant channel gets the deviation 1.
+    """
     if split.sums_NC2 is not None:
         total_C2 = split.sums_NC2[indices].sum(0)
     else:

@@ -1,9 +1,9 @@
 """A frozen network rewritten to run faster: batch norms folded, weights in the training precision.
 
 Folding: y = (conv(x) - mean) / sqrt(var + eps) * scale + shift is one convolution with other
-weights, wherever a batch norm in evaluation mode reads a convolution's output and nothing else
-does. Casting: autocast casts a frozen weight anew at every pass, since it keeps copies only of
-those that learn.
+weights, if nothing but a batch norm in evaluation mode reads the convolution's output. Casting:
+autocast would cast a frozen weight again in every pass, since it only caches copies of weights that
+are trained.
 
 B: batch, C: channels, H, W: height and width.
 """
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-TOLERANCE = 1e-3  # of the largest output: folding is wrong by far more where it is wrong
+TOLERANCE = 1e-3  # of the largest output; where folding is wrong, it is wrong by far more
 
 
 def inference_form(
@@ -28,10 +28,11 @@ def inference_form(
     *,
     fold: bool = True,
 ) -> nn.Module:
-    """A copy of the network in evaluation mode; `read`: paths of modules whose inputs or outputs
-    must stay what they are. `dtype`: of autocast's matrix products, None without it.
+    """Copy a network into a form that runs faster in evaluation mode.
 
-    Without `fold`, and where folding would change what the network says, it is only cast.
+    `read`: paths of modules whose inputs or outputs must not change. `dtype`: of autocast's matrix
+    products; None in float32. Without `fold`, and if folding would change the outputs, the copy is
+    only cast.
     """
     form = copy.deepcopy(network).eval().requires_grad_(False)
     if fold:
@@ -46,7 +47,7 @@ def inference_form(
 
 @torch.no_grad()
 def _fold(network: nn.Module, read: Collection[str], x_1CHW: Tensor) -> nn.Module:
-    """A copy with batch norms folded into the convolutions before them."""
+    """Fold batch norms into the convolutions before them, in a copy."""
     pairs = {
         norm: conv
         for norm, conv in _followers(network, x_1CHW).items()
@@ -54,13 +55,13 @@ def _fold(network: nn.Module, read: Collection[str], x_1CHW: Tensor) -> nn.Modul
     }
     expected = network(x_1CHW)
 
-    def is_sound(some: dict[str, str]) -> bool:
+    def is_equal(some: dict[str, str]) -> bool:
         found = _folded(network, some)(x_1CHW)
         return bool((expected - found).abs().max() <= TOLERANCE * expected.abs().max())
 
-    if not is_sound(pairs):  # a residual connection, say, reads some convolution's output too
-        pairs = {norm: conv for norm, conv in pairs.items() if is_sound({norm: conv})}
-    return _folded(network, pairs) if is_sound(pairs) else network
+    if not is_equal(pairs):  # something else, like a residual connection, reads a conv's output
+        pairs = {norm: conv for norm, conv in pairs.items() if is_equal({norm: conv})}
+    return _folded(network, pairs) if is_equal(pairs) else network
 
 
 def _folded(network: nn.Module, pairs: dict[str, str]) -> nn.Module:
@@ -74,10 +75,12 @@ def _folded(network: nn.Module, pairs: dict[str, str]) -> nn.Module:
 
 
 def _followers(network: nn.Module, x_1CHW: Tensor) -> dict[str, str]:
-    """Paths of batch norms that read a convolution's very output, and of those convolutions; both
-    acting once in a pass."""
+    """Paths of batch norms whose input is a convolution's output tensor, with that convolution's.
+
+    Both must be called just once in a pass.
+    """
     made: dict[int, str] = {}
-    alive: list[Tensor] = []  # so that no other tensor gets a dead one's number
+    alive: list[Tensor] = []  # keeps outputs alive, so that no two share an id
     pairs: dict[str, str] = {}
     calls: Counter[str] = Counter()
 

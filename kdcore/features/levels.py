@@ -1,7 +1,7 @@
-"""Levels: activations that lie on the image, whatever their layout, read as maps.
+"""Levels: activations that cover the image, whatever their layout, read as maps.
 
-Convolutional networks give feature_BCHW; some give feature_BHWC; transformers give tokens, some of
-them (class, registers) ahead of those that tile the image. A vector counts as a map of one place.
+Convolutional networks give feature_BCHW, and some feature_BHWC; transformers give tokens, with a
+few (class, registers) before those that tile the image. A vector counts as a map of one position.
 
 B: batch, C: channels, H, W: height and width, N: tokens.
 """
@@ -16,22 +16,22 @@ from torch import Tensor
 from kdcore.features.taps import Outputs
 from kdcore.spec.knobs.base import Tap
 
-Layout = Literal["map", "channels_last", "tokens", "vector"]
+FeatureLayout = Literal["map", "channels_last", "tokens", "vector"]
 MOST_PREFIX_TOKENS = 5  # a class token and four registers
 
 
 @dataclass(frozen=True)
 class Grid:
-    """How an activation lies on the image; `prefix`: tokens ahead of those that tile it."""
+    """How an activation covers the image; `prefix`: tokens before those that tile it."""
 
     channels: int
     height: int
     width: int
-    layout: Layout = "map"
+    layout: FeatureLayout = "map"
     prefix: int = 0
 
     def fold(self, feature: Tensor) -> Tensor:
-        """The activation as feature_BCHW, without the prefix tokens; no values change."""
+        """Reshape the activation to feature_BCHW, without the prefix tokens."""
         if self.layout == "map":
             return feature
         if self.layout == "channels_last":
@@ -55,34 +55,34 @@ class Level:
         return self.grid.channels, self.grid.height, self.grid.width
 
     def read(self, outputs: Outputs) -> Tensor:
-        """feature_BCHW of one pass."""
+        """The level's feature_BCHW in one pass."""
         return self.grid.fold(outputs.features[self.tap])
 
     def __str__(self) -> str:
         place = f"{self.tap.module!r}"
         if self.tap.position == "before_relu":
-            place = f"what enters {place}"
+            place = f"the input of {place}"
         return f"{place} ({'x'.join(map(str, self.shape))})"
 
 
 def grid_of(shape: Sequence[int], image: tuple[int, int]) -> Grid | None:
-    """The grid of an activation of `shape` (without the batch) of an image of height, width.
+    """The grid of an activation of `shape` (without the batch) for an image of (height, width).
 
-    None where it does not lie on the image: its sides must shrink the image's by one whole factor.
+    None if it does not cover the image: both sides must be the image's, divided by one factor.
     """
     if len(shape) == 1:
         return Grid(shape[0], 1, 1, "vector")
     if len(shape) == 2:
         return _tokens(shape[0], shape[1], image)
     if len(shape) == 3:
-        if _lies_on(shape[1], shape[2], image):
+        if _covers(shape[1], shape[2], image):
             return Grid(shape[0], shape[1], shape[2])
-        if _lies_on(shape[0], shape[1], image):
+        if _covers(shape[0], shape[1], image):
             return Grid(shape[2], shape[0], shape[1], "channels_last")
     return None
 
 
-def _lies_on(height: int, width: int, image: tuple[int, int]) -> bool:
+def _covers(height: int, width: int, image: tuple[int, int]) -> bool:
     if height > image[0] or width > image[1]:
         return False
     return round(image[0] / height) == round(image[1] / width)
@@ -100,7 +100,9 @@ def _tokens(count: int, channels: int, image: tuple[int, int]) -> Grid | None:
 
 
 def _tile(height: int, width: int, image: tuple[int, int]) -> bool:
-    """Whether square patches of one size give so many rows and columns (more tokens than maps lie
-    on an image by chance, so this is strict)."""
+    """Whether square patches of one size give that many rows and columns.
+
+    Stricter than `_covers`, since more counts of tokens would cover an image by chance.
+    """
     sizes = range(image[0] // height, -(-image[0] // height) + 1)
     return any((image[0] // p, image[1] // p) == (height, width) for p in sizes if p)

@@ -1,9 +1,8 @@
-"""Reads activations at named places of any network, without touching the network's code.
+"""Reads activations at named places of any network, without changing the network's code.
 
-Traps this stands on: an in-place ReLU overwrites what a hook saw (so every reading is a clone,
-and `before_relu` is read before the ReLU acts); one ReLU module may act several times in a pass
-(so readings are counted); recomputing an input would update batch norms twice (so nothing is
-recomputed).
+Pitfalls: an in-place ReLU overwrites what a hook saw, so every reading is a clone, and
+`before_relu` is read before the ReLU runs; one ReLU module may be called several times in a pass,
+so calls are counted; recomputing an input would update batch norms twice, so nothing is recomputed.
 
 B: batch, C: channels, H, W: height and width, K: classes.
 """
@@ -26,14 +25,14 @@ _GATES = (nn.MultiheadAttention, nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Sof
 
 @dataclass(frozen=True)
 class Outputs:
-    """What one forward pass gave; `logits_BK` is None where it ended at the deepest tap."""
+    """The outputs of one forward pass; `logits_BK` is None if it ended at the deepest tap."""
 
     logits_BK: Tensor | None
     features: dict[Tap, Tensor] = field(default_factory=dict)
 
 
 class _AllRead(Exception):
-    """Every tap has been read: the rest of the pass is not needed."""
+    """Every tap has been read, so the rest of the pass is not needed."""
 
 
 def is_activation(module: nn.Module) -> bool:
@@ -45,10 +44,9 @@ def is_activation(module: nn.Module) -> bool:
 
 
 def find_module(network: nn.Module, tap: Tap, name: str) -> nn.Module:
-    """The module a tap names.
+    """Find the module that a tap names; `name`: the network's name in error messages.
 
-    Raises RunError `tap_not_found` with the closest paths, or `tap_not_activation`. `name` is
-    what the user calls the network.
+    Raises RunError `tap_not_found` with the closest paths, or `tap_not_activation`.
     """
     modules = dict(network.named_modules(remove_duplicate=False))
     module: nn.Module | None = modules.get(tap.module)
@@ -64,11 +62,11 @@ def find_module(network: nn.Module, tap: Tap, name: str) -> nn.Module:
 
 
 class Tapped:
-    """A network with readings at `taps`: `tapped(x_BCHW)` gives `Outputs`.
+    """A network that is read at `taps`: `tapped(x_BCHW)` returns `Outputs`.
 
-    With `logits=False` a pass ends at the deepest tap: what lies behind is not run, gets no
-    gradient and keeps its batch-norm statistics. Use as a context manager, or `close()`: the
-    hooks go.
+    With `logits=False` a pass ends at the deepest tap: what follows is not run, gets no gradient
+    and keeps its batch-norm statistics. To remove the hooks, use it as a context manager or call
+    `close()`.
     """
 
     def __init__(
@@ -86,7 +84,7 @@ class Tapped:
             self._attach(*key)
 
     def __call__(self, x_BCHW: Tensor) -> Outputs:
-        """Run the network. Raises RunError `tap_not_called` where a tap was never reached."""
+        """Run the network. Raises RunError `tap_not_called` if a tap was not reached."""
         self._features = {}
         self._calls.clear()
         self._reading = True
@@ -99,7 +97,7 @@ class Tapped:
         features, self._features = self._features, {}
         for tap in self.taps:
             if tap not in features:
-                self._explain(tap)
+                raise self._not_called(tap)
         return Outputs(logits_BK, features)
 
     def close(self) -> None:
@@ -126,7 +124,7 @@ class Tapped:
 
     def _reader(self, key: tuple[str, str], wanted: dict[int, Tap]) -> Callable[[Any], None]:
         def read(value: Any) -> None:
-            if not self._reading:  # someone else runs the network, to score it say
+            if not self._reading:  # the network is run by someone else, for example to score it
                 return
             call = self._calls[key]
             self._calls[key] += 1
@@ -136,19 +134,20 @@ class Tapped:
             if not isinstance(value, Tensor):
                 raise RunError(
                     SpecCode.TAP_NOT_TENSOR,
-                    f"{tap.module!r} of {self.name} gives a {type(value).__name__}, not a tensor",
+                    f"{tap.module!r} of {self.name} returns a {type(value).__name__}, not a "
+                    "tensor; name another module",
                 )
-            # A clone, not the tensor: a later in-place ReLU or `+=` would overwrite it.
+            # Cloned, since a later in-place ReLU or `+=` would overwrite the tensor.
             self._features[tap] = value.clone()
             if not self.logits and len(self._features) == len(self.taps):
                 raise _AllRead
 
         return read
 
-    def _explain(self, tap: Tap) -> None:
+    def _not_called(self, tap: Tap) -> RunError:
         count = self._calls[tap.module, tap.position]
-        raise RunError(
+        return RunError(
             SpecCode.TAP_NOT_CALLED,
-            f"{tap.module!r} of {self.name} acts {count} times in one pass: "
-            f"there is no call {tap.call}",
+            f"{tap.module!r} of {self.name} is called {count} times in one pass, so there is no "
+            f"call {tap.call} (counted from 0)",
         )

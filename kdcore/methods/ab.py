@@ -4,9 +4,9 @@ Boundaries", eq. 4 and 5).
     loss = 3/(1000 B) sum over levels i of n of 2^-(n-1-i) sum of
            (x_s + m)^2 where teacher <= 0 and x_s > -m;  (x_s - m)^2 where teacher > 0 and x_s <= m
 
-x_s is the student's map before its ReLU behind a connector (1x1 convolution and batch norm), m the
-margin. What counts is on which side of zero a neuron is, not how far. The paper trains this alone
-in a first stage, then the labels (or kd) in a second.
+x_s is the student's map before its ReLU, after a connector (1x1 convolution and batch norm); m is
+the margin. What counts is on which side of zero a neuron is, not how far from it. The paper trains
+this alone in a first stage, and then on the labels (or kd) in a second.
 Departures from the paper: the constant 3/1000, of a widely used re-implementation, only scales; a
 student's map of another size is average-pooled to the smaller of both.
 
@@ -30,7 +30,7 @@ SCALE = 3 / 1000
 
 @in_float32
 def boundary_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, margin: float) -> Tensor:
-    """Summed squared distance to the margin of what lies on the teacher's other side of it."""
+    """Summed squared distance to the margin of neurons that are not on the teacher's side of it."""
     below_BCHW = (student_BCHW + margin).square() * ((student_BCHW > -margin) & (teacher_BCHW <= 0))
     above_BCHW = (student_BCHW - margin).square() * ((student_BCHW <= margin) & (teacher_BCHW > 0))
     return (below_BCHW + above_BCHW).sum()
@@ -40,7 +40,7 @@ def boundary_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, margin: float) -> 
 def boundaries_loss(
     students: Sequence[Tensor], teachers: Sequence[Tensor], margin: float
 ) -> list[Tensor]:
-    """Each level's weighted term, divided by the batch size; to be summed."""
+    """The weighted term of each level, divided by the batch size; to be summed."""
     scale = SCALE / len(students[0])
     return [
         boundary_loss(s, t, margin) * scale * 2.0 ** -(len(students) - 1 - index)
@@ -50,7 +50,7 @@ def boundaries_loss(
 
 @implements(AbKnobs)
 class Ab(MapMethod[AbKnobs]):
-    """Matches on which side of zero every neuron is, the deepest level counting most."""
+    """Matches on which side of zero every neuron is; the deepest level counts most."""
 
     position = "before_relu"
 

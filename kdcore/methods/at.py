@@ -2,7 +2,7 @@
 
     Q = sum_c |F_c|^p, flattened;  loss = sum over levels of mean (Q_s/|Q_s|_2 - Q_t/|Q_t|_2)^2
 
-mean over batch and positions. Where two maps differ in size the larger is average-pooled.
+mean over batch and positions. If two maps differ in size, the larger is average-pooled.
 Departures from the paper: a mean of squares in place of a norm, as in the authors' own code.
 
 B: batch, C: channels, H, W: height and width, P: positions.
@@ -29,8 +29,8 @@ def attention_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, power: float = 2.
 
 
 def _attention(x_BCHW: Tensor, power: float) -> Tensor:
-    # Scale does not count, but high powers of large values overflow; powers below 1 have no finite
-    # slope at 0, which is what a ReLU gives.
+    # Scaling has no effect on the result, but keeps high powers of large values from overflowing.
+    # The clamp is for powers below 1, whose slope at 0, a ReLU's output, is not finite.
     x_BCHW = x_BCHW.abs()
     x_BCHW = x_BCHW / x_BCHW.detach().amax((1, 2, 3), keepdim=True).clamp(min=EPSILON)
     x_BCHW = x_BCHW.clamp(min=EPSILON)

@@ -7,7 +7,7 @@ the kernel is exp(-2 gamma) exp(2 gamma x_i^T x_j), which the paper expands to t
 `kernel: adjacent` is what a widely used re-implementation computes instead: the mean over the batch
 of |d_i| |d_{i+1}|, summed over channels, d = x_s - x_t.
 Departures from the paper: the kernel is exact (the expansion only saves an exponential); the
-teacher's projection does not learn: it is a random one, kept from the start.
+teacher's projection is not trained: it is random and fixed from the start.
 
 B: batch, C: channels, E: width of the embedding.
 """
@@ -28,7 +28,7 @@ from kdcore.spec.knobs.relations import CcKnobs
 
 @in_float32
 def congruence_loss(student_BE: Tensor, teacher_BE: Tensor, gamma: float) -> Tensor:
-    """Mean squared difference of both kernel matrices."""
+    """Mean squared difference of the two kernel matrices."""
     return functional.mse_loss(_kernel(student_BE, gamma), _kernel(teacher_BE, gamma))
 
 
@@ -45,7 +45,7 @@ def adjacent_loss(student_BE: Tensor, teacher_BE: Tensor) -> Tensor:
 
 
 class Projections(nn.Module):
-    """The student's learnt and the teacher's fixed way to one width."""
+    """Projections of both networks to one width: the student's trained, the teacher's fixed."""
 
     def __init__(self, student: int, teacher: int, width: int) -> None:
         super().__init__()

@@ -3,12 +3,13 @@
     h(s, t) = g / (g + K/N),  g = exp(e_s^T e_t / T) / Z
     loss = -mean over samples of (log h(own) + sum over negatives log(1 - h(negative)))
 
-with the student against the memory of the teacher's embeddings and the other way round, summed.
-e: linear embeddings of the maps' means, at length 1, both learnt; the memories hold every training
-sample's embedding as it last was (with momentum); Z is estimated once, from the first batch.
-Negatives are samples of other classes, or any others where there are no labels.
+of the student against the memory of the teacher's embeddings and vice versa, summed.
+e: linear embeddings of the maps' means, normalised to length 1, both trained. The memories hold
+the latest embedding of every training sample (with momentum). Z is estimated once, from the first
+batch.
+Negatives are samples of other classes, or any other samples if there are no labels.
 Departures from the paper: one draw of K negatives serves a whole batch, so that the contrast is one
-matrix product; where K is not below the number of samples, all of them are the negatives.
+matrix product; if K is not below the number of samples, all of them are the negatives.
 
 B: batch, C: channels, E: width of the embedding, K: negatives, N: training samples.
 """
@@ -31,7 +32,7 @@ EPSILON = 1e-7
 
 @in_float32
 def contrast_loss(own_B: Tensor, others_BK: Tensor, is_negative_BK: Tensor, samples: int) -> Tensor:
-    """Noise-contrastive loss of normalised scores g: own pairs against negatives, mean over B.
+    """Noise-contrastive loss of normalised scores g, own pairs against negatives, mean over B.
 
     `samples`: N, the size of the noise's uniform distribution.
     """
@@ -43,7 +44,7 @@ def contrast_loss(own_B: Tensor, others_BK: Tensor, is_negative_BK: Tensor, samp
 
 
 class Contrast(nn.Module):
-    """Embeddings of both networks and the memory of each, for one teacher."""
+    """Embeddings of the student and one teacher, and a memory of each."""
 
     memory_student_NE: Tensor
     memory_teacher_NE: Tensor
@@ -69,11 +70,11 @@ class Contrast(nn.Module):
         self.register_buffer("labels_N", labels_N, persistent=False)
 
     def forward(self, student_BC: Tensor, teacher_BC: Tensor, batch: Batch) -> Tensor:
-        """Both contrasts summed; while training, the memories take the batch in."""
+        """Sum both contrasts; in training mode, also update the memories with the batch."""
         assert batch.mix is None, "the spec refuses mixed images: the memory has one row a sample"
         student_BE = functional.normalize(self.student(student_BC).float(), dim=1)
         teacher_BE = functional.normalize(self.teacher(teacher_BC).float(), dim=1)
-        if not self.training:  # held-out samples are in no memory: each is its own
+        if not self.training:  # held-out samples are in no memory: they are their own positives
             return self._both(student_BE, teacher_BE, teacher_BE, student_BE, batch.labels_B, None)
         row_B = self.row_S[batch.index_B]
         own_teacher_BE = self.memory_teacher_NE[row_B]
@@ -111,7 +112,7 @@ class Contrast(nn.Module):
     def _draw(self, device: torch.device) -> Tensor:
         if self.knobs.negatives >= self.samples:
             return torch.arange(self.samples, device=device)
-        # In validation the same ones every time: epochs compare, and no generator moves.
+        # In validation always the same ones, so that epochs compare and no generator advances.
         generator = None if self.training else torch.Generator().manual_seed(0)
         shape = (self.knobs.negatives,)
         return torch.randint(self.samples, shape, generator=generator).to(device)
@@ -119,7 +120,7 @@ class Contrast(nn.Module):
     def _negatives(
         self, drawn_K: Tensor, labels_B: Tensor | None, row_B: Tensor | None, count: int
     ) -> Tensor:
-        """Which of the drawn samples count against which of the batch."""
+        """Which of the drawn samples are negatives of which samples of the batch."""
         if labels_B is not None and self.labels_N is not None:
             return self.labels_N[drawn_K][None] != labels_B[:, None]
         if row_B is not None:
@@ -127,7 +128,7 @@ class Contrast(nn.Module):
         return torch.ones(count, len(drawn_K), dtype=torch.bool, device=drawn_K.device)
 
     def _scale(self, side: int, own_B: Tensor, others_BK: Tensor) -> Tensor:
-        """Z, set once: the mean score times N."""
+        """The normaliser Z, set once: the mean score times N."""
         if self.training:
             scores = torch.cat((own_B.detach(), others_BK.detach().flatten()))
             first = scores.mean() * self.samples
@@ -146,7 +147,7 @@ class Contrast(nn.Module):
 
 @implements(CrdKnobs)
 class Crd(RelationMethod[CrdKnobs]):
-    """Tells every sample's pair of embeddings from pairs of different samples."""
+    """Contrasts the two embeddings of each sample with those of other samples."""
 
     def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         (own, theirs) = pairs[-1]

@@ -56,7 +56,7 @@ def _unlike(a: Tensor, b: Tensor) -> Tensor:
 
 @implements(DistKnobs)
 class Dist(Method[DistKnobs]):
-    """Keeps correlations in place of probabilities."""
+    """Matches correlations instead of probabilities."""
 
     compares_samples = True
 

@@ -3,10 +3,10 @@
     loss = T^2 (alpha KL(b_t || b_s) + beta KL(q_t || q_s))
 
 b: the binary distribution of the label's class against all others; q: the softmax among the others
-alone; both at temperature T, summed over classes, mean over the batch. Several teachers: the mean
+only; both at temperature T, summed over classes, mean over the batch. Several teachers: the mean
 of their class probabilities at temperature T. Published weights: beta 2 to 8 by pair, with a linear
 warm-up over 20 of 240 epochs (`warmup_epochs`).
-Departures from the paper: all in log space: codes that take log(softmax) go to infinity.
+Departures from the paper: computed in log space, since log(softmax) of small probabilities is -inf.
 
 B: batch, K: classes.
 """
@@ -49,7 +49,7 @@ def dkd_loss(
 
 
 def _split(log_probs_BK: Tensor, is_label_BK: Tensor) -> tuple[Tensor, Tensor]:
-    """Log of (label's class, all others), binary_B2; log among the others, 0 at the label."""
+    """Log-probabilities of (label's class, others), B2; and among others, BK, 0 at the label."""
     label_B = log_probs_BK.masked_fill(~is_label_BK, 0).sum(1)
     rest_BK = log_probs_BK.masked_fill(is_label_BK, -torch.inf)
     others_B = torch.logsumexp(rest_BK, dim=1)
@@ -59,7 +59,7 @@ def _split(log_probs_BK: Tensor, is_label_BK: Tensor) -> tuple[Tensor, Tensor]:
 
 @implements(DkdKnobs)
 class Dkd(Method[DkdKnobs]):
-    """Learns the teachers' class probabilities, the label's class apart from the others."""
+    """Learns the teachers' class probabilities, separately for the label's class and the others."""
 
     def __init__(self, knobs: DkdKnobs, context: MethodContext) -> None:
         super().__init__(knobs, context)
@@ -70,7 +70,7 @@ class Dkd(Method[DkdKnobs]):
     ) -> dict[str, Tensor]:
         """The term `dkd`."""
         assert student.logits_BK is not None and batch.labels_B is not None
-        assert batch.mix is None, "the spec refuses mixed images: there is no one label's class"
+        assert batch.mix is None, "the spec refuses mixed images, which have no single label"
         k = self.knobs
         target_BK = ensemble_log_probs(
             logits_of(teachers), self._weights, k.temperature, self._mean

@@ -2,17 +2,17 @@
 
     loss = mean (a(r(x_guided)) - x_hint)^2
 
-mean over batch, channels and positions. r is a convolution that brings the guided layer's channels
-and size to the hint's, without batch norm; a is the hint layer's own nonlinearity.
+mean over batch, channels and positions. r is a convolution, without batch norm, from the guided
+layer's channels and size to the hint's; a is the hint layer's own nonlinearity.
 
-Alone in a stage this is the paper's first stage: both passes end at the deepest tap, so only the
-student up to its guided layer and r learn; the second stage (`kd` and `hard_target`, the paper's
+Alone in a stage this is the paper's first stage: both passes end at the deepest tap, so only r and
+the student up to its guided layer learn; the second stage (`kd` and `hard_target`, with the paper's
 soft weight falling linearly from 4 to 1) starts from there. Beside an objective that reads logits
-it is the joint form that many codes call FitNets; the paper does not have it. At the weights in use
-there (100) a regressor without batch norm runs away: set `regressor_batch_norm`.
-Departures from the paper: mean instead of half the sum of squares (weights do not depend on
-sizes); where the sizes are no multiples of each other the map is resized, then convolved 1x1;
-several teachers have a regressor each, and their losses are averaged by the teachers' weights.
+it is the joint form that many implementations call FitNets, which is not in the paper. At the
+weight they use (100), a regressor without batch norm diverges: set `regressor_batch_norm`.
+Departures from the paper: mean instead of half the sum of squares (weights do not depend on sizes);
+if the sizes are not multiples of each other, the map is resized, then convolved 1x1; several
+teachers have a regressor each, and their losses are averaged by the teachers' weights.
 
 B: batch, C: channels, H, W: height and width.
 """
@@ -42,7 +42,7 @@ def hint_loss(regressed_BCHW: Tensor, hint_BCHW: Tensor) -> Tensor:
 
 
 def make_regressor(guided_CHW: tuple[int, ...], hint_CHW: tuple[int, ...]) -> nn.Module:
-    """A convolution from the guided map's channels and size to the hint's.
+    """Make a convolution from the guided map's channels and size to the hint's.
 
     Equal sizes: 1x1. Shrinking by a whole number n: kernel 2n - 1, stride n. Growing by n:
     transposed, stride n. Anything else: bilinear resize, then 1x1.
@@ -64,7 +64,7 @@ def make_regressor(guided_CHW: tuple[int, ...], hint_CHW: tuple[int, ...]) -> nn
 
 
 def _multiples(large: Sequence[int], small: Sequence[int]) -> tuple[int, ...]:
-    """How many times each of `small` goes into `large`; empty where one does not."""
+    """How many times each of `small` divides `large`; empty if one does not."""
     if any(big % little for big, little in zip(large, small, strict=True)):
         return ()
     return tuple(big // little for big, little in zip(large, small, strict=True))
@@ -74,7 +74,7 @@ def _multiples(large: Sequence[int], small: Sequence[int]) -> tuple[int, ...]:
 class Fitnet(Method[FitnetKnobs]):
     """Regresses every teacher's hint from the student's guided layer.
 
-    Raises RunError `not_a_map` where a tap gives no map of channels, height and width.
+    Raises RunError `not_a_map` if a tap does not give a map of channels, height and width.
     """
 
     student_logits = False
@@ -114,7 +114,7 @@ class Fitnet(Method[FitnetKnobs]):
 
 
 def _choose(tap: Tap | None, probe: Probe) -> Level:
-    """The tap, or the level in the middle, where FitNets put hint and guided layer."""
+    """The tap, or by default the middle level, where the paper places hint and guided layer."""
     if tap is not None:
         return probe.level(tap)
     levels = probe.levels()
@@ -127,5 +127,5 @@ def _check_maps(student: Probe, guided: Level, teacher: Probe, hint: Level) -> N
     raise RunError(
         SpecCode.NOT_A_MAP,
         f"fitnet needs maps of channels, height and width, but {guided} of {student.name} or "
-        f"{hint} of {teacher.name} is a vector",
+        f"{hint} of {teacher.name} is a vector; name other modules",
     )

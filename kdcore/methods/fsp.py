@@ -4,8 +4,8 @@
 
 mean over batch and the entries of G. Both channel counts of a pair must be the teacher's: the paper
 pairs networks of equal widths. Of two maps of different size the larger is average-pooled (the
-paper max-pools). Alone in a first stage, before a stage of `hard_target`, it is the paper's way.
-Departures from the paper: a mean in place of a sum over the entries (weights do not depend on
+paper max-pools). The paper uses it alone in a first stage, before a stage of `hard_target`.
+Departures from the paper: a mean instead of a sum over the entries (weights do not depend on
 widths); average pooling, as in the reference code.
 
 B: batch, C: channels of the first map, D: of the second, H, W: height and width.
@@ -30,10 +30,10 @@ from kdcore.spec.spec_codes import SpecCode
 
 @in_float32
 def fsp_matrix(first_BCHW: Tensor, second_BDHW: Tensor) -> Tensor:
-    """G_BCD, the mean over positions of the products of both maps' channels."""
+    """G_BCD, the products of both maps' channels, mean over positions."""
     first_BCHW, second_BDHW = same_size(first_BCHW, second_BDHW)
     positions = first_BCHW.shape[2] * first_BCHW.shape[3]
-    # A matrix product: a broadcast one gives the same, 300 times slower and gigabytes large.
+    # A matrix product: broadcasting gives the same, but 300 times slower and with gigabytes.
     return torch.bmm(first_BCHW.flatten(2), second_BDHW.flatten(2).transpose(1, 2)) / positions
 
 
@@ -59,7 +59,7 @@ class Fsp(MapMethod[FspKnobs]):
         if len(pairs) < 2:
             raise RunError(
                 SpecCode.FSP_LEVELS,
-                "fsp compares the flow between two maps: it needs two taps at least",
+                f"fsp compares the flow between maps: it needs at least 2 taps, not {len(pairs)}",
             )
         own, theirs = zip(*((s.grid.channels, t.grid.channels) for s, t in pairs), strict=True)
         refuse(unequal_channels(self.knobs, own, teacher.name, theirs))

@@ -4,13 +4,13 @@
     transfer:    loss = sum over levels of mean | f_t/|f_t|_2 - f_s/|f_s|_2 |
 
 f_t = encode(t) is the teacher's factor, f_s = translate(s) the student's, flattened. The paper
-trains the paraphraser first, without labels and without the student: a stage of `part:
-paraphraser` does. A later stage's `ft` with the same teacher taps takes it over and leaves it as it
-is; without such a stage the paraphraser learns beside the translator, from the reconstruction
-alone, and the term `ft_reconstruction` is added, whatever the objective's weight.
-Departures from the paper: a mean in place of a sum of the differences; of two sizes the larger is
-average-pooled. `power`: with one, factors are first reduced to the channels' mean of powers, as a
-widely used re-implementation has it; the method does not use it.
+trains the paraphraser first, without labels and without the student, as a stage with `part:
+paraphraser` does. The `ft` of a later stage with the same teacher taps loads it and does not train
+it; without such a stage the paraphraser is trained beside the translator, by the reconstruction
+alone, and the term `ft_reconstruction` is added whatever the objective's weight.
+Departures from the paper: a mean instead of a sum of the differences; of two sizes the larger is
+average-pooled. `power` of `factor_loss` first reduces factors to the channels' mean of powers, as a
+widely used re-implementation does; the method itself does not use it.
 
 B: batch, C: channels, H, W: height and width.
 """
@@ -36,7 +36,7 @@ SLOPE = 0.1
 
 @in_float32
 def factor_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, power: float | None = None) -> Tensor:
-    """Mean absolute difference of the factors at length 1, over batch and entries."""
+    """Mean absolute difference of the normalised factors, over batch and entries."""
     student_BCHW, teacher_BCHW = same_size(student_BCHW, teacher_BCHW)
     difference_BX = _factor(student_BCHW, power) - _factor(teacher_BCHW, power)
     return difference_BX.abs().mean()
@@ -55,7 +55,7 @@ def reconstruction_loss(rebuilt_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
 
 
 def _convolutions(*channels: int) -> nn.Sequential:
-    """3x3 convolutions with batch norm and leaky ReLU."""
+    """Make 3x3 convolutions with batch norm and leaky ReLU."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(channels):
         convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
@@ -64,7 +64,7 @@ def _convolutions(*channels: int) -> nn.Sequential:
 
 
 class Paraphraser(nn.Module):
-    """An autoencoder of one teacher map whose middle is the factor."""
+    """An autoencoder of one teacher map, whose code is the factor."""
 
     def __init__(self, teacher: int, factor: int) -> None:
         super().__init__()
@@ -72,12 +72,12 @@ class Paraphraser(nn.Module):
         self.decoder = _convolutions(factor, factor, teacher, teacher)[:-1]
 
     def reconstruction(self, teacher_BCHW: Tensor) -> Tensor:
-        """The loss it learns from."""
+        """The loss that trains it."""
         return reconstruction_loss(self.decoder(self.encoder(teacher_BCHW)), teacher_BCHW)
 
 
 class Factors(nn.Module):
-    """One level's paraphraser and, for the transfer, the student's translator."""
+    """The paraphraser of one level and, for the transfer, the student's translator."""
 
     def __init__(self, student: int, teacher: int, rate: float, translates: bool) -> None:
         super().__init__()
@@ -88,14 +88,14 @@ class Factors(nn.Module):
 
 @implements(FtKnobs)
 class Ft(MapMethod[FtKnobs]):
-    """Matches the student's factors with the paraphrased teacher's, or trains the paraphraser."""
+    """Matches the student's factors with the teacher's, or trains the paraphraser."""
 
     unweighted = frozenset({"ft_reconstruction"})
 
     def __init__(self, knobs: FtKnobs, context: MethodContext) -> None:
         super().__init__(knobs, context)
         self._alone = self.has_persistent_state = knobs.part == "paraphraser"
-        self._taught = False
+        self._loaded = False
         if self._alone:
             self.student_taps = ()
 
@@ -106,49 +106,49 @@ class Ft(MapMethod[FtKnobs]):
             for own, theirs in pairs
         )
 
-    def load_from_previous(self, earlier: Sequence[Method[Knobs]]) -> None:
-        """Take over the paraphrasers of a stage that trained them on the same taps."""
-        previous_methods = [
+    def load_from_previous(self, previous: Sequence[Method[Knobs]]) -> None:
+        """Load the paraphrasers that an earlier stage trained on the same taps."""
+        trained = [
             m
-            for m in earlier
+            for m in previous
             if isinstance(m, Ft)
             and m.knobs.part == "paraphraser"
             and m.teacher_taps == self.teacher_taps
             and m.knobs.rate == self.knobs.rate
         ]
-        if self._alone or not previous_methods:
+        if self._alone or not trained:
             return
-        self._taught = True
-        for mine, theirs in zip(self._factors(), previous_methods[-1]._factors(), strict=True):
+        self._loaded = True
+        for mine, theirs in zip(self._factors(), trained[-1]._factors(), strict=True):
             mine.paraphraser.load_state_dict(theirs.paraphraser.state_dict())
             mine.paraphraser.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Ft":
-        """As any module, but a paraphraser that was taken over stays in evaluation mode."""
+        """Like any module, but a loaded paraphraser stays in evaluation mode."""
         super().train(mode)
-        for factors in self._factors() if self._taught else ():
+        for factors in self._factors() if self._loaded else ():
             factors.paraphraser.eval()
         return self
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
     ) -> dict[str, Tensor]:
-        """The term `ft`, and `ft_reconstruction` while the paraphraser learns."""
+        """The term `ft`, and `ft_reconstruction` if the paraphraser is trained."""
         terms: dict[str, Tensor] = {}
-        if not self._taught:
+        if not self._loaded:
             terms["ft_reconstruction"] = self._weighted(
                 [self._reconstruct(n, teacher) for n, teacher in enumerate(teachers)]
             )
         return terms if self._alone else super().forward(student, teachers, batch) | terms
 
     def compare(
-        self, part: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
+        self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
         losses = []
-        for level, s, t in zip(_levels(part), students, teachers, strict=True):
+        for level, s, t in zip(_levels(head), students, teachers, strict=True):
             assert level.translator is not None
             s, t = same_size(s, t)
-            # The reconstruction alone shapes the paraphraser.
+            # Only the reconstruction trains the paraphraser.
             losses.append(factor_loss(level.translator(s), level.paraphraser.encoder(t).detach()))
         return torch.stack(losses).sum()
 
@@ -162,5 +162,5 @@ class Ft(MapMethod[FtKnobs]):
         return _levels(self.heads)
 
 
-def _levels(part: nn.Module) -> list[Factors]:
-    return [m for m in part.modules() if isinstance(m, Factors)]
+def _levels(module: nn.Module) -> list[Factors]:
+    return [m for m in module.modules() if isinstance(m, Factors)]

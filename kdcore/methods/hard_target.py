@@ -2,8 +2,8 @@
 
     loss = - sum_k q_k log softmax(z)_k,  q = (1 - s) onehot(label) + s / K
 
-summed over classes, mean over the batch; s is the label smoothing. An image that is mixed of two
-has the mean of both losses, weighted by their shares.
+summed over classes, mean over the batch; s is the label smoothing. The loss of a mixed image is the
+mean of the losses for both labels, weighted by their shares.
 Source: any textbook; smoothing from Szegedy et al. 2015, section 7; mixed images from Zhang et al.
 2018 (mixup), section 2, and Yun et al. 2019 (CutMix), section 3.1.
 Departures from the paper: none.

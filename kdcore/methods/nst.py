@@ -3,10 +3,11 @@
     loss = sum over levels of MMD^2 with k(x, y) = (x^T y)^2
 
 between the sets of the teacher's and the student's neurons: every channel's responses over the map,
-normalised to length 1. Mean over batch and pairs of channels. Of two sizes the larger is pooled.
+normalised to length 1. Mean over batch and pairs of channels. Of two sizes the larger is
+average-pooled.
 Departures from the paper: none.
 
-B: batch, C: channels of the one set, D: of the other, H, W: height and width, P: positions.
+B: batch, C: the student's channels, D: the teacher's, H, W: height and width, P: positions.
 """
 
 import torch
@@ -22,7 +23,7 @@ from kdcore.spec.knobs.maps import NstKnobs
 
 @in_float32
 def selectivity_loss(student_BCHW: Tensor, teacher_BDHW: Tensor) -> Tensor:
-    """Squared maximum mean discrepancy of both sets of neurons, mean over the batch."""
+    """Squared maximum mean discrepancy between the sets of neurons, mean over the batch."""
     student_BCHW, teacher_BDHW = same_size(student_BCHW, teacher_BDHW)
     student_BCP, teacher_BDP = (
         functional.normalize(x.flatten(2), dim=2) for x in (student_BCHW, teacher_BDHW)

@@ -3,11 +3,11 @@
     loss = 1/B sum over levels i of n of 2^-(n-1-i) sum d(r(x_s), max(x_t, m_c))
     d = 0 where student <= teacher <= 0, else (student - teacher)^2          (eq. 2, partial L2)
 
-Both read before the ReLU (section 3.4). m_c < 0 is the mean of the teacher's negative responses:
-E[x | x < 0] of a normal distribution of the mean and deviation that the batch norm before the ReLU
-gives channel c (eq. 1), or measured where there is no batch norm. r is a 1x1 convolution without
-bias and a batch norm (section 3.3). The teacher's batch norms use their batch's statistics (section
-3.5); their buffers stay as they are.
+Both maps are read before the ReLU (section 3.4). m_c < 0 is the mean of the teacher's negative
+responses: E[x | x < 0] of a normal distribution with the mean and deviation that the batch norm
+before the ReLU gives channel c (eq. 1), or measured if there is no batch norm. r is a 1x1
+convolution without bias and a batch norm (section 3.3). The teacher's batch norms use their batch's
+statistics (section 3.5); their buffers do not change.
 Departures from the paper: a student's map of another size is average-pooled or repeated (nearest)
 to the teacher's.
 
@@ -28,7 +28,7 @@ from kdcore.objectives.map_base import MapMethod, Pair, pooled_to
 from kdcore.objectives.numerics import in_float32
 from kdcore.spec.knobs.maps import OverhaulKnobs
 
-RARE = 0.001  # below this share of negative responses their mean is taken as three deviations
+RARE = 0.001  # below this share of negative responses, -3 deviations stand for their mean
 MEASURE_MOMENTUM = 0.1
 
 
@@ -36,7 +36,7 @@ MEASURE_MOMENTUM = 0.1
 def margin_of_norm(weight_C: Tensor, bias_C: Tensor) -> Tensor:
     """m_C: mean of the negative part of N(bias, weight^2); -3 |weight| where that part is rare.
 
-    Never above 0; a channel without spread has its own value if that is negative, else 0.
+    Never above 0; a channel with zero deviation has its mean if that is negative, else 0.
     """
     std_C, mean_C = weight_C.double().abs(), bias_C.double()
     safe_C = std_C.clamp(min=torch.finfo(torch.float64).tiny ** 0.5)
@@ -49,17 +49,17 @@ def margin_of_norm(weight_C: Tensor, bias_C: Tensor) -> Tensor:
 
 @in_float32
 def partial_l2(student_BCHW: Tensor, teacher_BCHW: Tensor, margin_C: Tensor) -> Tensor:
-    """Summed squared difference to the teacher's margin ReLU, but for what need not be learnt:
-    places where the teacher is not positive and the student already below it."""
+    """Summed squared difference to the teacher's margin ReLU, except where nothing need be learnt:
+    where the teacher is not positive and the student is already below it."""
     target_BCHW = torch.maximum(teacher_BCHW, margin_C.view(1, -1, 1, 1))
     counts_BCHW = (student_BCHW > target_BCHW) | (target_BCHW > 0)
     return ((student_BCHW - target_BCHW).square() * counts_BCHW).sum()
 
 
 class Connector(nn.Module):
-    """The student's way to one teacher map, and the margins of that map.
+    """Maps the student's level to a teacher's, and holds the margins of the latter.
 
-    `measured`: margins are a running mean of the negative responses, not from a batch norm.
+    `measured`: whether margins are a running mean of the negative responses, not from a batch norm.
     """
 
     margin_C: Tensor
@@ -91,7 +91,7 @@ class Connector(nn.Module):
         mean_C = negative_BCHW.sum((0, 2, 3)) / count_C.clamp(min=1)
         mixed_C = torch.lerp(self.margin_C, mean_C, MEASURE_MOMENTUM)
         mixed_C = torch.where(self.margin_C.isnan(), mean_C, mixed_C)
-        # A batch without negative responses says nothing of their mean.
+        # A batch without negative responses gives no estimate of their mean.
         self.margin_C.copy_(torch.where(count_C > 0, mixed_C, self.margin_C))
 
 
@@ -105,7 +105,7 @@ def _sized(x_BCHW: Tensor, size: Sequence[int]) -> Tensor:
 
 @implements(OverhaulKnobs)
 class Overhaul(MapMethod[OverhaulKnobs]):
-    """Partial L2 to every teacher level, the deepest counting most."""
+    """Partial L2 distance to every teacher level; the deepest counts most."""
 
     position = "before_relu"
     teacher_batch_norm = "train"

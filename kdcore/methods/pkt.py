@@ -2,7 +2,7 @@
 
     p(j|i) = k_ij / sum_j k_ij,  k_ij = (cos(x_i, x_j) + 1) / 2;  loss = mean p_t log(p_t / p_s)
 
-mean over all B x B entries, of the maps' means over their places.
+mean over all B x B entries; x: the maps' means over their positions.
 Departures from the paper: a sample counts as its own neighbour, as in the authors' own code.
 
 B: batch, C: channels, D: the other network's channels.
@@ -37,7 +37,7 @@ def _neighbours(x_BC: Tensor) -> Tensor:
 
 @implements(PktKnobs)
 class Pkt(RelationMethod[PktKnobs]):
-    """Matches who is whose neighbour in a batch."""
+    """Matches the neighbourhoods of the samples in a batch."""
 
     def compare(
         self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch

@@ -1,13 +1,13 @@
 """Knowledge Review (Chen et al. 2021, "Distilling Knowledge via Knowledge Review").
 
-From the deepest student level to the shallowest, each is fused with what the deeper ones gave
+From the deepest student level to the shallowest, each is fused with the result of the deeper ones
 (ABF, section 3.3: a 1x1 convolution to a middle width, the deeper result upsampled, two attention
 maps that mix both, a 3x3 convolution to the teacher's channels) and compared with the teacher's
 level by the hierarchical context loss (HCL, section 3.4: mean squared errors at full size and
-pooled to 4, 2 and 1, weighing 1, 1/2, 1/4, 1/8, divided by the weights' sum). Summed over levels;
-the pooled embedding is one more, the deepest. Default taps are read before the ReLU, untouched.
-Departures from the paper: maps need not be square: a pooled size is dropped where the shorter side
-is not above it; a level's output has its teacher level's own size.
+pooled to 4, 2 and 1, with weights 1, 1/2, 1/4 and 1/8, divided by their sum). Summed over levels;
+the pooled embedding is one more, the deepest. Default taps are read before the ReLU.
+Departures from the paper: maps need not be square: a pooled size is dropped unless the shorter side
+is larger; a level's output has the size of its teacher level.
 
 B: batch, C: channels, M: middle width, H, W: height and width.
 """
@@ -32,7 +32,7 @@ WIDEST_MIDDLE = 512
 @in_float32
 def hierarchical_context_loss(student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
     """HCL of one level: weighted mean of mean squared errors at full and at pooled sizes."""
-    # Pooling is linear: the difference is pooled once, and a size that divides from the one before.
+    # Pooling is linear, so the difference is pooled; from the size before if that divides evenly.
     difference_BCHW = even_BCHW = student_BCHW - teacher_BCHW
     loss = difference_BCHW.square().mean()
     total, weight = 1.0, 1.0
@@ -54,8 +54,8 @@ def hierarchical_context_loss(student_BCHW: Tensor, teacher_BCHW: Tensor) -> Ten
 class Fusion(nn.Module):
     """Attention-based fusion of a student level with the result of the deeper levels.
 
-    `forward` gives the map for the teacher, output_BCHW, and the one for the next shallower level,
-    fused_BMHW. The deepest level has nothing to fuse, and no attention.
+    `forward` returns the map for the teacher, output_BCHW, and the one for the next shallower
+    level, fused_BMHW. The deepest level has nothing to fuse with, and no attention.
     """
 
     def __init__(self, student: int, middle: int, teacher: int, deepest: bool) -> None:
@@ -76,7 +76,7 @@ class Fusion(nn.Module):
     def forward(
         self, student_BCHW: Tensor, deeper_BMHW: Tensor | None, size: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """`size`: height and width of the teacher's level, which the output gets."""
+        """`size`: height and width of the teacher's level and of the output."""
         own_BMHW: Tensor = self.reduce(student_BCHW)
         if self.attention is not None:
             assert deeper_BMHW is not None
@@ -89,10 +89,10 @@ class Fusion(nn.Module):
 
 
 class Review(nn.ModuleList):
-    """One fusion a level, shallow to deep, the pooled embedding's last.
+    """One fusion per level, shallow to deep; the last is the pooled embedding's.
 
-    `rectified`: whether student's and teacher's deepest map enters a ReLU, which then comes before
-    the pooling, as it does in the network.
+    `rectified`: whether the student's and the teacher's deepest map enter a ReLU, which is then
+    applied before pooling, as in the network.
     """
 
     def __init__(self, fusions: Sequence[Fusion], rectified: tuple[bool, bool]) -> None:
@@ -114,14 +114,16 @@ class Review(nn.ModuleList):
 
 
 def _pooled(x_BCHW: Tensor, rectified: bool) -> Tensor:
-    """The embedding as a map of one place."""
+    """The pooled embedding as a map of one position."""
     return embedding(functional.relu(x_BCHW) if rectified else x_BCHW)[:, :, None, None]
 
 
 @implements(ReviewkdKnobs)
 class Reviewkd(MapMethod[ReviewkdKnobs]):
-    """Every student level, with all deeper ones, learns the teacher's level. A batch norm stands
-    behind the pooled embedding, so that a batch needs several samples."""
+    """Every student level, fused with all deeper ones, learns the teacher's level.
+
+    A batch needs several samples, since a batch norm follows the pooled embedding.
+    """
 
     position = "before_relu"
 

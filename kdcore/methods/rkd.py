@@ -3,7 +3,7 @@
     loss = distance * huber(d_s, d_t) + angle * huber(a_s, a_t)
 
 d: distances between all pairs of a batch, divided by their mean; a: cosines of the angles in all
-triples; huber: the smooth L1 loss, mean over entries. Of the maps' means over their places.
+triples; both of the maps' means over their positions. huber: the smooth L1 loss, mean over entries.
 Departures from the paper: none.
 
 B: batch, C: channels, D: the other network's channels.
@@ -33,7 +33,7 @@ def relational_loss(
 
 
 def _distances(x_BC: Tensor) -> Tensor:
-    """Distances of all pairs over their mean (that of the pairs of different samples)."""
+    """Distances of all pairs, divided by the mean of those of different samples."""
     lengths_B = x_BC.square().sum(1)
     squares_BB = lengths_B[:, None] + lengths_B[None, :] - 2 * x_BC @ x_BC.T
     apart_BB = ~torch.eye(len(x_BC), dtype=torch.bool, device=x_BC.device)

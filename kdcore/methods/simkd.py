@@ -2,10 +2,10 @@
 
     loss = mean (P(f_s) - f_t)^2
 
-f_s, f_t: what enters the classifiers; mean over batch and features. The student's classifier is
-replaced by a projector P and the teacher's own classifier, which does not learn; both belong to the
-exported student (its config says `classifier_width`), and count among its parameters. Alone in a
-stage it is the paper's way: nothing reads the labels. The baseline keeps its own classifier.
+f_s, f_t: the classifiers' inputs; mean over batch and features. The student's classifier is
+replaced by a projector P and the teacher's own classifier, which is not trained; both belong to the
+exported student (`classifier_width` in its config) and count among its parameters. The paper uses
+it alone in a stage: nothing reads the labels. The baseline keeps its own classifier.
 Departures from the paper: P works on the pooled features, not on the maps before pooling, and ends
 without a ReLU, so that it fits any network whose last layer is linear, transformers too.
 
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from kdcore.data.batches import Batch
 from kdcore.features.taps import Outputs
-from kdcore.networks.classifier import Borrowed
+from kdcore.networks.classifier import ReusedClassifier
 from kdcore.objectives.base import Method, MethodContext, implements
 from kdcore.objectives.numerics import in_float32
 from kdcore.spec.knobs.base import Tap
@@ -34,14 +34,17 @@ def feature_loss(projected_BF: Tensor, teacher_BF: Tensor) -> Tensor:
 
 @implements(SimkdKnobs)
 class Simkd(Method[SimkdKnobs]):
-    """Learns what the teacher's classifier reads. Raises RunError `no_linear_classifier`."""
+    """Learns the features that the teacher's classifier reads.
+
+    Raises RunError `no_linear_classifier`.
+    """
 
     student_logits = False
     teacher_logits = False
 
     def __init__(self, knobs: SimkdKnobs, context: MethodContext) -> None:
         super().__init__(knobs, context)
-        path = context.student.find(Borrowed)
+        path = context.student.find(ReusedClassifier)
         assert path is not None, "a student for simkd is built with the teacher's classifier"
         self._projected = Tap(module=f"{path}.projector")
         self._features = Tap(module=context.teachers[0].classifier(), position="before")

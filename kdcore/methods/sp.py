@@ -2,8 +2,8 @@
 
     G = rows of Q Q^T, each normalised to length 1;  loss = sum over levels of |G_s - G_t|^2_F / B^2
 
-Q: every sample's map, flattened. The B x B matrices compare whatever the maps' sizes are.
-Departures from the paper: only the deepest level by default, as reference codes do.
+Q: every sample's map, flattened. The B x B matrices can be compared whatever the maps' sizes are.
+Departures from the paper: only the deepest level by default, as in reference implementations.
 
 B: batch, C: channels, H, W: height and width.
 """

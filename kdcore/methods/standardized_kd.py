@@ -25,7 +25,7 @@ EPSILON = 1e-7
 
 @in_float32
 def standardized(logits_BK: Tensor) -> Tensor:
-    """Every sample's logits with mean 0 and sample standard deviation 1, shape BK."""
+    """Standardize every sample's logits to mean 0 and sample standard deviation 1, shape BK."""
     centred_BK = logits_BK - logits_BK.mean(1, keepdim=True)
     return centred_BK / (logits_BK.std(1, keepdim=True) + EPSILON)
 

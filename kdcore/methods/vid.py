@@ -2,9 +2,9 @@
 
     loss = sum over levels of mean 1/2 ((t - mu(s))^2 / v_c + log v_c),  v_c = softplus(a_c) + 1e-5
 
-a bound on the mutual information: the teacher's map t is normal around a regression mu of the
-student's (three 1x1 convolutions with ReLUs) with a learnt variance per channel. Mean over batch,
-channels and positions. Of two sizes the larger is average-pooled.
+a bound on the mutual information: the teacher's map t is normally distributed around mu, a
+regression from the student's (three 1x1 convolutions with ReLUs), with a trained variance per
+channel. Mean over batch, channels and positions. Of two sizes the larger is average-pooled.
 Departures from the paper: none.
 
 B: batch, C: channels, H, W: height and width.
@@ -29,14 +29,14 @@ LEAST_VARIANCE = 1e-5
 
 @in_float32
 def information_loss(mean_BCHW: Tensor, teacher_BCHW: Tensor, log_scale_C: Tensor) -> Tensor:
-    """Negative log likelihood of the teacher's map, but for a constant, mean over all entries."""
+    """Negative log-likelihood of the teacher's map, up to a constant, mean over all entries."""
     variance_C11 = (functional.softplus(log_scale_C) + LEAST_VARIANCE).view(-1, 1, 1)
     difference_BCHW = mean_BCHW - teacher_BCHW
     return (0.5 * (difference_BCHW.square() / variance_C11 + variance_C11.log())).mean()
 
 
 class Regression(nn.Module):
-    """The mean of the teacher's map from the student's, and a variance per channel."""
+    """Predicts the mean of the teacher's map from the student's, and a variance per channel."""
 
     def __init__(self, student: int, teacher: int, variance: float) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Regression(nn.Module):
             nn.Conv2d(teacher, teacher, 1, bias=False),
         )
         spread = max(variance - LEAST_VARIANCE, LEAST_VARIANCE)
-        start = spread + math.log(-math.expm1(-spread))  # softplus backwards, without overflow
+        start = spread + math.log(-math.expm1(-spread))  # the inverse of softplus, without overflow
         self.log_scale = nn.Parameter(torch.full((teacher,), start))
 
     def forward(self, student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Regression(nn.Module):
 
 @implements(VidKnobs)
 class Vid(MapMethod[VidKnobs]):
-    """Makes every student level say as much as it can about the teacher's."""
+    """Maximises the information in every student level about the teacher's."""
 
     def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         return nn.ModuleList(

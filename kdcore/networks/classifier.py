@@ -1,4 +1,4 @@
-"""The linear classifier at a network's end: found, and replaced by a borrowed one for SimKD.
+"""Finds the linear classifier at a network's end, and for SimKD replaces it by a teacher's.
 
 B: batch, F: features, K: classes.
 """
@@ -9,11 +9,11 @@ from kdcore.runtime.errors import RunError
 from kdcore.spec.spec_codes import SpecCode
 
 
-class Borrowed(nn.Module):
-    """A projector from the student's features to another network's, and that network's classifier,
-    which does not learn: logits_BK from feature_BF.
+class ReusedClassifier(nn.Module):
+    """A projector from the student's features to the teacher's, and the teacher's classifier.
 
-    The projector (Chen et al. 2022, section 3.2) narrows to half of the other's width and widens.
+    logits_BK from feature_BF; the classifier is not trained. The projector (Chen et al. 2022,
+    section 3.2) narrows to half of the teacher's width and widens again.
     """
 
     def __init__(self, features: int, width: int, num_classes: int) -> None:
@@ -32,7 +32,7 @@ class Borrowed(nn.Module):
 
 
 def find_classifier(network: nn.Module, num_classes: int) -> tuple[str, nn.Linear]:
-    """Path and module of the last linear layer that gives so many scores.
+    """Path and module of the last linear layer with `num_classes` outputs.
 
     Raises RunError `no_linear_classifier`.
     """
@@ -44,13 +44,16 @@ def find_classifier(network: nn.Module, num_classes: int) -> tuple[str, nn.Linea
     if not found:
         raise RunError(
             SpecCode.NO_LINEAR_CLASSIFIER,
-            "the network does not end with a linear layer: simkd needs one",
+            f"simkd needs a network that ends with a linear layer of {num_classes} outputs; this "
+            "one does not",
         )
     return found[-1]
 
 
-def borrow(network: nn.Module, num_classes: int, width: int) -> None:
-    """Replace the network's classifier by a projector to `width` features and a classifier of
-    those, both freshly drawn. Raises RunError `no_linear_classifier`."""
+def insert_projector(network: nn.Module, num_classes: int, width: int) -> None:
+    """Replace the network's classifier by a projector to `width` features and a classifier of them.
+
+    Both are initialised randomly. Raises RunError `no_linear_classifier`.
+    """
     path, own = find_classifier(network, num_classes)
-    network.set_submodule(path, Borrowed(own.in_features, width, num_classes))
+    network.set_submodule(path, ReusedClassifier(own.in_features, width, num_classes))

@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm by name, adapted to input channels, image size and classes."""
+"""Builds networks of torchvision and timm, adapted to input channels, image size and classes."""
 
 # B batch, C channels, H height, W width, K classes
 
@@ -17,7 +17,7 @@ from kdcore.spec.run import Input, Network
 from kdcore.spec.spec_codes import SpecCode
 
 LIBRARIES = ("torchvision", "timm")
-# What our own fields say, and what would read files or the network.
+# Options that our own fields set, or that would read files or the network.
 RESERVED_OPTIONS = frozenset(
     {
         *("num_classes", "in_chans", "img_size", "image_size", "input_size", "model_name"),
@@ -31,7 +31,7 @@ Options = dict[str, Any]
 
 @cache
 def model_names(library: str) -> list[str]:
-    """Every classification network the installed library can build."""
+    """Names of the classification networks that the installed library can build."""
     if library == "timm":
         return list(importlib.import_module("timm").list_models())
     models = importlib.import_module("torchvision.models")
@@ -39,26 +39,27 @@ def model_names(library: str) -> list[str]:
 
 
 def build(library: str, name: str, network: Network) -> nn.Module:
-    """The network, random weights, tried once on a blank image of its input size.
+    """Build the network with random weights, and run it once on a blank image.
 
-    Raises RunError: `bad_option`, `bad_input_size`.
+    Raises RunError `bad_option`, `bad_input_size`, `not_a_classifier`.
     """
     for option in network.options:
         if option in RESERVED_OPTIONS:
             raise RunError(
                 SpecCode.BAD_OPTION,
-                f"{option!r} cannot be set as an option",
+                f"the option {option!r} cannot be set: it follows from other fields, or would read "
+                "files",
                 pointer=f"/options/{option}",
             )
     make = _torchvision if library == "torchvision" else _timm
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        module = _made(network, lambda: make(name, network))
-    _try_out(module, network)
+        module = _translating_errors(network, lambda: make(name, network))
+    _check_forward(module, network)
     return module
 
 
-def _made(network: Network, make: Callable[[], nn.Module]) -> nn.Module:
+def _translating_errors(network: Network, make: Callable[[], nn.Module]) -> nn.Module:
     try:
         return make()
     except TypeError as error:
@@ -83,7 +84,7 @@ def _torchvision(name: str, network: Network) -> nn.Module:
     size: Options = {}
     if name.startswith("vit_"):
         if network.input.height != network.input.width:
-            raise ValueError("it takes square images only")
+            raise ValueError("it only reads square images")
         size["image_size"] = network.input.height
     elif name.startswith("maxvit"):
         size["input_size"] = (network.input.height, network.input.width)
@@ -97,7 +98,7 @@ def _torchvision(name: str, network: Network) -> nn.Module:
 
 
 def _adapt_channels(module: nn.Module, channels: int) -> None:
-    """Replace the first convolution, which reads the image, by one for so many channels."""
+    """Replace the first convolution, which reads the image, by one for `channels` channels."""
     convolutions = ((p, m) for p, m in module.named_modules() if isinstance(m, nn.Conv2d))
     path, stem = next(convolutions)
     if stem.in_channels == channels:
@@ -132,7 +133,7 @@ def _timm(name: str, network: Network) -> nn.Module:
     return module
 
 
-def _try_out(module: nn.Module, network: Network) -> None:
+def _check_forward(module: nn.Module, network: Network) -> None:
     input = network.input
     x_BCHW = torch.zeros(1, input.channels, input.height, input.width)
     was_training = module.training
@@ -151,7 +152,8 @@ def _try_out(module: nn.Module, network: Network) -> None:
     if not isinstance(logits_BK, torch.Tensor) or logits_BK.shape != (1, network.num_classes):
         raise RunError(
             SpecCode.NOT_A_CLASSIFIER,
-            f"{network.architecture} does not return one row of class scores per image",
+            f"{network.architecture} does not return one row of class scores per image; choose a "
+            "classification network",
             pointer="/architecture",
         )
 

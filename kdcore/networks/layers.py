@@ -1,15 +1,15 @@
-"""Small parts that the networks of the CIFAR papers share."""
+"""Layers that the networks of the CIFAR papers share."""
 
 from torch import nn
 
 
 def conv3x3(inputs: int, outputs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A 3x3 convolution, padded by 1, without bias."""
+    """Make a 3x3 convolution, padded by 1, without bias."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, groups=groups, bias=False)
 
 
 def conv1x1(inputs: int, outputs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A 1x1 convolution without bias."""
+    """Make a 1x1 convolution without bias."""
     return nn.Conv2d(inputs, outputs, 1, stride, groups=groups, bias=False)
 
 
@@ -24,7 +24,7 @@ class Classifier(nn.Sequential):
 
 
 def initialise(network: nn.Module) -> None:
-    """He initialisation (fan out) of all convolutions; every other layer keeps torch's own."""
+    """Initialise all convolutions by He's method (fan out); other layers keep torch's defaults."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,4 +1,4 @@
-"""MobileNetV2 (Sandler et al. 2018) in its form for 32x32 images: three halvings fewer.
+"""MobileNetV2 (Sandler et al. 2018) for 32x32 images: the map is halved once less.
 
 The distillation literature uses half the paper's width, which is the default width here.
 """
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from kdcore.networks.layers import Classifier, conv1x1, conv3x3, initialise
 from kdcore.spec.architectures import scaled
 
-# expansion, channels, blocks, stride of the first (the paper's table 2, two strides made 1)
+# expansion, channels, blocks, stride of the first block (the paper's table 2, but 24 channels have
+# stride 1 instead of 2)
 PLAN = (
     (1, 16, 1, 1),
     (6, 24, 2, 1),
@@ -24,7 +25,7 @@ LAST_CHANNELS = 1280
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion, 3x3 depthwise, 1x1 linear projection; a shortcut where the shapes agree."""
+    """1x1 expansion, 3x3 depthwise, 1x1 linear projection; a shortcut if the shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int):
         super().__init__()

@@ -1,19 +1,19 @@
-"""Keeps narrow networks off a faulty CPU kernel: strided 1x1 convolutions of few channels.
+"""Avoids a faulty CPU kernel for strided 1x1 convolutions with few channels.
 
 oneDNN 3.12 (torch 2.13) writes past a buffer when it computes the weights' gradient of a 1x1
 convolution with a stride and fewer input channels than its block (8 with AVX2, 16 with AVX-512) in
-the channels-last layout: a crash, or silently wrong gradients (oneDNN issue 6035). The pixels which
-the stride skips can as well be dropped before a plain 1x1 convolution, whose kernel is sound.
+the channels-last layout: a crash, or silently wrong gradients (oneDNN issue 6035). Dropping the
+pixels that the stride skips before a plain 1x1 convolution, whose kernel is correct, is equivalent.
 """
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-BLOCK = 16  # the widest block any CPU has
+BLOCK = 16  # the widest block of any CPU
 
 
 class StridedPointwise(nn.Conv2d):
-    """A 1x1 convolution that drops the skipped pixels first; same parameters, same result."""
+    """A strided 1x1 convolution that drops the skipped pixels first: same parameters and result."""
 
     def forward(self, input: Tensor) -> Tensor:
         row_step, column_step = self.stride
@@ -22,7 +22,7 @@ class StridedPointwise(nn.Conv2d):
 
 
 def is_affected(module: nn.Module) -> bool:
-    """Whether training this layer could meet the fault."""
+    """Whether training this layer could run into the fault."""
     return (
         type(module) is nn.Conv2d
         and module.kernel_size == (1, 1)
@@ -33,7 +33,7 @@ def is_affected(module: nn.Module) -> bool:
 
 
 def replace_affected(network: nn.Module) -> None:
-    """Put a `StridedPointwise` with the same parameters in each affected layer's place."""
+    """Replace each affected layer by a `StridedPointwise` with the same parameters."""
     for path, conv in list(network.named_modules()):
         if is_affected(conv):
             assert isinstance(conv, nn.Conv2d)

@@ -1,6 +1,6 @@
 """ResNets for small images (He et al. 2015, section 4.2): 6n+2 layers in three stages.
 
-Where the shape changes the shortcut is a 1x1 convolution with batch norm (the paper's option B), as
+If the shape changes, the shortcut is a 1x1 convolution with batch norm (the paper's option B), as
 in the networks whose parameter counts the distillation literature reports.
 """
 
@@ -13,7 +13,7 @@ from kdcore.spec.architectures import scaled
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut; the ReLU `relu2` acts on their sum."""
+    """Two 3x3 convolutions and a shortcut; the ReLU `relu2` is applied to their sum."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()

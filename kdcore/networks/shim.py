@@ -1,7 +1,7 @@
-"""Lets torchvision's Python parts load beside a torch its compiled operators were not built for.
+"""Makes torchvision importable beside a torch that its compiled operators were not built for.
 
-The registry's torchvision wheel is built for CUDA; beside a CPU-only torch its library does not
-load and `import torchvision` stops at "operator torchvision::nms does not exist". Declaring the
+The registry's torchvision wheel is built for CUDA. Beside a CPU-only torch its library does not
+load, and `import torchvision` fails with "operator torchvision::nms does not exist". Declaring the
 schemas is enough for models and transforms. Import this module before torchvision or timm.
 """
 
@@ -18,7 +18,7 @@ SCHEMAS = {
 
 
 def operators_load() -> bool:
-    """Whether torchvision's compiled operators fit this torch; tried by loading them."""
+    """Whether torchvision's compiled operators fit this torch, tested by loading them."""
     spec = find_spec("torchvision")
     if spec is None or spec.origin is None:
         return False
@@ -32,7 +32,7 @@ def operators_load() -> bool:
 
 
 def declare_operators() -> tuple[str, ...]:
-    """Declare what is missing, once; return the operators this call declared."""
+    """Declare the operators that are missing, and return those that this call declared."""
     declared = []
     for name, schema in SCHEMAS.items():
         if not hasattr(torch.ops.torchvision, name):

@@ -1,6 +1,6 @@
 """ShuffleNet V1 (Zhang et al. 2017, 3 groups) and V2 (Ma et al. 2018) for 32x32 images.
 
-Against the papers' ImageNet form the stem is a 1x1 convolution that keeps the resolution.
+Unlike in the papers' ImageNet form, the stem is a 1x1 convolution that keeps the resolution.
 """
 
 # B batch, C channels, H height, W width, K classes, G groups
@@ -27,7 +27,7 @@ def shuffle(x_BCHW: Tensor, groups: int) -> Tensor:
 
 class ShuffleUnitV1(nn.Module):
     """Grouped 1x1, shuffle, depthwise 3x3, grouped 1x1; with stride 2 the pooled input is
-    concatenated, otherwise the input is added; `relu3` acts on the outcome.
+    concatenated, otherwise the input is added; `relu3` is applied to the result.
 
     The ReLU after the depthwise layer is not in the paper; the networks of the distillation
     literature have it.
@@ -73,8 +73,8 @@ class ShuffleNetV1(nn.Sequential):
             nn.Sequential(conv1x1(input_channels, inputs), nn.BatchNorm2d(inputs), nn.ReLU()),
         )
         for number, (channels, blocks) in enumerate(V1_STAGES, start=1):
-            # 4 * groups: the inner layers have a quarter of the channels, still whole groups. The
-            # stem's channels are concatenated, so a stage must be wider than what comes before it.
+            # A multiple of 4 * groups, since the inner layers have a quarter of the channels, in
+            # whole groups. The input is concatenated, so a stage must be wider than its input.
             outputs = max(scaled(channels, width, 4 * V1_GROUPS), inputs + 4 * V1_GROUPS)
             stage = nn.Sequential(
                 ShuffleUnitV1(inputs, outputs, 2, first_groups=1 if number == 1 else V1_GROUPS)
@@ -114,7 +114,7 @@ class ShuffleUnitV2(nn.Module):
 
 
 class ShuffleDownUnitV2(nn.Module):
-    """Both branches see all channels with stride 2: the map halves."""
+    """Both branches read all channels, with stride 2: the map halves."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()

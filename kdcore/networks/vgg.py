@@ -1,6 +1,7 @@
-"""VGG with batch norm (Simonyan & Zisserman 2014), in its form for small images.
+"""VGG with batch norm (Simonyan & Zisserman 2014) for small images.
 
-One linear layer after global pooling instead of three; VGG-8 has one convolution per section.
+It has one linear layer after global pooling instead of three; VGG-8 has one convolution per
+section.
 """
 
 # B batch, C channels, H height, W width, K classes
@@ -21,8 +22,8 @@ CONVOLUTIONS = {
 
 
 def halvings(side: int) -> int:
-    """How often maps of the shorter image side are pooled: 3 times below 64 pixels, else 4 times,
-    and never below 2 pixels."""
+    """How often maps are pooled, by the shorter side of the image: 3 times below 64 pixels, else 4
+    times, but never below 2 pixels."""
     return min(4 if side >= 64 else 3, side.bit_length() - 2)
 
 
@@ -38,7 +39,7 @@ class Vgg(nn.Sequential):
             outputs = scaled(channels, width)
             section = nn.Sequential()
             for index in range(convolutions):
-                # The biases do nothing before a batch norm; they are in the published counts.
+                # Biases have no effect before a batch norm, but are in the published counts.
                 section.append(nn.Conv2d(inputs if index == 0 else outputs, outputs, 3, padding=1))
                 section.append(nn.BatchNorm2d(outputs))
                 section.append(nn.ReLU())

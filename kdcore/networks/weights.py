@@ -1,7 +1,7 @@
-"""Loads weights into a network of known architecture, strictly, and saves them as safetensors.
+"""Loads weights strictly into a network of known architecture, and saves them as safetensors.
 
-Only tensors are read. A pickled state dict is opened with torch's restricted unpickler; whatever
-could run code (pickled modules, TorchScript, `.pt2`) is refused by its content.
+Only tensors are read. A pickled state dict is opened with torch's restricted unpickler. Anything
+that could run code (pickled modules, TorchScript, `.pt2`) is recognised by its content and refused.
 """
 
 import json
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from kdcore.networks.zoo import build_network
 from kdcore.runtime.errors import RunError
+from kdcore.runtime.named_tensors import copy_to_cpu
 from kdcore.spec.codes import RunCode
 from kdcore.spec.recipe import WeightsFormat
 from kdcore.spec.run import Network
@@ -35,11 +36,11 @@ FORBIDDEN_GLOBAL = re.compile(r"(?:GLOBAL|class|global:?) ([\w.]+\.[\w.]+)")
 
 
 def load_network(network: Network, path: Path, format: WeightsFormat = "safetensors") -> nn.Module:
-    """The network with the weights of the file: every name, shape and kind of number must fit.
+    """Build the network and load a file's weights; every name, shape and kind of number must fit.
 
     Floats of another precision are converted to the network's own. Raises RunError `no_file`,
-    `weights_mismatch`, `bad_weights` (not what it claims, damaged, not finite), `unsafe_weights`
-    (could run code), and what `build_network` raises.
+    `weights_mismatch`, `bad_weights` (another format, damaged, not finite) and `unsafe_weights`
+    (could run code); and what `build_network` raises.
     """
     module = build_network(network)
     if not path.is_file():
@@ -65,15 +66,11 @@ def holds_exactly(path: Path, module: nn.Module) -> bool:
 
 
 def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """All parameters and buffers as safetensors, on the CPU, in the plain memory layout."""
-    tensors = {
-        name: tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-        for name, tensor in module.state_dict().items()
-    }
+    """Save all parameters and buffers as safetensors."""
     # The library writes several metadata keys in random order: with one, equal weights are equal
     # bytes, and a resumed run can be compared with another by hash.
     assert metadata is None or len(metadata) == 1, metadata
-    save_file(tensors, path, metadata=dict(metadata or {"format": "pt"}))
+    save_file(copy_to_cpu(module.state_dict()), path, metadata=dict(metadata or {"format": "pt"}))
 
 
 def _bad(message: str, code: RunCode = RunCode.BAD_WEIGHTS) -> RunError:
@@ -123,26 +120,28 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise _bad(f"not a whole safetensors file: {error}") from error
+        raise _bad(f"this is not a complete safetensors file: {error}") from error
 
 
 def _check_header(path: Path) -> None:
-    """The header's length is bounded by ours and by the file's, before anything is parsed."""
+    """Bound the header's length by our limit and the file's size, before anything is parsed."""
     file_bytes = path.stat().st_size
     with path.open("rb") as stream:
         prefix = stream.read(8)
         length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else math.inf
         if length > MAX_HEADER_BYTES or 8 + length > file_bytes:
-            raise _bad(f"not a whole safetensors file: {_looks_like(prefix)}")
+            raise _bad(f"this is not a complete safetensors file: {_looks_like(prefix)}")
         try:
             json.loads(stream.read(int(length)))
         except (ValueError, RecursionError) as error:
-            raise _bad(f"not a safetensors file: its header is not JSON ({error})") from error
+            raise _bad(
+                f"this is not a safetensors file: its header is not JSON ({error})"
+            ) from error
 
 
 def _looks_like(prefix: bytes) -> str:
     if prefix.startswith(ZIP_MAGIC):
-        return "it is a zip archive; where it is PyTorch's, the format is state_dict"
+        return "it is a zip archive; if PyTorch wrote it, give state_dict as the format"
     if _is_pickle(prefix):
         return f"it is a pickle; {PICKLE_ADVICE}"
     if prefix.startswith(b"\x89HDF"):
@@ -160,19 +159,19 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     if prefix.startswith(ZIP_MAGIC):
         _check_zip(path)
     elif not _is_pickle(prefix):
-        raise _bad("not a PyTorch state dict: neither a zip archive nor a pickle")
+        raise _bad("this is not a PyTorch state dict: it is neither a zip archive nor a pickle")
     try:
         with warnings.catch_warnings(action="ignore"):
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except pickle.UnpicklingError as error:
         raise _refused_pickle(error) from error
     except (RuntimeError, ValueError, EOFError, KeyError, OSError, TypeError, IndexError) as error:
-        raise _bad(f"not a whole PyTorch state dict: {_first_line(error)}") from error
+        raise _bad(f"this is not a complete PyTorch state dict: {_first_line(error)}") from error
     return _unwrap(loaded)
 
 
 def _refused_pickle(error: pickle.UnpicklingError) -> RunError:
-    """torch's own message tells users how to load the file anyway; ours does not."""
+    """Translate torch's message, which would explain how to load the file anyway."""
     named = FORBIDDEN_GLOBAL.search(str(error))
     what = f"would build or run {named[1]!r}" if named else "holds more than tensors, or is damaged"
     return _bad(f"the pickled file {what}; {PICKLE_ADVICE}", RunCode.UNSAFE_WEIGHTS)
@@ -184,29 +183,33 @@ def _first_line(error: BaseException) -> str:
 
 
 def _check_zip(path: Path) -> None:
-    """PyTorch's archives of tensors are stored, not deflated, and hold one pickle and no code."""
+    """Raise RunError unless the archive is stored, not deflated, and holds a pickle and no code."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise _bad(f"not a whole PyTorch file: {error}") from error
+        raise _bad(f"this is not a complete PyTorch file: {error}") from error
     names = [m.filename.partition("/")[2] for m in members]
     if any(n.startswith("code/") or n == "constants.pkl" for n in names):
-        raise _bad(f"a TorchScript module, which is code; {PICKLE_ADVICE}", RunCode.UNSAFE_WEIGHTS)
+        raise _bad(
+            f"this is a TorchScript module, which is code; {PICKLE_ADVICE}", RunCode.UNSAFE_WEIGHTS
+        )
     if any(n.startswith(("models/", "archive_format", "archive_version")) for n in names):
         raise _bad(
-            f"an exported program (.pt2), which is code; {PICKLE_ADVICE}", RunCode.UNSAFE_WEIGHTS
+            f"this is an exported program (.pt2), which is code; {PICKLE_ADVICE}",
+            RunCode.UNSAFE_WEIGHTS,
         )
     if "data.pkl" not in names:
-        raise _bad("a zip archive, but not one of PyTorch's")
+        raise _bad(f"this is a zip archive that PyTorch did not write; {PICKLE_ADVICE}")
     if any(m.compress_type != zipfile.ZIP_STORED for m in members):
         raise _bad(
-            "a compressed PyTorch archive; torch.save never makes one", RunCode.UNSAFE_WEIGHTS
+            f"this is a compressed archive, which torch.save never writes; {PICKLE_ADVICE}",
+            RunCode.UNSAFE_WEIGHTS,
         )
 
 
 def _unwrap(loaded: object) -> dict[str, Tensor]:
-    """The state dict inside a training checkpoint, without the prefixes that wrappers leave."""
+    """Find the state dict inside a training checkpoint, and strip the prefixes of wrappers."""
     for _ in range(len(WRAPPERS)):
         if not isinstance(loaded, Mapping):
             break
@@ -215,10 +218,12 @@ def _unwrap(loaded: object) -> dict[str, Tensor]:
             break
         loaded = inner
     if not isinstance(loaded, Mapping) or not loaded:
-        raise _bad(f"no state dict: the file holds a {type(loaded).__name__}")
+        raise _bad(f"the file holds a {type(loaded).__name__}, not a state dict; {PICKLE_ADVICE}")
     for name, tensor in loaded.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor) or tensor.is_sparse:
-            raise _bad(f"no state dict: {str(name)[:100]!r} is a {type(tensor).__name__}")
+            raise _bad(
+                f"this is not a state dict: {str(name)[:100]!r} is a {type(tensor).__name__}"
+            )
     tensors = dict(loaded)
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in tensors):

@@ -9,7 +9,7 @@ from kdcore.spec.architectures import scaled
 
 
 class PreActivationBlock(nn.Module):
-    """BN, ReLU, convolution, twice; where the shape changes the shortcut starts after `relu1`."""
+    """BN, ReLU, convolution, twice; if the shape changes, the shortcut starts after `relu1`."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()

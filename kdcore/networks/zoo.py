@@ -1,4 +1,4 @@
-"""Builds any network by name: ours, `torchvision/NAME` or `timm/NAME`; weights are random."""
+"""Builds any network by name, with random weights: ours, `torchvision/NAME` or `timm/NAME`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 from torch import nn
 
 from kdcore.networks import foreign
-from kdcore.networks.classifier import borrow
+from kdcore.networks.classifier import insert_projector
 from kdcore.networks.mobilenet import MobileNetV2
 from kdcore.networks.pointwise import replace_affected
 from kdcore.networks.resnet import ResNet
@@ -62,18 +62,19 @@ DEFAULT_WIDTH = {"mobilenetv2": 0.5}
 
 
 def architecture_names() -> list[str]:
-    """Our own networks, in the order they are listed to users."""
+    """Names of our own networks, in the order in which users see them."""
     return list(BUILDERS)
 
 
 def build_network(network: Network) -> nn.Module:
-    """The network with freshly drawn weights (torch's global generator); logits_BK = net(x_BCHW).
+    """Build a network, logits_BK from x_BCHW, with weights drawn from torch's global generator.
 
-    Raises RunError: `unknown_architecture` with the closest names, `bad_option`, `bad_input_size`.
+    Raises RunError `unknown_architecture` with the closest names, `bad_option`, `bad_input_size`,
+    `not_a_classifier`, `no_linear_classifier`.
     """
     module = _build(network)
     if network.classifier_width is not None:
-        borrow(module, network.num_classes, network.classifier_width)
+        insert_projector(module, network.num_classes, network.classifier_width)
     replace_affected(module)
     return module
 
@@ -93,14 +94,14 @@ def _width(network: Network) -> float:
         if option != "width":
             raise RunError(
                 SpecCode.BAD_OPTION,
-                f"{network.architecture} has no option {option!r}; it has: width",
+                f"{network.architecture} has no option {option!r}; its only option is width",
                 pointer=f"/options/{option}",
             )
     width = network.options.get("width", DEFAULT_WIDTH.get(network.architecture, 1.0))
     if isinstance(width, bool | str) or not 0 < width <= MAX_WIDTH:
         raise RunError(
             SpecCode.BAD_OPTION,
-            f"width is {width!r}; it must be a number above 0, at most {MAX_WIDTH:g}",
+            f"width is {width!r}; it must be a number above 0 and at most {MAX_WIDTH:g}",
             pointer="/options/width",
         )
     return float(width)

@@ -1,4 +1,4 @@
-"""What a distillation method is: it reads taps and logits of two networks, and returns losses."""
+"""Defines distillation methods: they read taps and logits of two networks and return losses."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,10 +20,11 @@ M = TypeVar("M", bound="type[Method[Knobs]]")
 
 @dataclass(frozen=True)
 class MethodContext:
-    """Whom a method works between, and on what data.
+    """What a method is built from: the student, the teachers and the training samples.
 
-    `weights`: of the teachers, above 0, in any scale. `training_N`: positions of the training
-    samples in their split, whose class numbers, if there are any, are `labels_N`.
+    `weights`: of the teachers, above 0, in any scale. `training_N`: positions of the samples that
+    are trained on in the training split. `labels_N`: class numbers of the whole split, if it has
+    labels.
     """
 
     student: Probe
@@ -39,26 +40,26 @@ class MethodContext:
 class Method(nn.Module, Generic[K]):
     """One published way to transfer knowledge, built once per stage.
 
-    The constructor checks what the knobs' class declares as needed (labels, classes, samples), a
-    subclass's also that shapes fit; both raise RunError with a pointer relative to the objective. A
-    method names the taps it reads and owns the parameters it trains. They are trained and
-    checkpointed with the student and dropped at export. It owns no network, optimizer or device.
+    The constructor checks what the knobs declare as needed (labels, classes, samples), and that of
+    a subclass also that shapes fit; both raise RunError with a pointer relative to the objective. A
+    method names the taps it reads, and creates the parameters it trains, which are trained and
+    checkpointed with the student's and dropped at export. It owns no network, optimizer or device.
     """
 
     student_logits: ClassVar[bool] = True
-    """Whether it reads the student's logits; if no objective of a stage does, passes end early."""
+    """Whether it reads the student's logits; if no method of a stage does, passes end early."""
     teacher_logits: ClassVar[bool] = True
     unweighted: ClassVar[frozenset[str]] = frozenset()
-    """Terms that its weight does not scale: the method's own parameters alone learn from them."""
+    """Terms that the objective's weight does not scale: they train only the method's parameters."""
     teacher_batch_norm: ClassVar[Literal["eval", "train"] | None] = None
-    """The mode it demands of the teachers' batch norms; None: as the spec says."""
+    """The mode it needs for the teachers' batch norms; None: as the spec says."""
 
     has_persistent_state: bool = False
-    """Whether a method of a later stage may take over what it has learnt: it is kept till then."""
+    """Whether methods of later stages may load what it has learnt, so that checkpoints keep it."""
 
     compares_samples: bool = False
-    """Whether its loss is more than a mean over samples: it is then given the whole batch, where
-    several processes share one."""
+    """Whether its loss is more than a mean over samples; it then gets the global batch if several
+    processes share one."""
 
     def __init__(self, knobs: K, context: MethodContext) -> None:
         super().__init__()
@@ -74,13 +75,13 @@ class Method(nn.Module, Generic[K]):
         self.student_taps: tuple[Tap, ...] = ()
         self.teacher_taps: tuple[tuple[Tap, ...], ...] = tuple(() for _ in context.teachers)
 
-    def load_from_previous(self, earlier: "Sequence[Method[Knobs]]") -> None:
-        """Take over what methods of earlier stages have learnt; most have nothing to take."""
+    def load_from_previous(self, previous: "Sequence[Method[Knobs]]") -> None:
+        """Load what methods of earlier stages have learnt; by default nothing."""
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
     ) -> dict[str, Tensor]:
-        """Unweighted float32 scalars by name, to be summed; the gradient goes to the student."""
+        """Compute unweighted float32 scalars by name, whose weighted sum is minimised."""
         raise NotImplementedError
 
 
@@ -88,7 +89,7 @@ METHODS: dict[type[Knobs], type[Method[Knobs]]] = {}
 
 
 def implements(knobs: type[Knobs]) -> Callable[[type[Method[K]]], type[Method[K]]]:
-    """Class decorator: this method is what `knobs` configure."""
+    """Class decorator: register a method as the one that `knobs` configures."""
 
     def register(method: type[Method[K]]) -> type[Method[K]]:
         assert knobs not in METHODS, f"{knobs.__name__} is implemented twice"

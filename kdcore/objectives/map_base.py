@@ -1,4 +1,4 @@
-"""The base of methods that compare maps of the student with a teacher's, level by level.
+"""The base of methods that compare the student's maps with a teacher's, level by level.
 
 B: batch, C: channels, H, W: height and width.
 """
@@ -21,23 +21,24 @@ from kdcore.spec.spec_codes import SpecCode
 
 K = TypeVar("K", bound=MapKnobs)
 Pair = tuple[Level, Level]
-"""A level of the student and the teacher's that it is compared with."""
+"""A level of the student, and the teacher's level that it is compared with."""
 
 
 class MapMethod(Method[K], Generic[K]):
-    """Compares paired levels with every teacher; the losses are averaged by the teachers' weights.
+    """Compares paired levels with every teacher; averages the losses by the teachers' weights.
 
-    A subclass says what it builds per teacher (`build`) and how it compares (`compare`). Without
-    taps the deepest `levels` of both networks are paired, deepest with deepest. Raises RunError
-    `no_default_tap`, `tap_count_mismatch`, `not_a_map` and those of `kdcore.features.taps`.
+    A subclass defines what it trains per teacher (`build`) and how it compares maps (`compare`).
+    Without taps, the deepest `levels` of both networks are paired, deepest with deepest. Raises
+    RunError `no_default_tap`, `tap_count_mismatch`, `not_a_map` and those of
+    `kdcore.features.taps`.
     """
 
     student_logits = False
     teacher_logits = False
     position: ClassVar[TapPosition] = "after"
-    """Where default taps read."""
+    """Position of the default taps."""
     vectors: ClassVar[bool] = False
-    """Whether a tap may give a vector, a map of one place."""
+    """Whether a tap may give a vector, that is, a map of one position."""
 
     def __init__(self, knobs: K, context: MethodContext) -> None:
         super().__init__(knobs, context)
@@ -53,19 +54,19 @@ class MapMethod(Method[K], Generic[K]):
         self._shares = [w / sum(context.weights) for w in context.weights]
 
     def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
-        """What is trained for one teacher; refuses pairs that the method cannot compare."""
+        """Build what is trained for one teacher; raise RunError if pairs cannot be compared."""
         return nn.Identity()
 
     def compare(
         self, head: nn.Module, students: list[Tensor], teachers: list[Tensor], batch: Batch
     ) -> Tensor:
-        """The unweighted loss of one teacher, a float32 scalar, from its paired maps_BCHW."""
+        """Compute the unweighted loss of one teacher, a float32 scalar, from paired maps_BCHW."""
         raise NotImplementedError
 
     def forward(
         self, student: Outputs, teachers: Sequence[Outputs], batch: Batch
     ) -> dict[str, Tensor]:
-        """One term, named as the method."""
+        """One term, named like the method."""
         losses = []
         for head, pairs, teacher in zip(self.heads, self.pairs, teachers, strict=True):
             own = [level.read(student) for level, _ in pairs]
@@ -74,9 +75,9 @@ class MapMethod(Method[K], Generic[K]):
         return {self.knobs.method: self._weighted(losses)}
 
     def _weighted(self, losses: Sequence[Tensor]) -> Tensor:
-        """The mean of one loss per teacher by the teachers' weights."""
-        heads = [share * loss for share, loss in zip(self._shares, losses, strict=True)]
-        return torch.stack(heads).sum()
+        """Average one loss per teacher by the teachers' weights."""
+        weighted = [share * loss for share, loss in zip(self._shares, losses, strict=True)]
+        return torch.stack(weighted).sum()
 
     def _pair(self, student: Probe, teacher: Probe) -> list[Pair]:
         own = self._levels(student, self.knobs.student_taps, "student_taps")
@@ -86,8 +87,8 @@ class MapMethod(Method[K], Generic[K]):
         if count > min(len(own), len(theirs)):
             raise RunError(
                 SpecCode.TAP_COUNT_MISMATCH,
-                f"{count} taps are named, but {student.name} has {len(own)} levels and "
-                f"{teacher.name} {len(theirs)}: name the taps of both",
+                f"{count} taps are given, but {student.name} has {len(own)} levels and "
+                f"{teacher.name} {len(theirs)}; give as many taps for both",
                 pointer="/teacher_taps" if self.knobs.student_taps else "/student_taps",
             )
         return list(zip(own[-count:], theirs[-count:], strict=True))
@@ -104,34 +105,33 @@ class MapMethod(Method[K], Generic[K]):
                     raise RunError(
                         SpecCode.NOT_A_MAP,
                         f"{self.knobs.method} compares maps, but {level} of {probe.name} is a "
-                        "vector",
+                        "vector; name another module",
                     )
                 levels.append(level)
         return tuple(levels)
 
 
 class RelationMethod(MapMethod[K], Generic[K]):
-    """Compares relations between the samples of a batch, so that widths need not be equal; vectors
-    will do."""
+    """Compares relations between the samples of a batch; widths may differ, taps may be vectors."""
 
     vectors = True
     compares_samples = True
 
 
 def same_size(a_BCHW: Tensor, b_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Both maps at the smaller height and the smaller width of the two, average-pooled."""
+    """Average-pool both maps to the smaller height and the smaller width of the two."""
     height = min(a_BCHW.shape[2], b_BCHW.shape[2])
     width = min(a_BCHW.shape[3], b_BCHW.shape[3])
     return pooled_to(a_BCHW, height, width), pooled_to(b_BCHW, height, width)
 
 
 def pooled_to(x_BCHW: Tensor, height: int, width: int) -> Tensor:
-    """The map average-pooled to that size; itself where it has it."""
+    """Average-pool the map to a size, unless it already has it."""
     if x_BCHW.shape[2:] == (height, width):
         return x_BCHW
     return functional.adaptive_avg_pool2d(x_BCHW, (height, width))
 
 
 def embedding(x_BCHW: Tensor) -> Tensor:
-    """The map's mean over its places, x_BC: what a classifier behind global pooling reads."""
+    """Mean of the map over its positions, x_BC, as a classifier after global pooling reads it."""
     return x_BCHW.mean((2, 3))

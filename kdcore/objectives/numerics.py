@@ -1,4 +1,4 @@
-"""Arithmetic that methods share: float32 whatever comes in, in log space where it can overflow.
+"""Arithmetic that methods share: in float32 whatever the inputs, in log space if it can overflow.
 
 B: batch, K: classes.
 """
@@ -44,7 +44,7 @@ def _to_float32(value: Any) -> Any:
 def ensemble_log_probs(
     logits_BK: Sequence[Tensor], weights: Sequence[float], temperature: float, mean: Ensemble
 ) -> Tensor:
-    """Log of the networks' mean class probabilities at `temperature`, shape BK.
+    """Log of the networks' mean class probabilities at `temperature`, log_probs_BK.
 
     `arithmetic`: log sum_i w_i softmax(z_i / T). `geometric`: the normalised product of
     softmax(z_i / T)^w_i, which is softmax(sum_i w_i z_i / T) exactly. Weights are taken relative

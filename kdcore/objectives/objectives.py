@@ -1,4 +1,4 @@
-"""The loss of a stage: its methods, their weights along the stage, and what they read."""
+"""Computes the loss of a stage: its methods and their weights as the stage goes on."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from kdcore.methods import (
 )
 from kdcore.objectives.base import METHODS, Method, MethodContext
 from kdcore.runtime.errors import pointing
+from kdcore.runtime.named_tensors import under, within
 from kdcore.spec.knobs.base import Knobs, Tap
 from kdcore.spec.recipe import Stage
 
@@ -46,7 +47,7 @@ MODULES = (
 
 @dataclass(frozen=True)
 class Loss:
-    """`total`: the weighted sum, to be minimised. `terms`: unweighted, by name."""
+    """`total`: the weighted sum, to be minimised. `terms`: unweighted values by name."""
 
     total: Tensor
     terms: dict[str, Tensor]
@@ -55,11 +56,11 @@ class Loss:
 GatherFn = Callable[
     [Method[Knobs], Outputs, Sequence[Outputs]], tuple[Outputs, Sequence[Outputs], Batch]
 ]
-"""Gives a method that compares samples the outputs of a whole batch, and the batch."""
+"""Gathers, for a method that compares samples, the outputs of the global batch, and that batch."""
 
 
 def mean_of(losses: Sequence[Loss]) -> Loss:
-    """The mean loss of batches of equal size."""
+    """Mean loss of batches of equal size."""
     if len(losses) == 1:
         return losses[0]
     terms = {
@@ -69,9 +70,9 @@ def mean_of(losses: Sequence[Loss]) -> Loss:
 
 
 def weight_at(knobs: Knobs, progress: float, epochs: int) -> float:
-    """The objective's weight at `progress` (0: the stage's first step, 1: its last) of `epochs`.
+    """The objective's weight at `progress` (0: first step of the stage, 1: last) of `epochs`.
 
-    From `weight` linearly to `weight_end`, times a warm-up that rises linearly from 0.
+    Moves linearly from `weight` to `weight_end`, times a warm-up that rises linearly from 0.
     """
     end = knobs.weight if knobs.weight_end is None else knobs.weight_end
     weight = knobs.weight + (end - knobs.weight) * progress
@@ -81,9 +82,9 @@ def weight_at(knobs: Knobs, progress: float, epochs: int) -> float:
 
 
 class Objectives(nn.Module):
-    """A stage's methods, built and checked; their parameters learn with the student's.
+    """A stage's methods, built and checked; their parameters are trained with the student's.
 
-    Raises RunError with a pointer under `pointer` where one does not fit.
+    Raises RunError, with a pointer under `pointer`, if one does not fit the networks or the data.
     """
 
     def __init__(self, stage: Stage, context: MethodContext, pointer: str) -> None:
@@ -107,53 +108,48 @@ class Objectives(nn.Module):
         teachers: Sequence[Outputs],
         batch: Batch,
         progress: float,
-        widen: GatherFn | None = None,
+        gather: GatherFn | None = None,
     ) -> Loss:
-        """The loss of one batch, or of a process's share in one, which `widen` makes whole. A
-        second objective of one method is named `method_2`."""
+        """The loss of one batch, or of a process's slice of it, for which `gather` is given.
+
+        The term of a second objective with the same method is named `method_2`.
+        """
         terms: dict[str, Tensor] = {}
-        parts: list[Tensor] = []
+        weighted: list[Tensor] = []
         for method in self._methods():
             weight = weight_at(method.knobs, progress, self.stage.epochs)
             read = (student, teachers, batch)
-            if widen is not None and method.compares_samples:
-                read = widen(method, student, teachers)
+            if gather is not None and method.compares_samples:
+                read = gather(method, student, teachers)
             for name, value in method(*read).items():
                 terms[_unused(name, terms)] = value.detach()
-                parts.append(value if name in method.unweighted else weight * value)
-        return Loss(sum(parts[1:], parts[0]), terms)
+                weighted.append(value if name in method.unweighted else weight * value)
+        return Loss(sum(weighted[1:], weighted[0]), terms)
 
-    def load_from_previous(self, earlier: "Sequence[Objectives]") -> None:
-        """Let every method take over what methods of earlier stages have learnt."""
-        previous_methods = [m for objectives in earlier for m in objectives._methods()]
+    def load_from_previous(self, previous: "Sequence[Objectives]") -> None:
+        """Let every method load what methods of earlier stages have learnt."""
+        methods = [m for objectives in previous for m in objectives._methods()]
         for method in self._methods():
-            method.load_from_previous(previous_methods)
+            method.load_from_previous(methods)
 
     def persistent_state(self) -> dict[str, Tensor]:
-        """What later stages may take over, for a checkpoint."""
-        return {
-            f"{index}/{name}": value
-            for index, method in enumerate(self._methods())
-            if method.has_persistent_state
-            for name, value in method.state_dict().items()
-        }
+        """What methods of later stages may load, for a checkpoint."""
+        state: dict[str, Tensor] = {}
+        for index, method in enumerate(self._methods()):
+            if method.has_persistent_state:
+                state |= under(str(index), method.state_dict())
+        return state
 
     def restore(self, persistent_state: Mapping[str, Tensor]) -> None:
-        """Put back what `persistent_state` gave."""
+        """Restore what `persistent_state` returned."""
         for index, method in enumerate(self._methods()):
-            prefix = f"{index}/"
-            own = {
-                k.removeprefix(prefix): v
-                for k, v in persistent_state.items()
-                if k.startswith(prefix)
-            }
-            if own:
+            if own := within(str(index), persistent_state):
                 method.load_state_dict(own)
 
-    def batch_norm(self, asked: Literal["eval", "train"]) -> Literal["eval", "train"]:
-        """Mode of a teacher's batch norms: what a method demands goes before what is asked."""
+    def batch_norm(self, wanted: Literal["eval", "train"]) -> Literal["eval", "train"]:
+        """Mode of a teacher's batch norms: what a method demands, else what the spec wants."""
         demands = [m.teacher_batch_norm for m in self._methods() if m.teacher_batch_norm]
-        return demands[0] if demands else asked
+        return demands[0] if demands else wanted
 
     def _methods(self) -> list[Method[Knobs]]:
         return [m for m in self.methods if isinstance(m, Method)]

@@ -1,12 +1,12 @@
-"""Writes a network as safetensors, ONNX and config.json, and proves each by loading it back.
+"""Exports a network as safetensors, ONNX and config.json, and verifies each by loading it back.
 
-The ONNX file takes raw images in [0, 1] of the network's channels and size, in batches of any size
-(`image`, float32, BCHW): the normalisation is inside. It gives `logits` (BK). Its metadata say so.
+The ONNX model takes raw images in [0, 1] of the network's channels and size, in batches of any size
+(`image`, float32, BCHW), and returns `logits` (BK): normalisation is included. Its metadata
+describe this.
 """
 
 # B batch, C channels, H height, W width, K classes
 
-import hashlib
 import io
 import json
 import warnings
@@ -22,6 +22,7 @@ from kdcore.networks.load import Normalised
 from kdcore.networks.weights import load_network, save_weights
 from kdcore.networks.zoo import build_network
 from kdcore.runtime.errors import RunError
+from kdcore.runtime.hashing import file_sha256
 from kdcore.spec.codes import RunCode
 from kdcore.spec.recipe import ExportFormat
 from kdcore.spec.result import RunArtifact
@@ -35,7 +36,8 @@ ONNX_INPUT, ONNX_OUTPUT = "image", "logits"
 EXPORT_ERRORS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ImportError)
 
 WeightsKind = Literal["weights", "weights_best", "baseline_weights"]
-Run = Callable[[Tensor], Tensor]
+ForwardFn = Callable[[Tensor], Tensor]
+"""Computes logits_BK from images_BCHW."""
 
 
 def export_network(
@@ -46,11 +48,11 @@ def export_network(
     stem: str,
     kind: WeightsKind = "weights",
 ) -> tuple[RunArtifact, ...]:
-    """Write `{stem}.safetensors` and `{stem}.onnx` (as asked) into `out`, and `config.json` beside
-    the `weights` that it describes.
+    """Write `{stem}.safetensors` and `{stem}.onnx`, as `formats` says, into `out`.
 
-    `module` is left as it is; paths of artifacts are relative to `out`. Raises RunError:
-    `export_mismatch` where a loaded file's logits differ, `export_failed`.
+    If `kind` is `weights`, also writes the `config.json` that describes them. `module` does not
+    change; paths of artifacts are relative to `out`. Raises RunError `export_failed`, and
+    `export_mismatch` if the logits of a loaded file differ.
     """
     with torch.random.fork_rng(devices=[]):
         reference = Normalised(_rebuild(module, network), network.input).eval()
@@ -72,7 +74,7 @@ def export_weights(module: nn.Module, network: Network, path: Path) -> RunArtifa
 
 
 def _rebuild(module: nn.Module, network: Network) -> nn.Module:
-    """The same network made anew from its description: no hooks, no device, float32."""
+    """Build the network again from its description: without hooks, on the CPU, in float32."""
     copy = build_network(network)
     copy.load_state_dict({name: t.detach().cpu() for name, t in module.state_dict().items()})
     return copy.eval()
@@ -90,13 +92,13 @@ def _write_weights(
 def _write_config(network: Network, path: Path) -> RunArtifact:
     path.write_text(network.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if Network.model_validate_json(path.read_bytes()) != network:
-        raise _failed(path, "it does not describe the same network")
+        raise _failed(path, "reading it back gives another network")
     return _artifact("config", path, "application/json", None)
 
 
 def _write_onnx(reference: Normalised, network: Network, path: Path) -> RunArtifact:
-    """Trace first, which takes under a second; torch's newer exporter (ten times slower) only where
-    that fails or gives other logits."""
+    """Trace, which takes under a second; if that fails or gives other logits, use torch's newer
+    exporter, which is ten times slower."""
     reasons = []
     for convert in (_convert_by_tracing, _convert_by_exporting):
         try:
@@ -148,8 +150,8 @@ def _convert_by_exporting(model: nn.Module, image_BCHW: Tensor, path: Path) -> N
 
 
 def _finish_onnx(path: Path, network: Network) -> None:
-    """Add what a user must know; take out where on this machine the code lay."""
-    import onnx  # only an export needs it, and a run should start fast
+    """Add what users must know; remove paths of the code on this machine."""
+    import onnx  # here, since only exports need it and runs should start fast
 
     model = onnx.load(path)
     for node in model.graph.node:
@@ -168,8 +170,8 @@ def _finish_onnx(path: Path, network: Network) -> None:
     onnx.save(model, path)
 
 
-def _open_onnx(path: Path) -> Run:
-    import onnxruntime  # as above
+def _open_onnx(path: Path) -> ForwardFn:
+    import onnxruntime  # here, like onnx
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -188,18 +190,19 @@ def _probe(input: Input, batch: int) -> Tensor:
     return torch.rand(batch, input.channels, input.height, input.width, generator=generator)
 
 
-def _compare(reference: Run, loaded: Run, input: Input, path: Path) -> float:
-    """The largest difference of any logit over the probe batches."""
+def _compare(reference: ForwardFn, loaded: ForwardFn, input: Input, path: Path) -> float:
+    """The largest difference of any logit over the probe batches, at most TOLERANCE."""
     difference = 0.0
     for batch in PROBE_SIZES:
         image_BCHW = _probe(input, batch)
         with torch.no_grad():
-            wanted_BK, given_BK = reference(image_BCHW), loaded(image_BCHW)
-        gap = float((wanted_BK - given_BK).abs().max())
-        if not gap <= TOLERANCE * max(1.0, float(wanted_BK.abs().max())):  # NaN is a mismatch
+            wanted_BK, found_BK = reference(image_BCHW), loaded(image_BCHW)
+        gap = float((wanted_BK - found_BK).abs().max())
+        limit = TOLERANCE * max(1.0, float(wanted_BK.abs().max()))
+        if not gap <= limit:  # NaN is a mismatch
             raise RunError(
                 RunCode.EXPORT_MISMATCH,
-                f"{path.name} gives logits that differ from the network's by {gap:g}",
+                f"logits of {path.name} differ from the network's by {gap:g}, more than {limit:g}",
                 pointer="/export",
             )
         difference = max(difference, gap)
@@ -209,7 +212,7 @@ def _compare(reference: Run, loaded: Run, input: Input, path: Path) -> float:
 def _failed(path: Path, reason: str) -> RunError:
     return RunError(
         RunCode.EXPORT_FAILED,
-        f"{path.name} cannot be written: {reason}",
+        f"cannot export {path.name}: {reason}",
         pointer="/export",
     )
 
@@ -220,13 +223,11 @@ def _artifact(
     media_type: str,
     difference: float | None,
 ) -> RunArtifact:
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     return RunArtifact(
         kind=kind,
         path=path.name,
         media_type=media_type,
         size_bytes=path.stat().st_size,
-        sha256=sha256,
+        sha256=file_sha256(path),
         max_abs_diff=difference,
     )

@@ -1,4 +1,4 @@
-"""Opens what a user uploaded, in the run's own process, and says what it is."""
+"""Inspects an uploaded model or dataset, in a process of its own."""
 
 from pathlib import Path
 
@@ -29,9 +29,9 @@ def inspect_model(run: InspectModelRun, out: Path) -> InspectModelResult:
     )
 
 
-def inspect_dataset(run: InspectDatasetRun, note: LogFn = lambda _: None) -> InspectDatasetResult:
-    """Read the dataset whole, every image of it. Raises RunError as `scan_dataset` does."""
-    data = scan_dataset(run.dataset, note)
+def inspect_dataset(run: InspectDatasetRun, log: LogFn = lambda _: None) -> InspectDatasetResult:
+    """Decode every image of the dataset. Raises RunError like `scan_dataset`."""
+    data = scan_dataset(run.dataset, log)
     return InspectDatasetResult(
         train=len(data.train),
         test=0 if data.test is None else len(data.test),

@@ -1,36 +1,34 @@
-"""Opens all that a distillation needs and checks that it fits together, before anything trains."""
+"""Opens everything a distillation needs and checks that it fits together, before any training."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kdcore.data.batches import Adapter, Loader, hold_out
-from kdcore.data.images import ImageData
+from kdcore.data.images import ImageData, Split
 from kdcore.data.pixels import Pixels
 from kdcore.data.sink import LogFn
 from kdcore.data.source import load_dataset
-from kdcore.data.statistics import data_statistics
 from kdcore.features.probe import Probe
-from kdcore.networks.classifier import Borrowed, find_classifier
+from kdcore.networks.classifier import find_classifier
 from kdcore.networks.weights import load_network
-from kdcore.networks.zoo import build_network
 from kdcore.objectives.base import METHODS, MethodContext
 from kdcore.objectives.objectives import Objectives
-from kdcore.runtime.device import ChannelsLast, Device, open_device
+from kdcore.runs.student import StudentBuilder, describe_student
+from kdcore.runtime.device import ChannelsLast, open_device
 from kdcore.runtime.distributed import ALONE, World
-from kdcore.runtime.errors import RunError, pointing, refuse
-from kdcore.runtime.seeds import derive_seed, seed_everything
-from kdcore.spec.fit import NO_CLASSES
-from kdcore.spec.names import ArmName
-from kdcore.spec.run import PACKS_DIR, TEACHER_OUTPUTS_DIR, DistillRun, Input, Network, RunTeacher
+from kdcore.runtime.errors import RunError, pointing
+from kdcore.runtime.hashing import file_sha256
+from kdcore.spec.run import PACKS_DIR, TEACHER_OUTPUTS_DIR, DistillRun, Network, RunTeacher
 from kdcore.spec.spec_codes import SpecCode
-from kdcore.teacher_cache.output_cache import TeacherOutputCache, file_hash, fingerprint
+from kdcore.teacher_cache.output_cache import TeacherOutputCache, fingerprint
 from kdcore.training.arms import Arm, plan_arms
 from kdcore.training.evaluate import EvalSet
+from kdcore.training.stage import StageSetup
 from kdcore.training.teachers import Teacher
 from kdcore.training.trainer import TrainingSetup
 
@@ -39,10 +37,10 @@ SplitName = Literal["test", "validation", "none"]
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A distillation ready to train. `eval_set`: the images of `split`, which results come from."""
+    """A distillation ready to train. `eval_set`: the images of `split`, for the final scores."""
 
     setup: TrainingSetup
-    network: Network
+    student: StudentBuilder
     eval_set: EvalSet | None
     split: SplitName
     warnings: tuple[str, ...]
@@ -51,245 +49,233 @@ class PreparedRun:
 def prepare(
     spec: DistillRun, folder: Path, log: LogFn = lambda _: None, world: World = ALONE
 ) -> PreparedRun:
-    """Load dataset, teachers and student, and build every stage's methods once.
+    """Load dataset and teachers, describe the student, and build every stage's methods once.
 
-    `log` hears what takes long. Raises RunError for everything in the spec or the files that does
-    not fit.
+    `log` is called with the progress of what takes long. Raises RunError for anything in the spec
+    or the files that does not fit.
     """
-    device = open_device(spec.device, spec.precision, spec.threads, world)
-    data = _load_data(spec, folder, log)
-    count, labels_N = len(data.train), data.train.labels_N
-    training, held_out = hold_out(count, labels_N, spec.data.validation, spec.seed)
-    output_cache = _output_cache(spec, folder, data, device) if world.size == 1 else None
-    teachers = tuple(
-        _load_teacher(index, teacher, folder, data, device, output_cache is not None)
-        for index, teacher in enumerate(spec.teachers)
-    )
-    network = _student_network(spec, data, training, teachers)
-    build = _student_builder(spec, network, folder, device, teachers)
-    with pointing("/student"):
-        student = build("student")
-    adapter = _adapter(network, data, device)
-    image_1CHW = torch.zeros(1, data.channels, data.height, data.width, device=device.torch)
-    probe = Probe("the student", student, network.num_classes, adapter(image_1CHW))
-    context = _context(spec, labels_N, training, probe, teachers, image_1CHW)
-    arms, no_baseline = plan_arms(spec, context.labelled)
-    _check(arms, context)
-    batch_size = spec.data.batch_size
-    size, accumulate = spec.data.per_step(len(training))
-    _check_share(size, world)
-    per_step = spec.data.model_copy(update={"batch_size": size * accumulate})
-    pixels = Pixels(data.train, device.torch)
-    validation = test = None
-    if len(held_out):
-        content = None if output_cache is None else fingerprint(data.train)
-        validation = EvalSet(pixels, held_out, batch_size, device.torch, content)
-    if data.test is not None:
-        content = None if output_cache is None else fingerprint(data.test)
-        test = EvalSet(Pixels(data.test, device.torch), None, batch_size, device.torch, content)
-    setup = TrainingSetup(
-        arms=arms,
-        student=build,
-        adapter=adapter,
-        teachers=teachers,
-        context=context,
-        loader=Loader(
-            pixels, training, per_step, spec.seed, device.torch, spec.teacher_cache.views
-        ),
-        eval_set=validation,
-        device=device,
-        seed=spec.seed,
-        output_cache=output_cache,
-        accumulate=accumulate,
-        world=world,
-    )
-    warnings = [w for w in (no_baseline, _missing_classes(data), _untrained(arms[0])) if w]
-    split: SplitName = "test" if test else "validation" if validation else "none"
-    return PreparedRun(setup, network, test or validation, split, tuple(warnings))
+    return _Builder(spec, folder, log, world).build()
 
 
-def _load_data(spec: DistillRun, folder: Path, log: LogFn) -> ImageData:
-    dataset = spec.dataset.model_copy(update={"path": str(folder / spec.dataset.path)})
-    return load_dataset(
-        dataset,
-        spec.data.image_size,
-        resize_to=spec.data.resize_to,
-        pad_to=spec.data.pad_to,
-        train_limit=spec.data.train_limit,
-        packs=folder / (spec.dataset.packs or PACKS_DIR),
-        log=log,
-    )
+class _Builder:
+    """Builds each part of a run once; a part needs only those above it."""
 
+    def __init__(self, spec: DistillRun, folder: Path, log: LogFn, world: World) -> None:
+        self.spec = spec
+        self.folder = folder
+        self.log = log
+        self.world = world
+        # Before everything else: it sets the number of threads, which decoding images uses too.
+        self.device = open_device(spec.device, spec.precision, spec.threads, world)
 
-def _adapter(network: Network, data: ImageData, device: Device) -> nn.Module:
-    """From the dataset's images to what this network reads."""
-    return nn.Sequential(Adapter(network.input, data.channels), ChannelsLast()).to(device.torch)
-
-
-def _output_cache(
-    spec: DistillRun, folder: Path, data: ImageData, device: Device
-) -> TeacherOutputCache | None:
-    """Where teacher outputs are kept."""
-    cache = spec.teacher_cache
-    if not (cache.enabled and spec.teachers):
-        return None
-    facts = {
-        "images": fingerprint(data.train),
-        "augment": spec.data.model_dump(mode="json")["augment"],
-        "precision": device.precision,
-        "device": device.torch.type,
-    }
-    views = cache.views if spec.data.augment else 1
-    where = folder / TEACHER_OUTPUTS_DIR
-    return TeacherOutputCache(where, facts, len(data.train), views, cache.max_bytes)
-
-
-def _load_teacher(
-    index: int, teacher: RunTeacher, folder: Path, data: ImageData, device: Device, hashed: bool
-) -> Teacher:
-    path = folder / teacher.weights
-    with pointing(f"/teachers/{index}"):
-        network = load_network(teacher.network, path).requires_grad_(False).eval()
-        adapter = _adapter(teacher.network, data, device)
-    return Teacher(
-        name=teacher.name,
-        spec=teacher.network,
-        network=_placed(network, device),
-        adapter=adapter,
-        weight=teacher.weight,
-        batch_norm=teacher.batch_norm,
-        size_bytes=path.stat().st_size,
-        sha256=teacher.sha256 or (file_hash(path) if hashed else ""),
-    )
-
-
-def plain(network: Network) -> Network:
-    """The network with a classifier of its own, as the baseline has it."""
-    return network.model_copy(update={"classifier_width": None})
-
-
-def _student_network(
-    spec: DistillRun, data: ImageData, training: torch.Tensor, teachers: Sequence[Teacher]
-) -> Network:
-    """The student's description: class count and input follow the data, else the teachers."""
-    num_classes = data.num_classes or next((t.network.num_classes for t in spec.teachers), None)
-    refuse(NO_CLASSES if num_classes is None else None)
-    assert num_classes is not None
-    mean, std = data_statistics(data.train, training)
-    shape = {"channels": data.channels, "height": data.height, "width": data.width}
-    return Network(
-        architecture=spec.student.architecture,
-        options=spec.student.options,
-        num_classes=num_classes,
-        input=Input(**shape, mean=mean, std=std),
-        classifier_width=_borrowed_width(spec, teachers),
-    )
-
-
-def _borrowed_width(spec: DistillRun, teachers: Sequence[Teacher]) -> int | None:
-    """Features that the first teacher's classifier reads, where a method reuses it."""
-    if "simkd" not in spec.methods() or not teachers:
-        return None
-    with pointing("/teachers/0"):
-        _, classifier = find_classifier(teachers[0].network, teachers[0].spec.num_classes)
-    return classifier.in_features
-
-
-def _lend(student: nn.Module, teacher: Teacher) -> None:
-    """Give the student the teacher's classifier."""
-    _, classifier = find_classifier(teacher.network, teacher.spec.num_classes)
-    borrowed = [m for m in student.modules() if isinstance(m, Borrowed)][-1]
-    if borrowed.classifier.weight.shape == classifier.weight.shape:  # else a method says why not
-        borrowed.classifier.load_state_dict(
-            {"bias": torch.zeros(classifier.out_features), **classifier.state_dict()}
+    @cached_property
+    def data(self) -> ImageData:
+        """The dataset, at the size that the spec asks for."""
+        dataset, data = self.spec.dataset, self.spec.data
+        return load_dataset(
+            dataset.model_copy(update={"path": str(self.folder / dataset.path)}),
+            data.image_size,
+            resize_to=data.resize_to,
+            pad_to=data.pad_to,
+            train_limit=data.train_limit,
+            packs=self.folder / (dataset.packs or PACKS_DIR),
+            log=self.log,
         )
 
+    @cached_property
+    def indices(self) -> tuple[Tensor, Tensor]:
+        """Positions in the training split: of the samples trained on, and of those held out."""
+        train = self.data.train
+        return hold_out(len(train), train.labels_N, self.spec.data.validation, self.spec.seed)
 
-def _student_builder(
-    spec: DistillRun,
-    network: Network,
-    folder: Path,
-    device: Device,
-    teachers: Sequence[Teacher],
-) -> Callable[[ArmName], nn.Module]:
-    """A function that makes a arm's network with the same initial weights every time."""
-    initial = spec.student.initial_weights
+    @cached_property
+    def output_cache(self) -> TeacherOutputCache | None:
+        """The cache of teacher outputs; None if it is disabled or several processes train."""
+        cache = self.spec.teacher_cache
+        if not (cache.enabled and self.spec.teachers and self.world.size == 1):
+            return None
+        facts = {
+            "images": fingerprint(self.data.train),
+            "augment": self.spec.data.model_dump(mode="json")["augment"],
+            "precision": self.device.precision,
+            "device": self.device.torch.type,
+        }
+        views = cache.views if self.spec.data.augment else 1
+        folder = self.folder / TEACHER_OUTPUTS_DIR
+        return TeacherOutputCache(folder, facts, len(self.data.train), views, cache.max_bytes)
 
-    def build(arm: ArmName) -> nn.Module:
-        seed_everything(derive_seed(spec.seed, "student"))
-        own = network if arm == "student" else plain(network)
-        if initial is None:
-            student = build_network(own)
-        else:
-            try:
-                student = load_network(own, folder / initial)
-            except RunError as error:
-                raise RunError(error.code, error.message, pointer="/initial_weights") from error
-        if own.classifier_width is not None:
-            _lend(student, teachers[0])
-        return _placed(student, device)
+    @cached_property
+    def teachers(self) -> tuple[Teacher, ...]:
+        """The teachers with their weights, frozen, on the device."""
+        return tuple(self._teacher(index, t) for index, t in enumerate(self.spec.teachers))
 
-    return build
-
-
-def _placed(network: nn.Module, device: Device) -> nn.Module:
-    return network.to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def _context(
-    spec: DistillRun,
-    labels_N: torch.Tensor | None,
-    training_N: torch.Tensor,
-    student: Probe,
-    teachers: Sequence[Teacher],
-    image_1CHW: torch.Tensor,
-) -> MethodContext:
-    return MethodContext(
-        student=student,
-        teachers=tuple(
-            Probe(t.name, t.network, t.spec.num_classes, t.adapter(image_1CHW)) for t in teachers
-        ),
-        weights=tuple(t.weight for t in teachers),
-        ensemble=spec.ensemble,
-        batch_size=min(spec.data.batch_size, len(training_N)),
-        training_N=training_N,
-        labels_N=labels_N,
-        labelled=labels_N is not None,
-    )
-
-
-def _check(arms: Sequence[Arm], context: MethodContext) -> None:
-    """Build every stage's methods: what does not fit is said now, not after the first stage."""
-    for arm in arms:
-        for index, stage in enumerate(arm.stages):
-            Objectives(stage, context, f"/stages/{index}")
-
-
-def _check_share(size: int, world: World) -> None:
-    """Raises RunError `batch_not_divisible`."""
-    if size % world.size:
-        fits = max(1, size // world.size) * world.size
-        raise RunError(
-            SpecCode.BATCH_NOT_DIVISIBLE,
-            f"{world.size} processes cannot share batches of {size} equally; {fits} would do",
-            pointer="/data/batch_size",
+    def _teacher(self, index: int, teacher: RunTeacher) -> Teacher:
+        path = self.folder / teacher.weights
+        with pointing(f"/teachers/{index}"):
+            network = load_network(teacher.network, path).requires_grad_(False).eval()
+            adapter = self._adapter(teacher.network)
+        return Teacher(
+            name=teacher.name,
+            spec=teacher.network,
+            network=self.device.place(network),
+            adapter=adapter,
+            weight=teacher.weight,
+            batch_norm=teacher.batch_norm,
+            size_bytes=path.stat().st_size,
+            sha256=teacher.sha256 or ("" if self.output_cache is None else file_sha256(path)),
         )
+
+    @cached_property
+    def classifier(self) -> nn.Linear | None:
+        """The first teacher's classifier, if a method reuses it."""
+        if "simkd" not in self.spec.methods() or not self.teachers:
+            return None
+        with pointing("/teachers/0"):
+            return find_classifier(self.teachers[0].network, self.teachers[0].spec.num_classes)[1]
+
+    @cached_property
+    def student(self) -> StudentBuilder:
+        """Builds the networks of the arms."""
+        network = describe_student(self.spec, self.data, self.indices[0], self.classifier)
+        weights = self.spec.student.initial_weights
+        path = None if weights is None else self.folder / weights
+        return StudentBuilder(network, self.device, self.spec.seed, path, self.classifier)
+
+    @cached_property
+    def adapter(self) -> nn.Module:
+        """Turns images into the student's input."""
+        return self._adapter(self.student.network)
+
+    def _adapter(self, network: Network) -> nn.Module:
+        adapter = nn.Sequential(Adapter(network.input, self.data.channels), ChannelsLast())
+        return adapter.to(self.device.torch)
+
+    @cached_property
+    def batches(self) -> tuple[int, int]:
+        """Images in a batch, of all processes, and batches in an optimizer step."""
+        size, accumulate = self.spec.data.per_step(len(self.indices[0]))
+        if size % self.world.size:
+            fitting = max(1, size // self.world.size) * self.world.size
+            raise RunError(
+                SpecCode.BATCH_NOT_DIVISIBLE,
+                f"{self.world.size} processes cannot share batches of {size} images equally; a "
+                f"batch_size of {fitting} would do",
+                pointer="/data/batch_size",
+            )
+        return size, accumulate
+
+    @cached_property
+    def context(self) -> MethodContext:
+        """What methods are built from: the networks and the training samples."""
+        data, labels_N = self.data, self.data.train.labels_N
+        shape = (1, data.channels, data.height, data.width)
+        image_1CHW = torch.zeros(shape, device=self.device.torch)
+        teachers = tuple(
+            Probe(t.name, t.network, t.spec.num_classes, t.adapter(image_1CHW))
+            for t in self.teachers
+        )
+        with pointing("/student"):
+            student = self.student("student")
+        num_classes = self.student.network.num_classes
+        return MethodContext(
+            student=Probe("the student", student, num_classes, self.adapter(image_1CHW)),
+            teachers=teachers,
+            weights=tuple(t.weight for t in self.teachers),
+            ensemble=self.spec.ensemble,
+            batch_size=self.batches[0],
+            training_N=self.indices[0],
+            labels_N=labels_N,
+            labelled=labels_N is not None,
+        )
+
+    @cached_property
+    def arms(self) -> tuple[tuple[Arm, ...], str | None]:
+        """The arms; and why there is no baseline, if the spec wants one.
+
+        Builds every stage's methods once, so that a misfit in a later stage is an error now.
+        """
+        arms, no_baseline = plan_arms(self.spec, self.context.labelled)
+        for arm in arms:
+            for index, stage in enumerate(arm.stages):
+                Objectives(stage, self.context, f"/stages/{index}")
+        return arms, no_baseline
+
+    @cached_property
+    def pixels(self) -> Pixels:
+        """The pixels of the training split, which the loader and the validation set share."""
+        return Pixels(self.data.train, self.device.torch)
+
+    @cached_property
+    def loader(self) -> Loader:
+        """Loads what each optimizer step learns from."""
+        size, accumulate = self.batches
+        data = self.spec.data.model_copy(update={"batch_size": size * accumulate})
+        views = self.spec.teacher_cache.views
+        return Loader(self.pixels, self.indices[0], data, self.spec.seed, self.device.torch, views)
+
+    @cached_property
+    def validation_set(self) -> EvalSet | None:
+        """The part of the training split that is held out."""
+        held_out_N = self.indices[1]
+        return self._eval_set(self.data.train, self.pixels, held_out_N) if len(held_out_N) else None
+
+    @cached_property
+    def test_set(self) -> EvalSet | None:
+        """The test split."""
+        test = self.data.test
+        return None if test is None else self._eval_set(test, Pixels(test, self.device.torch), None)
+
+    def _eval_set(self, split: Split, pixels: Pixels, indices: Tensor | None) -> EvalSet:
+        content = None if self.output_cache is None else fingerprint(split)
+        return EvalSet(pixels, indices, self.spec.data.batch_size, self.device.torch, content)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What is legal but will disappoint."""
+        arms, no_baseline = self.arms
+        found = (no_baseline, _missing_classes(self.data), _untrained_classifier(arms[0]))
+        return tuple(warning for warning in found if warning)
+
+    def build(self) -> PreparedRun:
+        """Put the parts together."""
+        shared = StageSetup(
+            context=self.context,
+            teachers=self.teachers,
+            adapter=self.adapter,
+            device=self.device,
+            accumulate=self.batches[1],
+            output_cache=self.output_cache,
+            world=self.world,
+        )
+        setup = TrainingSetup(
+            arms=self.arms[0],
+            build_student=self.student,
+            shared=shared,
+            loader=self.loader,
+            validation_set=self.validation_set,
+            seed=self.spec.seed,
+        )
+        eval_set = self.test_set or self.validation_set
+        split: SplitName = "test" if self.test_set else "validation" if eval_set else "none"
+        return PreparedRun(setup, self.student, eval_set, split, self.warnings)
 
 
 def _missing_classes(data: ImageData) -> str | None:
-    """A warning where classes have no training image, as the first so many of a sorted set do."""
+    """A warning if classes have no training image, as when only the first of a sorted set count."""
     if data.train.labels_N is None or data.num_classes is None:
         return None
     missing = data.num_classes - len(torch.unique(data.train.labels_N))
     if not missing:
         return None
-    return f"{missing} of {data.num_classes} classes have no image among those trained on"
+    return f"{missing} of {data.num_classes} classes have no image in the training data"
 
 
-def _untrained(arm: Arm) -> str | None:
-    """A warning where no stage reads the student's logits: its classifier learns nothing."""
-    if "simkd" in {o.method for stage in arm.stages for o in stage.objectives}:
-        return None  # it has the teacher's
-    if any(METHODS[type(o)].student_logits for stage in arm.stages for o in stage.objectives):
-        return None
-    return "no objective reads the logits: the classifier stays as it began; add hard_target or kd"
+def _untrained_classifier(arm: Arm) -> str | None:
+    """A warning if no stage reads the student's logits, so that its classifier learns nothing."""
+    objectives = [o for stage in arm.stages for o in stage.objectives]
+    if any(o.method == "simkd" or METHODS[type(o)].student_logits for o in objectives):
+        return None  # simkd reuses the teacher's classifier
+    return (
+        "no objective reads the student's logits, so its classifier keeps its initial weights; add "
+        "hard_target or kd"
+    )

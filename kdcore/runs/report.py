@@ -1,4 +1,4 @@
-"""Measures what came out of a distillation and writes it down: result.json and the exports."""
+"""Measures the outcome of a distillation, exports the networks and makes the result."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from kdcore.runs.export import export_network
-from kdcore.runs.prepare import PreparedRun, plain
+from kdcore.runs.prepare import PreparedRun
 from kdcore.runtime.device import Device
+from kdcore.runtime.named_tensors import copy_to_cpu
 from kdcore.spec.names import ArmName
 from kdcore.spec.recipe import ExportFormat
 from kdcore.spec.result import DistillResult, NetworkReport, RunArtifact, Score, TeacherOutputs
@@ -23,37 +24,37 @@ NOT_SCORED = Score(accuracy=None, loss=None, samples=0)
 
 
 def report_teacher(teacher: Teacher, scored: Score, device: Device) -> NetworkReport:
-    """A teacher's cost and worth."""
+    """Report a teacher's size, latency and score."""
     return NetworkReport(
         name=teacher.name,
         architecture=teacher.spec.architecture,
         parameters=_parameters(teacher.network),
         size_bytes=teacher.size_bytes,
-        latency_ms=_latency(teacher.network, teacher.spec.input, device),
+        latency_ms=_latency_ms(teacher.network, teacher.spec.input, device),
         last=scored,
     )
 
 
 def report_student(name: ArmName, outcome: Outcome, prepared: PreparedRun) -> NetworkReport:
-    """A finished arm's cost and worth: its last epoch's and its best epoch's weights."""
-    setup, network = prepared.setup, prepared.setup.student(name)
+    """Report a finished arm: its size, latency, and the scores of its last and best weights."""
+    network, device = prepared.student(name), prepared.setup.shared.device
     network.load_state_dict(outcome.last)
     last = _score(network, prepared, name)
-    cost = _latency(network, prepared.network.input, setup.device)
+    cost_ms = _latency_ms(network, prepared.student.network.input, device)
     size_bytes = _size_bytes(network)
     best = outcome.best
-    scored = None
+    best_score = None
     if best is not None:
         network.load_state_dict(best.weights)
-        scored = _score(network, prepared, name)
+        best_score = _score(network, prepared, name)
     return NetworkReport(
         name=name,
-        architecture=prepared.network.architecture,
+        architecture=prepared.student.network.architecture,
         parameters=_parameters(network),
         size_bytes=size_bytes,
-        latency_ms=cost,
+        latency_ms=cost_ms,
         last=last,
-        best=scored,
+        best=best_score,
         best_epoch=None if best is None else best.epoch,
     )
 
@@ -65,11 +66,12 @@ def export_all(
     epochs: int,
     out: Path,
 ) -> tuple[RunArtifact, ...]:
-    """The student's last weights as asked; its best and the baseline's as safetensors too.
+    """Export the student's last weights in `formats`; its best and the baseline's as safetensors.
 
-    Nothing of the methods is in them. Every file is loaded back and compared.
+    Methods' parameters are left out. Every file is loaded back and compared. `epochs`: number of
+    epochs of the student's arm.
     """
-    network, student = prepared.network, prepared.setup.student("student")
+    network, student = prepared.student.network, prepared.student("student")
     outcome = outcomes["student"]
     student.load_state_dict(outcome.last)
     artifacts = list(export_network(student, network, out, formats, "student"))
@@ -79,10 +81,10 @@ def export_all(
             student, network, out, ("safetensors",), "student-best", "weights_best"
         )
     if "baseline" in outcomes:
-        scratch = prepared.setup.student("baseline")
+        network, scratch = prepared.student.network_of("baseline"), prepared.student("baseline")
         scratch.load_state_dict(outcomes["baseline"].last)
         artifacts += export_network(
-            scratch, plain(network), out, ("safetensors",), "baseline", "baseline_weights"
+            scratch, network, out, ("safetensors",), "baseline", "baseline_weights"
         )
     return tuple(artifacts)
 
@@ -95,15 +97,15 @@ def make_result(
     artifacts: tuple[RunArtifact, ...],
     history: History,
 ) -> DistillResult:
-    """The result: gain, retention and gap closed of the last epoch's accuracies."""
-    device = prepared.setup.device
+    """Make the result; gain, retention and gap closed are of the last epochs' accuracies."""
+    shared = prepared.setup.shared
     own, top = student.last.accuracy, teachers.accuracy
     scratch = baseline.last.accuracy if baseline else None
     return DistillResult(
         split=prepared.split,
         teachers=tuple(
-            report_teacher(t, s, device)
-            for t, s in zip(prepared.setup.teachers, teachers.each, strict=True)
+            report_teacher(t, s, shared.device)
+            for t, s in zip(shared.teachers, teachers.each, strict=True)
         ),
         ensemble=teachers.ensemble,
         student=student,
@@ -111,12 +113,12 @@ def make_result(
         gain=None if own is None or scratch is None else own - scratch,
         retention=None if own is None or not top else own / top,
         gap_closed=_gap_closed(own, scratch, top),
-        network=prepared.network,
+        network=prepared.student.network,
         artifacts=artifacts,
         machine=history.machine,
         bit_exact=history.bit_exact,
         resumes=history.resumes,
-        teacher_outputs=_teacher_outputs(prepared.setup.output_cache),
+        teacher_outputs=_teacher_outputs(shared.output_cache),
         seconds=history.seconds,
     )
 
@@ -136,10 +138,11 @@ def _gap_closed(own: float | None, scratch: float | None, top: float | None) -> 
 def _score(network: nn.Module, prepared: PreparedRun, name: str) -> Score:
     if prepared.eval_set is None:
         return NOT_SCORED
-    return score(scorer_of(network, prepared.setup.adapter), prepared.eval_set, f"the {name}")[0]
+    scorer = scorer_of(network, prepared.setup.shared.adapter)
+    return score(scorer, prepared.eval_set, f"the {name}")[0]
 
 
-def _latency(network: nn.Module, input: Input, device: Device) -> float:
+def _latency_ms(network: nn.Module, input: Input, device: Device) -> float:
     shape = (1, input.channels, input.height, input.width)
     return latency_ms(network, torch.zeros(shape, device=device.torch), device)
 
@@ -149,5 +152,4 @@ def _parameters(network: nn.Module) -> int:
 
 
 def _size_bytes(network: nn.Module) -> int:
-    tensors = {k: t.detach().cpu().contiguous().clone() for k, t in network.state_dict().items()}
-    return len(safetensors.torch.save(tensors))
+    return len(safetensors.torch.save(copy_to_cpu(network.state_dict())))

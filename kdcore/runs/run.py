@@ -1,4 +1,4 @@
-"""Runs a run directory: DIR/spec.json in; events, checkpoints and results out; an exit code."""
+"""Runs a run directory: reads DIR/spec.json, writes events, checkpoints and results beside it."""
 
 import errno
 import os
@@ -7,10 +7,11 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+from kdcore.runtime.atomic_write import write_atomically
 from kdcore.runtime.distributed import World, join
 from kdcore.runtime.errors import RunError
 from kdcore.runtime.event_log import EventLog
-from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.runtime.signals import Interrupted, StopFlag
 from kdcore.runtime.specfile import read_spec
 from kdcore.spec.codes import Exit, RunCode
 from kdcore.spec.failpoints import failpoint
@@ -26,19 +27,19 @@ from kdcore.spec.run import (
     RunSpec,
 )
 
-# torch's own words on a CPU; on a GPU it raises OutOfMemoryError.
+# In torch's messages on a CPU; on a GPU it raises OutOfMemoryError.
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")
 NO_SPACE = ("No space left on device",)
-INTERRUPTED = RunError(RunCode.INTERRUPTED, "stopped as asked; it can be resumed")
+INTERRUPTED = RunError(RunCode.INTERRUPTED, "stopped as requested; start it again to resume")
 
 
-def run(folder: Path, stop: Stop) -> Exit:
-    """Do what DIR/spec.json asks. Whatever happens, the last event says how it ended.
+def run(folder: Path, stop: StopFlag) -> Exit:
+    """Execute DIR/spec.json. Whatever happens, the last event says how the run ended.
 
-    Of several processes that torchrun started, the primary speaks; what ends one ends all.
+    Of several processes that torchrun started, the primary writes events; an error in one ends all.
     """
     world = join()
-    stop.alone = world.size == 1
+    stop.single_process = world.size == 1
     events = _open_events(folder, world)
     try:
         events.phase(Phase.PREPARING)
@@ -48,10 +49,10 @@ def run(folder: Path, stop: Stop) -> Exit:
         events.succeed()
     except Interrupted:
         return _give_up(INTERRUPTED, events, world)
-    except Exception as error:  # noqa: BLE001 -- the outermost seam: every death is named
-        return _give_up(_name(error), events, world)
+    except Exception as error:  # noqa: BLE001 -- the outermost frame: every failure gets a code
+        return _give_up(_as_run_error(error), events, world)
     finally:
-        with suppress(OSError):  # what a full disk did not take was told by the exit code
+        with suppress(OSError):  # on a full disk; the exit code still names the error
             events.close()
     return Exit.OK
 
@@ -65,25 +66,25 @@ def _open_events(folder: Path, world: World) -> EventLog:
 
 
 def _give_up(error: RunError, events: EventLog, world: World) -> Exit:
-    """Say what ended the run, of all processes."""
+    """Report the error that ended the run, whichever process it happened in."""
     if error.exit is Exit.BUG:
         try:
             traceback.print_exc(file=sys.stderr)
         except MemoryError:
-            error = _out_of_memory("not even to say where")
-        except OSError:  # the log is on a full disk, say
+            error = _out_of_memory("no memory even for the traceback")
+        except OSError:  # for example because the log is on a full disk
             pass
-    named = world.first(error)
-    # The last event may not fit either: the exit code still tells why.
+    first = world.first_error(error)
+    # The last event may not fit on the disk either; the exit code still names the error.
     with suppress(OSError, MemoryError):
-        events.fail(named)
-    return named.exit
+        events.fail(first)
+    return first.exit
 
 
 def _carry_out(
-    spec: RunSpec, folder: Path, events: EventLog, stop: Stop, world: World
+    spec: RunSpec, folder: Path, events: EventLog, stop: StopFlag, world: World
 ) -> RunResult | None:
-    # torch and its friends take seconds to import: the first event is out by now.
+    # Imported here since torch takes seconds to import, and the first event should not wait for it.
     if isinstance(spec, DistillRun):
         from kdcore.runs.distill import distill
 
@@ -103,29 +104,29 @@ def _carry_out(
 
 
 def _write_result(folder: Path, result: RunResult) -> None:
-    from kdcore.runs.distill import write_whole
-
     failpoint("result.writing")
-    write_whole(folder / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
+    write_atomically(folder / RESULT_FILE, (result.model_dump_json(indent=2) + "\n").encode())
     failpoint("result.written")
 
 
-def _name(error: Exception) -> RunError:
-    """The error as a user should read it."""
+def _as_run_error(error: Exception) -> RunError:
+    """Turn any exception into an error with a code and a message for users."""
     if isinstance(error, RunError):
         return error
     text = str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return _out_of_memory(text)
-    if isinstance(error, RuntimeError) and any(words in text for words in OUT_OF_MEMORY):
+    if isinstance(error, RuntimeError) and any(message in text for message in OUT_OF_MEMORY):
         return _out_of_memory(text)
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or any(words in text for words in NO_SPACE):
-        return RunError(RunCode.NO_SPACE, "the disk is full")
-    return RunError(RunCode.BUG, f"a fault in Distillery: {type(error).__name__}: {text[:500]}")
+    if full or any(message in text for message in NO_SPACE):
+        return RunError(
+            RunCode.NO_SPACE, "the disk is full; free some space and start the run again"
+        )
+    return RunError(RunCode.BUG, f"a bug in Distillery: {type(error).__name__}: {text[:500]}")
 
 
 def _out_of_memory(text: str) -> RunError:
-    first = text.splitlines()[0] if text else "no more memory"
-    message = f"out of memory; a smaller batch size or image size needs less ({first[:200]})"
+    reason = text.splitlines()[0] if text else "no reason given"
+    message = f"out of memory; try a smaller batch size or image size ({reason[:200]})"
     return RunError(RunCode.OUT_OF_MEMORY, message, pointer="/data")

@@ -1,4 +1,4 @@
-"""Waits for a run directory with all that a run needs imported, so that the run starts at once."""
+"""Imports everything a run needs, then waits for a run directory, so that the run starts fast."""
 
 import os
 import select
@@ -11,12 +11,12 @@ from kdcore.spec.run import READY
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 
-def wait() -> Path | None:
-    """Warm up, say `ready` on stdout, and return the run directory: one line of stdin.
+def wait_for_directory() -> Path | None:
+    """Warm up, print `ready`, and return the run directory that a line on stdin names.
 
-    None: stdin was closed without a whole line, there will be no run. A line that is there already
-    cuts the warm-up short, so the way through here is never longer than a cold start. Afterwards
-    the process looks like a cold run's: stdin is empty, stdout goes where stderr goes.
+    Returns None if stdin is closed before a complete line: there is nothing to run. A line that
+    arrives during the warm-up cuts it short, so that this never takes longer than a cold start.
+    Afterwards the process looks like a cold run's: stdin is empty, and stdout goes to stderr.
     """
     _warm_up()
     sys.stdout.write(f"{READY}\n")
@@ -26,27 +26,27 @@ def wait() -> Path | None:
     os.dup2(nothing, STDIN)
     os.close(nothing)
     os.dup2(STDERR, STDOUT)
-    # TMPDIR may be relative, and the working directory may have been moved since it was looked up.
+    # TMPDIR may be relative, and the working directory may have moved since tempfile resolved it.
     tempfile.tempdir = None
     return Path(line[:-1]) if line.endswith("\n") else None
 
 
 def _warm_up() -> None:
-    """Import what runs import, and train once: torch loads some of itself when it is first used.
+    """Import what runs import, and train once: torch loads some of its code at its first use.
 
-    Nothing that decides a run's bits is left changed: the generators' states are put back, and
-    threads, precision and determinism are not touched.
+    This leaves nothing changed that decides a run's bits: generators are restored, and threads,
+    precision and determinism are not touched.
     """
     import kdcore.runs.distill
     import kdcore.runs.inspect  # noqa: F401
 
     for stage in (train_once, _import_foreign):
-        if not _told():
+        if not _stdin_has_data():
             stage()
 
 
 def train_once() -> None:
-    """Make one step of a small network on whatever device there is, and forget it."""
+    """Make one training step of a small network on the default device, and discard it."""
     import torch
     from torch.nn import functional
 
@@ -70,14 +70,14 @@ def train_once() -> None:
 
 
 def _import_foreign() -> None:
-    """Libraries of networks, which a run imports when its spec names one of theirs."""
+    """Import the libraries of networks, which a run needs if its spec names one of theirs."""
     from kdcore.networks.foreign import LIBRARIES, model_names
 
     for library in LIBRARIES:
-        if not _told():
+        if not _stdin_has_data():
             model_names(library)
 
 
-def _told() -> bool:
-    """Whether the line, or the end, is there."""
+def _stdin_has_data() -> bool:
+    """Whether a line, or the end of the file, has arrived."""
     return bool(select.select([STDIN], [], [], 0)[0])

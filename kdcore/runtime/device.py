@@ -1,4 +1,4 @@
-"""Where a run computes: device, threads, precision, and the machine profile that fixes its bits."""
+"""Opens the device of a run: threads, precision, and the machine profile that fixes its bits."""
 
 import ctypes
 import os
@@ -33,23 +33,27 @@ class Device:
     processes: int = 1
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The context of a training step's forward passes."""
+        """The context for the forward passes of a training step."""
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.torch.type, _DTYPES[self.precision])
 
     @property
     def cast(self) -> Dtype | None:
-        """The type of autocast's matrix products; None without it."""
+        """The type of autocast's matrix products; None in float32."""
         return _DTYPES.get(self.precision)
 
+    def place(self, network: nn.Module) -> nn.Module:
+        """Move a network to the device, channels last."""
+        return network.to(self.torch, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
     def synchronize(self) -> None:
-        """Wait until everything queued has run."""
+        """Wait until the device has done everything queued."""
         if self.torch.type == "cuda":
             torch.cuda.synchronize(self.torch)
 
     def profile(self) -> Machine:
-        """Runs with equal profiles give equal bits (promised for CPUs)."""
+        """The machine's profile; on CPUs, runs with equal profiles give equal bits."""
         cuda = self.torch.type == "cuda"
         return Machine(
             torch=torch.__version__,
@@ -66,16 +70,16 @@ def open_device(
     threads: int | None,
     world: World = ALONE,
 ) -> Device:
-    """Settle device, threads and precision for this process. Of several processes on a host, each
-    has the GPU of its own number.
+    """Set device, threads and precision for this process.
 
-    `auto` precision is bf16 where the hardware has units for it, else float32 (bf16 without them
-    was measured 5 times slower). Raises RunError `no_device`, `precision_not_supported`.
+    Of several processes on a host, each takes the GPU with its own number. `auto` precision is bf16
+    if the hardware computes it natively, else float32 (emulated bf16 was measured 5 times slower).
+    Raises RunError `no_device`, `precision_not_supported`, `device_of_one_process`.
     """
     if threads is not None:
         torch.set_num_threads(threads)
     _keep_large_blocks()
-    # Without filling, which only guards against reading uninitialised memory and costs time.
+    # Filling new tensors only guards against reading uninitialised memory, and costs time.
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     _fix_workspace()
@@ -94,17 +98,20 @@ def open_device(
 
 
 class ChannelsLast(nn.Module):
-    """Stores images channels last, measured 1.8 times faster on CPUs; the end of every adapter."""
+    """Converts images to channels last, measured 1.8 times faster on CPUs; ends every adapter."""
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """The same values. A clone: with one channel `contiguous` takes either format for the
-        other, and convolutions would go on in the wrong one."""
+        """The same values, cloned: with one channel, `contiguous` cannot tell the formats apart,
+        and convolutions would continue in the wrong one."""
         return x_BCHW.clone(memory_format=torch.channels_last)
 
 
 def _keep_large_blocks() -> None:
-    """Have the C library reuse large blocks of memory instead of mapping each anew: a map of 33 MB
-    costs more to fault in than to multiply (7 times, measured). Nothing where there is no glibc."""
+    """Make glibc reuse large blocks of memory instead of mapping each again.
+
+    A feature map of 33 MB takes 7 times longer to fault in than to multiply (measured). Without
+    glibc this does nothing.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         for parameter, value in ((_MMAP_THRESHOLD, 1 << 30), (_TRIM_THRESHOLD, (1 << 31) - 1)):
@@ -112,8 +119,7 @@ def _keep_large_blocks() -> None:
 
 
 def _fix_workspace() -> None:
-    """Have cuBLAS choose the same algorithm every time; it reads this when it first works. Nothing
-    is read here, and nothing on a CPU reads it."""
+    """Make cuBLAS choose the same algorithm every time; it reads this variable at its first use."""
     os.putenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
@@ -128,7 +134,7 @@ def _find_device(name: str) -> torch.device:
         ) from error
     present = device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()
     if device.type != "cpu" and not present:
-        message = f"this machine has no device {name!r}"
+        message = f"this machine has no device {name!r}; use auto or cpu"
         raise RunError(RunCode.NO_DEVICE, message, pointer="/device")
     return device
 

@@ -1,7 +1,7 @@
-"""The processes that train one run together, as `torchrun` starts them; alone there is one.
+"""Joins the processes that train one run together, started by `torchrun`; usually just one.
 
-The one place of kdcore that looks at the environment, for whether torchrun started this process;
-all else that torchrun sets is read by torch.distributed itself. torch is imported only then.
+The only place in kdcore that reads the environment, to see whether torchrun started this process;
+torch.distributed itself reads the rest of what torchrun sets. torch is imported only then.
 """
 
 import json
@@ -21,8 +21,10 @@ _FAILURE = "failure"
 
 @dataclass(frozen=True)
 class World:
-    """This process among the `size` of its run; `local_rank`: on its host. Process 0, the primary,
-    alone writes to the run directory."""
+    """This process among the `size` processes of its run; `local_rank`: its number on its host.
+
+    Only the primary, process 0, writes to the run directory.
+    """
 
     rank: int = 0
     size: int = 1
@@ -31,36 +33,36 @@ class World:
 
     @property
     def primary(self) -> bool:
-        """Whether this process writes."""
+        """Whether this process writes to the run directory."""
         return self.rank == 0
 
-    def agree(self, asked: bool) -> bool:
-        """Whether any process says so. Every process must ask, at the same step."""
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process. Every process must call this at the same step."""
         if self.size == 1:
-            return asked
+            return flag
         import torch
         from torch import distributed
 
-        flag = torch.tensor(int(asked))
-        distributed.all_reduce(flag, distributed.ReduceOp.MAX)
-        return bool(flag)
+        flags = torch.tensor(int(flag))
+        distributed.all_reduce(flags, distributed.ReduceOp.MAX)
+        return bool(flags)
 
-    def first(self, error: RunError) -> RunError:
-        """What ended the run first, of all processes; this error if none was before it."""
+    def first_error(self, error: RunError) -> RunError:
+        """The error that ended the run first, in any process: this one, unless one preceded it."""
         if self.store is None:
             return error
-        said = json.dumps([self.rank, error.code, error.message, error.pointer])
+        own = json.dumps([self.rank, error.code, error.message, error.pointer])
         try:
-            kept = self.store.compare_set(_FAILURE, "", said)
-        except RuntimeError:  # whoever holds the store is gone
+            first = self.store.compare_set(_FAILURE, "", own)
+        except RuntimeError:  # the process that holds the store is gone
             return error
-        rank, code, message, pointer = json.loads(kept)
+        rank, code, message, pointer = json.loads(first)
         if rank != self.rank:
             message = f"process {rank}: {message}"
         return RunError(run_code(code), message, pointer=pointer)
 
     def leave(self) -> None:
-        """Part from the others, after the last exchange with them."""
+        """Leave the group after the last exchange with the other processes."""
         if self.size > 1:
             from torch import distributed
 
@@ -71,7 +73,7 @@ ALONE = World()
 
 
 def join() -> World:
-    """Meet the other processes of this run, if torchrun started this one."""
+    """Join the other processes of this run, if torchrun started this one."""
     if STARTED_BY_TORCHRUN not in os.environ:
         return ALONE
     import torch

@@ -1,4 +1,4 @@
-"""Writes what a run says: one flushed JSON line an event, numbered from 1 in a fresh file."""
+"""Writes a run's events: one flushed JSON line each, numbered from 1 in a new file."""
 
 import math
 import time
@@ -23,7 +23,7 @@ PROGRESS_EVERY_S = 0.5
 
 
 class EventLog:
-    """The run's voice. `seconds` holds the wall-clock seconds spent in each phase."""
+    """Appends events to a file. `seconds`: wall-clock seconds spent in each phase."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8")
@@ -44,7 +44,7 @@ class EventLog:
         self._write(PhaseEvent(**self._next(), phase=phase))
 
     def mark(self) -> None:
-        """Bring `seconds` up to date."""
+        """Add the time since the last mark to `seconds`."""
         now_s = time.monotonic()
         if self._phase is not None:
             spent_s = self.seconds.get(self._phase, 0.0)
@@ -66,7 +66,7 @@ class EventLog:
         images_per_s: float | None,
         eta_s: float | None,
     ) -> None:
-        """How far the run is; the pairs are (now, in all)."""
+        """Write how far the run is; the pairs are (done, total)."""
         self._progress_s = time.monotonic()
         self._write(
             ProgressEvent(
@@ -85,26 +85,25 @@ class EventLog:
         )
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Scalars at a step; JSON has no NaN, so what is not finite is left out."""
-        finite = {name: value for name, value in values.items() if math.isfinite(value)}
-        if finite:
+        """Write the finite metrics of a step; no event if there are none."""
+        if finite := finite_metrics(values):
             self._write(MetricsEvent(**self._next(), step=step, values=finite))
 
     def checkpoint(self, arm: ArmName, step: int, path: str) -> None:
-        """A checkpoint is safely on disk; `path` is relative to the run directory."""
+        """Write that a checkpoint is safely on disk; `path` is relative to the run directory."""
         self._write(CheckpointEvent(**self._next(), arm=arm, step=step, path=path))
 
     def log(self, level: Literal["info", "warning", "error"], message: str) -> None:
-        """A line for a person."""
+        """Write a line for people."""
         self._write(LogEvent(**self._next(), level=level, message=message))
 
     def succeed(self) -> None:
-        """The last event of a run that did what it was asked to."""
+        """Write the last event of a run that succeeded."""
         self.mark()
         self._write(EndEvent(**self._next(), exit=Exit.OK.name, code="ok", message="done"))
 
     def fail(self, error: RunError) -> None:
-        """The last event of a run that cannot go on."""
+        """Write the last event of a run that failed."""
         self.mark()
         end = {"code": error.code, "message": error.message, "pointer": error.pointer}
         self._write(EndEvent(**self._next(), exit=error.exit.name, **end))
@@ -116,3 +115,11 @@ class EventLog:
     def _write(self, event: BaseEvent) -> None:
         self._file.write(event.model_dump_json() + "\n")
         self._file.flush()
+
+
+def finite_metrics(values: Mapping[str, float]) -> dict[str, float]:
+    """Drop NaN and infinities, which JSON cannot express.
+
+    The one place where this is decided: readers of events rely on finite values.
+    """
+    return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -1,4 +1,4 @@
-"""Randomness of a run: named seeds derived from one, and generator states kept in checkpoints."""
+"""Derives named seeds from one, and saves and restores the states of all random generators."""
 
 import hashlib
 import random
@@ -10,20 +10,20 @@ from torch import Tensor
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
-    """A seed for one purpose: a pure function of `seed` and `names`, from 0 to 2^63 - 1."""
-    text = "/".join(str(part) for part in (seed, *names))
+    """Derive a seed for one purpose: a pure function of `seed` and `names`, from 0 to 2^63 - 1."""
+    text = "/".join(str(name) for name in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's generators (the devices' too)."""
+    """Seed the generators of Python, NumPy and torch, on all devices."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
 def random_state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """States of all generators: torch's as tensors, Python's and NumPy's as JSON values."""
+    """The states of all generators: torch's as tensors, Python's and NumPy's as JSON values."""
     tensors = {"cpu": torch.get_rng_state()}
     for index in range(torch.cuda.device_count()):
         tensors[f"cuda.{index}"] = torch.cuda.get_rng_state(index)
@@ -33,7 +33,7 @@ def random_state() -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def restore_random_state(tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-    """Put back what `random_state` gave, also after a way through JSON."""
+    """Restore what `random_state` returned, also after a round trip through JSON."""
     version, internal, gauss = values["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, *rest = values["numpy"]

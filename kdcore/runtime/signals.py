@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: at once where nothing is half done, else at the next step boundary."""
+"""Turns SIGTERM and SIGINT into a stop: immediately, or at the next step boundary."""
 
 import signal
 from collections.abc import Iterator
@@ -10,58 +10,55 @@ class Interrupted(BaseException):
     """The run was asked to stop. Not an Exception, so that no library swallows it."""
 
 
-class Stop:
-    """Whether the run was asked to stop, and when it may be.
+class StopFlag:
+    """Whether the run was asked to stop, and whether it may stop right now.
 
-    At first a signal raises `Interrupted` at once; inside `deferred` it only sets `asked`, which
-    `check` turns into the exception; inside `at_once` (a long pure computation within) it is
-    raised at once again.
+    Initially a request raises `Interrupted` immediately. Inside `deferred` it only sets
+    `requested`, which the caller checks at step boundaries. Inside `immediate`, for a long
+    computation without side effects, it raises again. `single_process`: if false, the processes of
+    a run must agree on the step at which they stop, so `immediate` does nothing.
     """
 
     def __init__(self) -> None:
-        self.asked = False
-        self.alone = True  # else only what all processes agree on stops a training
-        self._immediate = True
+        self.requested = False
+        self.single_process = True
+        self._raises = True
 
     def listen(self) -> None:
-        """Take SIGTERM and SIGINT."""
+        """Handle SIGTERM and SIGINT as requests to stop."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
-    def ask(self) -> None:
-        """Ask for a stop. Raises Interrupted where that is allowed at once."""
-        self.asked = True
-        if self._immediate:
-            raise Interrupted
-
-    def check(self) -> None:
-        """Raise Interrupted if a stop was asked for."""
-        if self.asked:
+    def request(self) -> None:
+        """Request a stop. Raises Interrupted unless it is deferred."""
+        self.requested = True
+        if self._raises:
             raise Interrupted
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Stop only at `check`."""
+        """Inside, a request only sets `requested`."""
         with self._set(False):
             yield
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Stop anywhere, unless other processes must stop too."""
-        if not self.alone:
+    def immediate(self) -> Iterator[None]:
+        """Inside, a request, also one made before, raises Interrupted."""
+        if not self.single_process:
             yield
             return
-        self.check()
+        if self.requested:
+            raise Interrupted
         with self._set(True):
             yield
 
     @contextmanager
-    def _set(self, immediate: bool) -> Iterator[None]:
-        before, self._immediate = self._immediate, immediate
+    def _set(self, raises: bool) -> Iterator[None]:
+        before, self._raises = self._raises, raises
         try:
             yield
         finally:
-            self._immediate = before
+            self._raises = before
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.ask()
+        self.request()

@@ -17,7 +17,7 @@ PACKS_DIR = "packs"
 LOG_FILE = "run.log"
 ARCHITECTURE = "A name of ours (`resnet20`), or `torchvision/NAME`, or `timm/NAME`."
 OPTIONS = "Further arguments of the architecture."
-READY = "ready"  # what `python -m kdcore wait` prints once it is warm
+READY = "ready"  # what `python -m kdcore warm` prints once it is warm
 
 
 class Input(SpecModel):

@@ -1,8 +1,8 @@
-"""One reading of one teacher for every sample and view, kept on disk in half precision.
+"""Stores one reading of one teacher for every sample and view on disk, in half precision.
 
-A file is a safetensors file, `KEY.safetensors`, of `values` (V, N, F), float16, and `present`
-(V, N), uint8; its header's metadata hold the facts that KEY is the hash of and the sha256 of the
-bytes behind the header. While it is being filled it is `KEY.writing`. Both are memory-mapped.
+A file `KEY.safetensors` holds `values` (V, N, F), float16, and `present` (V, N), uint8. The
+metadata in its header hold the facts that KEY is the hash of, and the sha256 of the bytes after the
+header. While it is being filled it is called `KEY.writing`. Both are memory-mapped.
 
 F: features, N: samples of the split, V: views; B: batch.
 """
@@ -19,66 +19,67 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kdcore.runtime.hashing import json_sha256
+
 FORMAT = 1
 HALF_MAX = 65504.0
 _UNKNOWN = "0" * 64
 _CHUNK_BYTES = 1 << 20
 
 
-def key_of(facts: Mapping[str, Any]) -> str:
-    """The name of what these facts (JSON values) describe: a sha256, in hex."""
-    said = json.dumps({"format": FORMAT, **facts}, sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
+def output_key(facts: Mapping[str, Any]) -> str:
+    """The name of the file that these facts (JSON values) describe: a sha256, in hex."""
+    return json_sha256({"format": FORMAT, **facts})
 
 
 def to_half(values: Tensor) -> Tensor:
-    """The values in half precision, clamped to its range; exact for bfloat16 above 6e-8."""
+    """Round to half precision, clamped to its range; exact for bfloat16 values above 6e-8."""
     return values.float().clamp(-HALF_MAX, HALF_MAX).half()
 
 
 class OutputFile:
-    """Opens, or begins, the file of `facts` in a folder.
+    """Opens or creates the file of `facts` in a folder.
 
-    A damaged file is removed and begun anew; `complaint` says so then.
+    A damaged file is removed and created again; `warning` then describes it.
     """
 
     def __init__(
         self, folder: Path, facts: Mapping[str, Any], views: int, samples: int, features: int
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.key = key_of(facts)
-        self.complaint: str | None = None
+        self.key = output_key(facts)
+        self.warning: str | None = None
         self._final = folder / f"{self.key}.safetensors"
         self._writing = folder / f"{self.key}.writing"
         self._facts = dict(facts)
         self._shape = (views, samples, features)
-        self._changed = False  # there is a file being written, which is not safe yet
+        self._changed = False  # whether there is an unfinished file
         self._open()
 
     def has(self, view: int, index_B: Tensor) -> Tensor:
-        """Which of these samples (on the CPU) are kept."""
+        """Which of these samples are stored; `index_B` is on the CPU."""
         return self._present_VN[view][index_B]
 
     def get(self, view: int, index_B: Tensor) -> Tensor:
-        """Their values, float32, on the CPU. They must be kept."""
+        """The values of stored samples, float32, on the CPU."""
         return self._values_VNF[view][index_B].float()
 
     def put(self, view: int, index_B: Tensor, values_BF: Tensor) -> None:
-        """Keep values; safely on disk with the next `flush`."""
+        """Store values; they are safely on disk after the next `flush`."""
         if not self._changed:
-            self._begin_to_write()
+            self._start_writing()
         self._values_VNF[view][index_B] = to_half(values_BF).cpu()
         self._present_VN[view][index_B] = True
 
     def flush(self) -> None:
-        """Bring to disk what was put: the values first, then which they are."""
+        """Flush what was put to disk: first the values, then the marks that they are present."""
         if self._changed:
             self._map.flush()
             self._marks_VN[:] = self._present_VN.numpy()
             self._map.flush()
 
     def finish(self) -> None:
-        """Give the file its final name, with the hash of its bytes, if anything was put."""
+        """If anything was put, write the hash of the bytes and give the file its final name."""
         if not self._changed:
             return
         self.flush()
@@ -92,29 +93,31 @@ class OutputFile:
         self._changed = False
 
     def _open(self) -> None:
-        if self._writing.exists() and self._sound(self._writing, verify=False):
+        if self._writing.exists() and self._is_valid(self._writing, verify=False):
             self._attach(self._writing, "r+")
             self._changed = True
             return
-        if self._final.exists() and self._sound(self._final, verify=True):
+        if self._final.exists() and self._is_valid(self._final, verify=True):
             self._attach(self._final, "c")
             return
         views, samples, _ = self._shape
         self._values_VNF = torch.empty(0)
         self._present_VN = torch.zeros(views, samples, dtype=torch.bool)
 
-    def _sound(self, path: Path, verify: bool) -> bool:
+    def _is_valid(self, path: Path, verify: bool) -> bool:
         header = self._header_bytes(_UNKNOWN)
         with path.open("rb") as file:
             found = file.read(len(header))
             digest = _digest(file) if verify else _UNKNOWN
         if found == self._header_bytes(digest) and path.stat().st_size == self._bytes():
             return True
-        self.complaint = f"{path.name}, a file of teacher outputs, was damaged and is made anew"
+        self.warning = (
+            f"the cached teacher outputs {path.name} were damaged; they are computed again"
+        )
         path.unlink()
         return False
 
-    def _begin_to_write(self) -> None:
+    def _start_writing(self) -> None:
         if self._final.exists():
             shutil.copyfile(self._final, self._writing)
         with self._writing.open("r+b" if self._writing.exists() else "wb") as file:

@@ -1,12 +1,12 @@
-"""How processes share a batch: each learns from its slice, and all end with the same weights.
+"""Shares a batch between processes: each learns from its slice, and all get the same weights.
 
-The loss is the mean over the global batch, whatever the number of processes. Where every process
-computes the mean over its own slice, the mean of their gradients is its gradient. Batch norms take
-the statistics of the global batch, and methods that compare samples get the whole of it, gathered.
-The sums and the gathering are differentiable: what a slice changes in another process's loss is in
-its gradient.
+The loss is the mean over the global batch, whatever the number of processes. Each process computes
+the mean over its own slice; the mean of their gradients is the gradient of that loss. Batch norms
+use the statistics of the global batch, and methods that compare samples get all of it, gathered.
+The sums and the gathering are differentiable, so the effect of a slice on another process's loss is
+part of its gradient.
 
-B: batch (of the slice, or whole), C: channels, X: any further dimensions.
+B: batch (of the slice, or global), C: channels, X: any further dimensions.
 """
 
 import json
@@ -20,7 +20,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from kdcore.data.batches import Batch
-from kdcore.data.micro_batches import part_of
+from kdcore.data.micro_batches import slice_of
 from kdcore.features.taps import Outputs
 from kdcore.objectives.base import Method
 from kdcore.objectives.objectives import GatherFn, Loss
@@ -29,23 +29,23 @@ from kdcore.spec.knobs.base import Knobs
 from kdcore.training.checkpoint import Snapshot
 
 
-class _Total(torch.autograd.Function):
-    """The sum over processes; its gradient is the sum of theirs."""
+class _AllReduce(torch.autograd.Function):
+    """The sum over processes; its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return _summed(x)
+        return _all_reduced(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _summed(gradient)
+        return _all_reduced(gradient)
 
 
-class _Gathered(torch.autograd.Function):
-    """The slices of all processes in order, as one.
+class _AllGather(torch.autograd.Function):
+    """The slices of all processes, concatenated in order.
 
-    Every process computes the same from it, so the sum of their gradients for a slice is this
-    process's, times their number.
+    Every process computes the same from them, so the sum of their gradients for a slice is this
+    process's gradient times their number.
     """
 
     @staticmethod
@@ -62,23 +62,23 @@ class _Gathered(torch.autograd.Function):
         return gradient_BX[own : own + ctx.rows] * distributed.get_world_size()
 
 
-def _total(x: Tensor) -> Tensor:
-    total: Tensor = _Total.apply(x)  # type: ignore[no-untyped-call]
+def _sum(x: Tensor) -> Tensor:
+    total: Tensor = _AllReduce.apply(x)  # type: ignore[no-untyped-call]
     return total
 
 
-def _gathered(x_BX: Tensor) -> Tensor:
-    whole_BX: Tensor = _Gathered.apply(x_BX)  # type: ignore[no-untyped-call]
+def _gather(x_BX: Tensor) -> Tensor:
+    whole_BX: Tensor = _AllGather.apply(x_BX)  # type: ignore[no-untyped-call]
     return whole_BX
 
 
-def _summed(x: Tensor) -> Tensor:
+def _all_reduced(x: Tensor) -> Tensor:
     x = x.contiguous().clone()
     distributed.all_reduce(x)
     return x
 
 
-def shared_batch_norm(
+def sync_batch_norm(
     x_BCX: Tensor,
     running_mean_C: Tensor | None,
     running_var_C: Tensor | None,
@@ -88,16 +88,16 @@ def shared_batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """As `torch.nn.functional.batch_norm` in training, with the statistics of all processes."""
+    """`torch.nn.functional.batch_norm` in training mode, with the statistics of all processes."""
     assert training
     wide_BCX = x_BCX.float()
     others = [0, *range(2, x_BCX.ndim)]
     by_channel = (1, -1, *[1] * (x_BCX.ndim - 2))
     count = x_BCX.numel() // x_BCX.shape[1] * distributed.get_world_size()
-    # In two passes: one from sums of squares would lose the digits of a small variance.
-    mean_C = _total(wide_BCX.sum(others)) / count
+    # In two passes: sums of squares in one pass would lose the digits of a small variance.
+    mean_C = _sum(wide_BCX.sum(others)) / count
     centred_BCX = wide_BCX - mean_C.view(by_channel)
-    var_C = _total(centred_BCX.square().sum(others)) / count
+    var_C = _sum(centred_BCX.square().sum(others)) / count
     if running_mean_C is not None and running_var_C is not None:
         with torch.no_grad():
             running_mean_C.lerp_(mean_C, momentum)
@@ -111,52 +111,57 @@ def shared_batch_norm(
     return result_BCX
 
 
-class SharedNorms(TorchFunctionMode):
-    """Inside, every batch norm in training mode takes the statistics of all processes, whatever
-    module it is in: networks keep their modules, names and files."""
+class SyncBatchNorms(TorchFunctionMode):
+    """Inside, every batch norm in training mode uses the statistics of all processes.
+
+    Unlike torch's SyncBatchNorm this replaces no modules: networks keep their names and files.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
         if func is functional.batch_norm and kwargs.get("training"):
-            return shared_batch_norm(*args, **kwargs)
+            return sync_batch_norm(*args, **kwargs)
         return func(*args, **kwargs)
 
 
 class DataParallel:
-    """What a stage needs to train with the other processes of its run."""
+    """Exchanges what a stage needs with the other processes of its run."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     def slice(self, batch: Batch) -> Batch:
         """This process's share of a global batch."""
-        return part_of(batch, self._world.rank, self._world.size)
+        return slice_of(batch, self._world.rank, self._world.size)
 
-    def widen(self, whole: Batch) -> GatherFn:
-        """What gathers, for a method, all that it reads of a global batch."""
+    def gather_fn(self, whole: Batch) -> GatherFn:
+        """A function that gathers, for a method, everything it reads of a global batch."""
 
-        def gathered(
+        def gather(
             method: Method[Knobs], student: Outputs, teachers: Sequence[Outputs]
         ) -> tuple[Outputs, Sequence[Outputs], Batch]:
-            own = _gather(student, method.student_taps, method.student_logits)
+            own = _gather_outputs(student, method.student_taps, method.student_logits)
             theirs = [
-                _gather(outputs, taps, method.teacher_logits)
+                _gather_outputs(outputs, taps, method.teacher_logits)
                 for outputs, taps in zip(teachers, method.teacher_taps, strict=True)
             ]
             return own, theirs, whole
 
-        return gathered
+        return gather
 
     def mean_loss(self, loss: Loss) -> Loss:
-        """The loss of the global batch, for all to see (without gradient)."""
-        values = _summed(torch.stack([loss.total.detach(), *loss.terms.values()]))
+        """The loss of the global batch, the same in all processes, without gradient."""
+        values = _all_reduced(torch.stack([loss.total.detach(), *loss.terms.values()]))
         total, *terms = (values / self._world.size).unbind()
         return Loss(total, dict(zip(loss.terms, terms, strict=True)))
 
-    def mean_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Give every process the mean of all gradients. The same parameters have one in each."""
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace the gradients by their mean over processes.
+
+        In every process the same parameters must have gradients.
+        """
         gradients = [p.grad for p in parameters if p.grad is not None]
         if not gradients:
             return
@@ -167,8 +172,8 @@ class DataParallel:
         for gradient, mean in zip(gradients, means, strict=True):
             gradient.copy_(mean.view(gradient.shape))
 
-    def same(self, module: nn.Module) -> None:
-        """Give the module the primary's parameters and buffers."""
+    def broadcast(self, module: nn.Module) -> None:
+        """Copy the primary's parameters and buffers into the module."""
         for value in (*module.parameters(), *module.buffers()):
             held = value.detach().contiguous()
             distributed.broadcast(held, 0)
@@ -178,29 +183,29 @@ class DataParallel:
 def share_snapshot(
     world: World, load: Callable[[], tuple[Snapshot | None, list[str]]]
 ) -> tuple[Snapshot | None, list[str]]:
-    """What `load` gives on the primary, for every process."""
+    """Call `load` on the primary and return its snapshot in every process, warnings in one."""
     if world.size == 1:
         return load()
-    said: list[Any] = [None, None]
+    sent: list[Any] = [None, None]
     if world.primary:
-        snapshot, complaints = load()
+        snapshot, warnings = load()
         if snapshot is not None:
-            said = [safetensors.torch.save(dict(snapshot.tensors)), json.dumps(snapshot.facts)]
-        distributed.broadcast_object_list(said)
-        return snapshot, complaints
-    distributed.broadcast_object_list(said)
-    tensors, facts = said
+            sent = [safetensors.torch.save(dict(snapshot.tensors)), json.dumps(snapshot.facts)]
+        distributed.broadcast_object_list(sent)
+        return snapshot, warnings
+    distributed.broadcast_object_list(sent)
+    tensors, facts = sent
     if tensors is None:
         return None, []
     loaded = safetensors.torch.load(tensors)
-    if "random/cuda.0" in loaded:  # the primary's device
+    if "random/cuda.0" in loaded:  # of the primary's device
         loaded[f"random/cuda.{world.local_rank}"] = loaded["random/cuda.0"]
     return Snapshot(loaded, json.loads(facts)), []
 
 
-def _gather(outputs: Outputs, taps: Iterable[Any], logits: bool) -> Outputs:
+def _gather_outputs(outputs: Outputs, taps: Iterable[Any], logits: bool) -> Outputs:
     logits_BK = None
     if logits and outputs.logits_BK is not None:
-        logits_BK = _gathered(outputs.logits_BK)
-    features = {tap: _gathered(outputs.features[tap]) for tap in dict.fromkeys(taps)}
+        logits_BK = _gather(outputs.logits_BK)
+    features = {tap: _gather(outputs.features[tap]) for tap in dict.fromkeys(taps)}
     return Outputs(logits_BK, features)

@@ -1,4 +1,4 @@
-"""The student's weights averaged over the steps of a stage: what is judged and kept of it."""
+"""An average of the student's weights over the steps of a stage, to be validated and kept."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-WARM_UP = 9  # steps after which half is kept; see `decay_at`
+WARM_UP = 9  # steps until the average keeps half of itself; see `decay_at`
 
 
 def decay_at(step: int, decay: float) -> float:
-    """What the average keeps of itself after step `step` (from 0): `decay`, less in the beginning,
-    so that it forgets the initial weights however short the stage is.
+    """The share of itself that the average keeps at step `step` (from 0), at most `decay`.
 
-    Rises as (1 + step) / (10 + step), as in TensorFlow's ExponentialMovingAverage.
+    It starts small, so that the average forgets the initial weights however short the stage is:
+    (1 + step) / (10 + step), as in TensorFlow's ExponentialMovingAverage.
     """
     return min(decay, (1 + step) / (1 + WARM_UP + step))
 
@@ -22,9 +22,10 @@ def decay_at(step: int, decay: float) -> float:
 class Average:
     """An exponential moving average of a network's parameters and batch-norm statistics.
 
-    The statistics are averaged, not taken from the network, because its last ones belong to its
-    last weights. All else (counts, constants) is the network's own. Source: Polyak & Juditsky 1992
-    for averaging along the way, with the exponential weights of Tarvainen & Valpola 2017.
+    The statistics are averaged rather than taken from the network, because its current ones belong
+    to its current weights. Everything else (counts, constants) stays the network's own. Source:
+    Polyak & Juditsky 1992 for averaging along the trajectory, with the exponential weights of
+    Tarvainen & Valpola 2017.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -33,33 +34,35 @@ class Average:
         self._held = {name: value.detach().clone() for name, value in self._live.items()}
         # A step of SGD down (average - weights) at the rate 1 - decay is the average's update;
         # fused, it is a few kernels for the whole network, which read `found_inf` on the device.
-        self._update = torch.optim.SGD(list(self._held.values()), lr=1.0, fused=True)
+        self._sgd = torch.optim.SGD(list(self._held.values()), lr=1.0, fused=True)
 
     @torch.no_grad()
-    def take(self, step: int, masked: Tensor) -> None:
-        """Take in the weights after step `step` of the stage, from 0, unless `masked` is 1.0: a
-        step that was not made leaves the average as it is, whatever the statistics hold."""
+    def update(self, step: int, masked: Tensor) -> None:
+        """Average in the weights after step `step` of the stage, from 0.
+
+        If `masked` is 1.0, the step was not made and the average stays as it is.
+        """
         held = list(self._held.values())
         differences = torch._foreach_sub(held, list(self._live.values()))
         for average, difference in zip(held, differences, strict=True):
             average.grad = difference
-        self._update.param_groups[0]["lr"] = 1 - decay_at(step, self._decay)
-        setattr(self._update, "found_inf", masked)  # noqa: B010 -- fused steps read it
-        self._update.step()
-        self._update.zero_grad(set_to_none=True)
+        self._sgd.param_groups[0]["lr"] = 1 - decay_at(step, self._decay)
+        setattr(self._sgd, "found_inf", masked)  # noqa: B010 -- fused steps read it
+        self._sgd.step()
+        self._sgd.zero_grad(set_to_none=True)
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        """The network holds the average inside, and its own weights again afterwards."""
+    def applied(self) -> Iterator[None]:
+        """Inside, the network holds the average; afterwards its own weights again."""
         own = {name: value.detach().clone() for name, value in self._live.items()}
         try:
-            self.settle()
+            self.apply()
             yield
         finally:
             _copy(own, self._live)
 
-    def settle(self) -> None:
-        """Give the network the average for good."""
+    def apply(self) -> None:
+        """Copy the average into the network."""
         _copy(self._held, self._live)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -67,7 +70,7 @@ class Average:
         return dict(self._held)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `tensors` gave."""
+        """Restore what `tensors` returned."""
         _copy(tensors, self._held)
 
 

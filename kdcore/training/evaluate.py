@@ -1,7 +1,8 @@
-"""Scores networks on images in a fixed order: accuracy, cross-entropy, agreement with the teacher.
+"""Scores networks on images in a fixed order: accuracy, cross-entropy, agreement with the teachers.
 
-Always float32, in evaluation mode. B: batch, C: channels, H, W: height and width, K: classes,
-N: samples.
+Scores are always computed in float32 and evaluation mode.
+
+B: batch, C: channels, H, W: height and width, K: classes, N: samples.
 """
 
 import statistics
@@ -28,13 +29,14 @@ from kdcore.training.teachers import Teacher
 LATENCY_RUNS, LATENCY_WARM_UP, LATENCY_LIMIT_S = 30, 5, 3.0
 
 Scorer = Callable[[Tensor], Tensor]
-"""Class scores (logits or log-probabilities) of images: images_BCHW to scores_BK."""
+"""Computes class scores (logits or log-probabilities) of images: images_BCHW to scores_BK."""
 
 
 class EvalSet:
-    """Images to score networks on; `teacher_top_N`: the teachers' top class of each, once known.
+    """Images to score networks on.
 
-    `content`: the split's fingerprint, where scores are to be kept.
+    `teacher_top_N`: the teachers' top class of each image, once `score_teachers` has set it.
+    `content`: the split's fingerprint, if the teachers' scores are to be cached.
     """
 
     def __init__(
@@ -51,12 +53,12 @@ class EvalSet:
         self.labelled = split.labels_N is not None
 
     def batches(self) -> Iterator[Batch]:
-        """All batches, unchanged, always in the same order."""
+        """All images without augmentation, always in the same order."""
         return eval_batches(*self._source)
 
 
 def scorer_of(network: nn.Module, adapter: nn.Module) -> Scorer:
-    """The network on images in [0, 1], in evaluation mode from here on."""
+    """A scorer of images in [0, 1]; puts the network into evaluation mode."""
     network.eval()
 
     def run(images_BCHW: Tensor) -> Tensor:
@@ -67,7 +69,7 @@ def scorer_of(network: nn.Module, adapter: nn.Module) -> Scorer:
 
 
 def ensemble_of(teachers: Sequence[Teacher], mean: Ensemble) -> Scorer:
-    """Log of the teachers' mean class probabilities (temperature 1)."""
+    """A scorer by the log of the teachers' mean class probabilities, at temperature 1."""
     scorers = [scorer_of(t.network, t.adapter) for t in teachers]
     weights = [t.weight for t in teachers]
 
@@ -85,10 +87,10 @@ def score(
     labelled: bool = True,
     failure: RunCode = RunCode.DIVERGED,
 ) -> tuple[Score, Tensor]:
-    """The network's score on the exam, and its top classes top_N.
+    """Score a network on an evaluation set; returns the score and its top class per image, top_N.
 
-    Labels are used where there are some and `labelled` says that they are this network's classes.
-    Raises RunError with the code `failure` if the network's scores are not finite.
+    `labelled`: whether labels, if there are any, are classes of this network. Raises RunError with
+    the code `failure` if class scores are not finite.
     """
     labelled = labelled and eval_set.labelled
     tops: list[Tensor] = []
@@ -103,7 +105,7 @@ def score(
         teacher_top_N = eval_set.teacher_top_N
         agreed = None if teacher_top_N is None else float((top_N == teacher_top_N.to(top_N)).sum())
     if bad:
-        raise RunError(failure, f"the class scores of {name} are not finite")
+        raise RunError(failure, f"the class scores of {name} are not finite (NaN or infinity)")
     count = len(top_N)
     result = Score(
         accuracy=right / count if labelled else None,
@@ -115,7 +117,7 @@ def score(
 
 
 def _sums(scores_BK: Tensor, labels_B: Tensor | None, labelled: bool) -> Tensor:
-    """Right answers, summed cross-entropy, and whether anything is not finite."""
+    """Number of correct answers, summed cross-entropy, and 1 if any score is not finite."""
     bad = (~torch.isfinite(scores_BK).all()).double()
     if not labelled or labels_B is None:
         return torch.stack([torch.zeros_like(bad), torch.zeros_like(bad), bad])
@@ -125,32 +127,32 @@ def _sums(scores_BK: Tensor, labels_B: Tensor | None, labelled: bool) -> Tensor:
 
 @dataclass(frozen=True)
 class TeacherScores:
-    """Each teacher's score, and of several their mean's."""
+    """The score of each teacher, and that of their mean if there are several."""
 
     each: tuple[Score, ...]
     ensemble: Score | None = None
 
     @property
     def accuracy(self) -> float | None:
-        """Of the ensemble, or of the only teacher."""
+        """The accuracy of the ensemble, or of the only teacher."""
         if self.ensemble is not None:
             return self.ensemble.accuracy
         return self.each[0].accuracy if len(self.each) == 1 else None
 
 
-def restore_teacher_scores(
+def cached_teacher_scores(
     teachers: Sequence[Teacher],
     mean: Ensemble,
     num_classes: int,
     eval_set: EvalSet,
-    kept: CachedScores,
+    cached: CachedScores,
 ) -> TeacherScores:
-    """As `score_teachers`, from what is kept, or keeping it."""
-    found = kept.load()
+    """Like `score_teachers`, but read the scores if they are cached, and cache them if not."""
+    found = cached.load()
     if found is None:
         scores = score_teachers(teachers, mean, num_classes, eval_set)
         more = [] if scores.ensemble is None else [scores.ensemble]
-        kept.save([*scores.each, *more], eval_set.teacher_top_N)
+        cached.save([*scores.each, *more], eval_set.teacher_top_N)
         return scores
     scored, eval_set.teacher_top_N = found
     each, more = scored[: len(teachers)], scored[len(teachers) :]
@@ -160,9 +162,9 @@ def restore_teacher_scores(
 def score_teachers(
     teachers: Sequence[Teacher], mean: Ensemble, num_classes: int, eval_set: EvalSet
 ) -> TeacherScores:
-    """Score every teacher, and set the exam's reference to what they say together.
+    """Score every teacher, and set the evaluation set's `teacher_top_N` to their joint answers.
 
-    A teacher of other classes than the dataset's has no accuracy, and there is no reference then.
+    A teacher with other classes than the dataset's has no accuracy, and `teacher_top_N` stays None.
     Raises RunError `teacher_not_finite`.
     """
     failure = RunCode.TEACHER_NOT_FINITE
@@ -184,7 +186,10 @@ def score_teachers(
 
 
 def latency_ms(network: nn.Module, x_1CHW: Tensor, device: Device) -> float:
-    """Median milliseconds of one image, batch 1, after a warm-up; bounded in time."""
+    """Median time of one image in a batch of 1, in milliseconds, after a warm-up.
+
+    Measures for about 3 s at most.
+    """
     network.eval()
     x_1CHW = ChannelsLast()(x_1CHW)
     times_s: list[float] = []

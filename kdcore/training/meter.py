@@ -1,4 +1,4 @@
-"""Averages losses on the device between reports, and measures the pace of training."""
+"""Averages losses on the device between reports, and measures the speed of training."""
 
 import time
 from collections import deque
@@ -23,35 +23,35 @@ class Meter:
         self._count = 0
 
     def add(self, loss: Loss) -> None:
-        """Count one step's loss in."""
+        """Add one step's loss."""
         values = torch.stack([loss.total.detach(), *loss.terms.values()])
         self._names = (Metric.LOSS, *(f"{Metric.LOSS}/{name}" for name in loss.terms))
         self._sum = values if self._sum is None else self._sum.to(values.device) + values
         self._count += 1
 
     def take(self) -> dict[str, float]:
-        """`loss` (weighted) and `loss/<term>` (unweighted), and start afresh."""
+        """Return `loss` (weighted) and `loss/<term>` (unweighted), and start over."""
         assert self._sum is not None, "nothing was added"
         means = (self._sum / self._count).tolist()
         self._sum, self._count = None, 0
         return dict(zip(self._names, means, strict=True))
 
     def tensors(self) -> dict[str, Tensor]:
-        """What was added since the last `take`, for a checkpoint."""
+        """The sum since the last `take`, for a checkpoint."""
         return {} if self._sum is None else {"sum": self._sum}
 
     def facts(self) -> dict[str, Any]:
-        """And how often."""
+        """The number of steps in that sum."""
         return {"count": self._count}
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Put back what `tensors` and `facts` gave."""
+        """Restore what `tensors` and `facts` returned."""
         self._count = facts["count"]
         self._sum = tensors.get("sum")
 
 
 class Pace:
-    """How fast a run of `steps` goes, by the wall clock of its last few seconds."""
+    """The speed of a run of `steps`, by the wall clock of its last few seconds."""
 
     def __init__(self, steps: int, batch_size: int) -> None:
         self._steps = steps
@@ -59,7 +59,7 @@ class Pace:
         self._seen: deque[tuple[float, int]] = deque()
 
     def at(self, step: int) -> tuple[float, float | None, float | None]:
-        """Fraction done, images per second and seconds left; the latter from the second call."""
+        """Fraction done, images per second, seconds left; the latter two from the second call."""
         now_s = time.monotonic()
         self._seen.append((now_s, step))
         while len(self._seen) > 2 and now_s - self._seen[1][0] > WINDOW_S:

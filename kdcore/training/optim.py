@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, both from the spec alone."""
+"""Builds optimizers and learning-rate schedules from the spec."""
 
 import math
 from collections.abc import Mapping
@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kdcore.runtime.named_tensors import within
 from kdcore.spec.recipe import AdamW, Multistep, Schedule, Sgd
 
 
 def make_optimizer(spec: Sgd | AdamW, parameters: Mapping[str, nn.Parameter]) -> Optimizer:
-    """The optimizer over `parameters`, fused, so that a step can be masked on the device.
+    """Build the optimizer of `parameters`, fused, so that a step can be masked on the device.
 
-    Weight decay: SGD decays everything, as the papers do; AdamW leaves vectors alone (biases,
-    norms' scales). Parameters without a gradient are not touched at all.
+    Weight decay: SGD decays everything, as the papers do; AdamW spares vectors (biases, scales of
+    norms). Parameters without a gradient do not change at all.
     """
     trained = [p for p in parameters.values() if p.requires_grad]
     if isinstance(spec, Sgd):
@@ -42,11 +43,11 @@ def make_optimizer(spec: Sgd | AdamW, parameters: Mapping[str, nn.Parameter]) ->
 def learning_rate(
     schedule: Schedule, start: float, step: int, steps: int, steps_per_epoch: int
 ) -> float:
-    """The rate of step `step` (from 0) of a stage of `steps`.
+    """The learning rate of step `step` (from 0) of a stage of `steps`.
 
-    Warm-up rises linearly and reaches `start` at its last step. Multistep: times gamma from each
-    milestone's step on, a fraction of the whole stage. Cosine: from `start` right after warm-up
-    towards `final_fraction` of it at the stage's end.
+    Warm-up rises linearly and reaches `start` at its last step. Multistep: multiplied by gamma from
+    each milestone on, a fraction of the whole stage. Cosine: from `start` right after the warm-up
+    to `final_fraction` of it at the end of the stage.
     """
     warmup = min(round(schedule.warmup_epochs * steps_per_epoch), steps)
     if step < warmup:
@@ -60,7 +61,7 @@ def learning_rate(
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Give every parameter group this rate."""
+    """Set the rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
@@ -80,33 +81,31 @@ def optimizer_tensors(
 def restore_optimizer(
     optimizer: Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` gave, in each parameter's own memory format."""
+    """Restore what `optimizer_tensors` returned, in each parameter's own memory format."""
     for name, parameter in parameters.items():
-        prefix = f"{name}/"
-        for key, value in tensors.items():
-            if key.startswith(prefix):
-                held = value.to(parameter.device)
-                if value.shape == parameter.shape:
-                    held = torch.empty_like(parameter).detach().copy_(held)
-                optimizer.state[parameter][key.removeprefix(prefix)] = held
+        for key, value in within(name, tensors).items():
+            held = value.to(parameter.device)
+            if value.shape == parameter.shape:
+                held = torch.empty_like(parameter).detach().copy_(held)
+            optimizer.state[parameter][key] = held
 
 
 class FiniteGuard:
-    """Notices a loss that is not finite and masks optimizer steps from then on, without a sync.
+    """Masks optimizer steps from the first loss on that is not finite, without a sync.
 
-    `admit` marks the step on the device; `first_bad` asks (and syncs), so ask rarely.
+    `mask` works on the device; `first_bad` waits for the device, so call it rarely.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=device)
 
-    def admit(self, loss: Tensor, step: int) -> Tensor:
-        """1.0 where this step must not be made, else 0.0; the form fused optimizers read."""
+    def mask(self, loss: Tensor, step: int) -> Tensor:
+        """1.0 if this step must not be made, else 0.0, as fused optimizers read it."""
         bad = ~torch.isfinite(loss.detach()) & (self._first_bad < 0)
         self._first_bad = torch.where(bad, step, self._first_bad)
         return (self._first_bad >= 0).float()
 
     def first_bad(self) -> int | None:
-        """The first step whose loss was not finite."""
+        """The first step whose loss was not finite, or None."""
         step = int(self._first_bad.item())
         return step if step >= 0 else None

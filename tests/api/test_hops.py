@@ -25,7 +25,7 @@ from kdcore.networks.weights import save_weights
 from kdcore.networks.zoo import build_network
 from kdcore.runs.prepare import prepare
 from kdcore.runs.run import run
-from kdcore.runtime.signals import Stop
+from kdcore.runtime.signals import StopFlag
 from kdcore.runtime.specfile import read_spec
 from kdcore.spec.codes import Exit
 from kdcore.spec.recipe import teachers_where_needed
@@ -128,7 +128,7 @@ def inspected(harness: ApiHarness, upload: str, format: str, folder: Path) -> st
     model = ok(harness.http.post("/v1/models", json=body))
     claim = harness.claim(model["inspect_job"])
     run_dir = lay_out(harness, claim, folder)
-    assert run(run_dir.path, Stop()) is Exit.OK
+    assert run(run_dir.path, StopFlag()) is Exit.OK
     result = run_dir.result("inspect_model")
     blobs, stopping = harness.app.state.services.blobs, threading.Event()
     made = list(store_artifacts(run_dir, result, blobs, lambda: None, stopping))
@@ -163,7 +163,7 @@ def test_a_teacher_is_hashed_at_every_boundary_and_kept_once(
     folder = lay_out(harness, harness.claim(job["id"]), tmp_path).path
     read = read_spec(folder)
     assert isinstance(read, DistillRun)
-    (prepared,) = prepare(read, folder).setup.teachers
+    (prepared,) = prepare(read, folder).setup.shared.teachers
     model = ok(harness.http.get(f"/v1/models/{teacher}"))
     assert prepared.sha256 == model["sha256"]
     assert round(sum(hashed) / len(content)) == hashes

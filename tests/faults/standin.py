@@ -150,7 +150,7 @@ def _inspected() -> dict[str, Any]:
 
 
 def wait() -> str:
-    """Wait as `python -m kdcore wait` does; returns the directory, empty if stdin was closed."""
+    """Wait as `python -m kdcore warm` does; returns the directory, empty if stdin was closed."""
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     return sys.stdin.readline().strip()
@@ -159,5 +159,5 @@ def wait() -> str:
 if __name__ == "__main__":
     if "--failpoint" in sys.argv:
         arm(sys.argv[sys.argv.index("--failpoint") + 1])
-    directory = wait() if "wait" in sys.argv else sys.argv[-1]
+    directory = wait() if "warm" in sys.argv else sys.argv[-1]
     sys.exit(StandIn(Path(directory)).work() if directory else os.EX_OK)

@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 import kdcore.runs.distill
 from kdcore.runs.run import run
 from kdcore.runs.warm import train_once
-from kdcore.runtime.signals import Stop
+from kdcore.runtime.signals import StopFlag
 from kdcore.spec.codes import Exit
 from kdcore.spec.methods import KNOBS
 from kdcore.training.stage import StageRun
@@ -34,12 +34,12 @@ from kdcore.training.trainer import Trainer
 from tests.kdcore.tiny import FITNET, HARD, KD, events_of, make_folder, result_of, stage
 
 EMA = {"decay": 0.7}
-# What depends on the clock or on how often a run was begun, not on what was learnt.
+# What depends on the clock or on the number of attempts, not on the training.
 OF_THE_CLOCK = ("latency_ms", "seconds", "resumes", "teacher_outputs", "sha256")
-# Kind of place: whose call, counted over one process's life; the kill comes just before it.
+# Kind of place: the call it is, counted over one process's life; the kill comes just before it.
 PLACES: dict[str, tuple[Any, str]] = {
     "step": (StageRun, "step"),
-    "validation": (Trainer, "_judge"),
+    "validation": (Trainer, "_validation_metric"),
     "checkpoint": (Trainer, "_save"),
     "fsync": (os, "fsync"),
     "rename": (Path, "rename"),
@@ -108,15 +108,15 @@ class Left:
     metrics: dict[tuple[int, str], float]
 
 
-def left_by(folder: Path, said: Sequence[dict[str, Any]]) -> Left:
-    """Of a run that has ended well; `said`: the metrics events of all its attempts."""
+def left_by(folder: Path, metrics_events: Sequence[dict[str, Any]]) -> Left:
+    """What a successful run leaves; `metrics_events`: of all its attempts."""
     weights = {}
     for path in sorted((folder / "out").glob("*.safetensors")):
         tensors = load_file(path)
         data = b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))
         weights[path.name] = hashlib.sha256(data).hexdigest()
     metrics: dict[tuple[int, str], float] = {}
-    for event in said:
+    for event in metrics_events:
         for name, value in event["values"].items():
             assert metrics.setdefault((event["step"], name), value) == value, (event, metrics)
     return Left(weights, _timeless(result_of(folder)), metrics)
@@ -134,8 +134,10 @@ def lay_out(folder: Path, spec: dict[str, Any]) -> Path:
 
 
 def attempt(folder: Path, place: Place | None, every: int = 1) -> tuple[int, list[dict[str, Any]]]:
-    """One process: its exit code, below 0 for a signal, and the metrics it said. `every`: so many
-    steps from one checkpoint to the next."""
+    """Run one process; return its exit code, below 0 for a signal, and its metrics events.
+
+    `every`: steps between checkpoints.
+    """
     _warm_up()
     process = os.fork()
     if process == 0:
@@ -150,7 +152,7 @@ def attempt(folder: Path, place: Place | None, every: int = 1) -> tuple[int, lis
 
 @cache
 def _warm_up() -> None:
-    """Once for all children: half of a tiny run is importing."""
+    """Import everything once for all children: imports are half of a tiny run."""
     torch.set_num_threads(1)
     train_once()
 
@@ -163,7 +165,7 @@ def _be_the_run(folder: Path, place: Place | None, every: int) -> int:
     for kind, (owner, name) in PLACES.items():
         setattr(owner, name, _watched(kind, getattr(owner, name), calls, place))
     setattr(Trainer, "_due", lambda self: self._state.position.step % every == 0)  # noqa: B010
-    code = run(folder, Stop())
+    code = run(folder, StopFlag())
     (folder / "calls.json").write_text(json.dumps(calls))
     return code
 
@@ -181,25 +183,25 @@ def _watched(
 
 
 def control(folder: Path, spec: dict[str, Any]) -> tuple[Left, dict[str, int]]:
-    """A run left alone: what it leaves, and how often it came by each kind of place."""
-    code, said = attempt(lay_out(folder, spec), None)
+    """An undisturbed run: what it leaves, and how often it reached each kind of place."""
+    code, events = attempt(lay_out(folder, spec), None)
     assert code == Exit.OK, (folder / "run.log").read_text()
-    return left_by(folder, said), json.loads((folder / "calls.json").read_text())
+    return left_by(folder, events), json.loads((folder / "calls.json").read_text())
 
 
 def killed(folder: Path, spec: dict[str, Any], places: Sequence[Place], every: int = 1) -> Left:
-    """A run that is killed at one place after another, and then left alone."""
+    """A run that is killed at one place after another, and then left to finish."""
     shutil.rmtree(folder, ignore_errors=True)
     lay_out(folder, spec)
-    said = []
+    events = []
     for place in places:
         code, more = attempt(folder, place, every)
         assert code == -signal.SIGKILL, (place, code, (folder / "run.log").read_text())
-        said += more
+        events += more
     code, more = attempt(folder, None, every)
     assert code == Exit.OK, (places, (folder / "run.log").read_text())
     assert result_of(folder)["bit_exact"]
-    return left_by(folder, said + more)
+    return left_by(folder, events + more)
 
 
 def _all_places(calls: dict[str, int], full: bool) -> Iterator[tuple[list[Place], int]]:
@@ -226,10 +228,10 @@ def _main(names: Sequence[str]) -> int:
                 count += 1
                 if killed(Path(folder) / "killed", spec, places, every) != whole:
                     wrong += 1
-                    print(f"{name}: killed at {places}, every {every}: it ends otherwise")  # noqa: T201
+                    print(f"{name}: killed at {places}, every {every}: it ends differently")  # noqa: T201
         took_s = time.monotonic() - began_s
         print(f"{name}: {count} kills, {calls['step']} steps, {took_s:.0f} s", flush=True)  # noqa: T201
-    print(f"{wrong} of them ended otherwise")  # noqa: T201
+    print(f"{wrong} of them ended differently")  # noqa: T201
     return 1 if wrong else 0
 
 

@@ -1,4 +1,4 @@
-"""A whole course on a tiny network, interrupted after so many steps and gone on with."""
+"""A whole training of a tiny network, interrupted after some steps and resumed."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,13 +15,14 @@ from kdcore.data.images import Split
 from kdcore.objectives.base import MethodContext
 from kdcore.runtime.device import open_device
 from kdcore.runtime.event_log import EventLog
-from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.runtime.signals import Interrupted, StopFlag
 from kdcore.spec.names import ArmName
 from kdcore.spec.recipe import Data, Stage
 from kdcore.spec.run import Input, Network
 from kdcore.training.arms import Arm
 from kdcore.training.checkpoint import Checkpoints, Snapshot
 from kdcore.training.evaluate import EvalSet
+from kdcore.training.stage import StageSetup
 from kdcore.training.state import History, Outcome, TrainingState
 from kdcore.training.teachers import Teacher
 from kdcore.training.trainer import Trainer, TrainingSetup
@@ -45,10 +46,10 @@ SCRATCH = (stage(HARD, epochs=2),)
 
 @dataclass
 class Interrupter:
-    """Stops the run after so many steps, counted over its whole life."""
+    """Stops the run after this many steps, counted over its whole life."""
 
     loader: Loader
-    stop: Stop
+    stop: StopFlag
     after: int
 
     @property
@@ -63,7 +64,7 @@ class Interrupter:
         for batch in self.loader.batches(stage, epoch, start_step):
             self.after -= 1
             if self.after == 0:
-                self.stop.asked = True
+                self.stop.requested = True
             yield batch
 
 
@@ -75,7 +76,7 @@ def make_student(arm: ArmName = "student") -> nn.Module:
 def make_setup(
     student_stages: Stages = TWO_STAGES, accumulate: int = 1, teacher_channels: int = 6
 ) -> TrainingSetup:
-    """Of three steps an epoch, each of 8 images in so many batches."""
+    """A run of three steps per epoch, each of 8 images in `accumulate` batches."""
     generator = torch.Generator().manual_seed(0)
     images_NCHW = torch.randint(0, 256, (30, 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     split = Split(images_NCHW, torch.arange(30) % CLASSES)
@@ -90,36 +91,39 @@ def make_setup(
             Arm("student", tuple(Stage.model_validate(s) for s in student_stages)),
             Arm("baseline", tuple(Stage.model_validate(s) for s in SCRATCH)),
         ),
-        student=make_student,
-        adapter=nn.Identity(),
-        teachers=(teacher,),
-        context=MethodContext(
-            probe(student),
-            (probe(network, "t"),),
-            (1.0,),
-            batch_size=8 // accumulate,
-            training_N=torch.arange(24),
-            labels_N=split.labels_N,
+        build_student=make_student,
+        shared=StageSetup(
+            MethodContext(
+                probe(student),
+                (probe(network, "t"),),
+                (1.0,),
+                batch_size=8 // accumulate,
+                training_N=torch.arange(24),
+                labels_N=split.labels_N,
+            ),
+            (teacher,),
+            nn.Identity(),
+            device,
+            accumulate,
         ),
         loader=Loader(split, torch.arange(24), Data(batch_size=8), 3, device.torch),
-        eval_set=EvalSet(split, torch.arange(24, 30), 6, device.torch),
-        device=device,
+        validation_set=EvalSet(split, torch.arange(24, 30), 6, device.torch),
         seed=3,
-        accumulate=accumulate,
     )
 
 
 def make_trainer(
-    folder: Path, setup: TrainingSetup, stop: Stop | None = None, every_s: float = 3600
+    folder: Path, setup: TrainingSetup, stop: StopFlag | None = None, every_s: float = 3600
 ) -> tuple[Trainer, Checkpoints]:
     folder.mkdir(exist_ok=True)
-    events, checkpoints = EventLog(folder / "events.jsonl"), Checkpoints(folder / "checkpoints")
-    state = TrainingState(History(machine=setup.device.profile()))
-    return Trainer(setup, state, events, checkpoints, every_s, stop or Stop()), checkpoints
+    events = EventLog(folder / "events.jsonl")
+    checkpoints = Checkpoints(folder / "checkpoints", every_s)
+    state = TrainingState(History(machine=setup.shared.device.profile()))
+    return Trainer(setup, state, events, checkpoints, stop or StopFlag()), checkpoints
 
 
 def hash_of(outcomes: dict[Any, Outcome]) -> str:
-    """Of the last and best weights of all arms."""
+    """Hash the last and best weights of all arms."""
     digest = hashlib.sha256()
     for name in sorted(outcomes):
         outcome = outcomes[name]
@@ -134,21 +138,21 @@ def hash_of(outcomes: dict[Any, Outcome]) -> str:
 def interrupt(
     folder: Path, after: int, stages: Stages = TWO_STAGES, accumulate: int = 1
 ) -> Snapshot:
-    """A run that is stopped after `after` steps; what its newest checkpoint holds."""
-    setup, stop = make_setup(stages, accumulate), Stop()
+    """Stop a run after `after` steps, and return its newest checkpoint."""
+    setup, stop = make_setup(stages, accumulate), StopFlag()
     broken = replace(setup, loader=Interrupter(setup.loader, stop, after))  # type: ignore[arg-type]
     trainer, _ = make_trainer(folder, broken, stop)
     with pytest.raises(Interrupted):
         trainer.run()
-    snapshot, complaints = Checkpoints(folder / "checkpoints").load()
-    assert snapshot is not None and not complaints
+    snapshot, warnings = Checkpoints(folder / "checkpoints").load()
+    assert snapshot is not None and not warnings
     return snapshot
 
 
-def go_on(
+def resume(
     folder: Path, snapshot: Snapshot, stages: Stages = TWO_STAGES, accumulate: int = 1
 ) -> str:
-    """The hash of the run that goes on from a snapshot."""
+    """Resume a run from a snapshot, and return its hash."""
     torch.manual_seed(99)  # whatever the generators hold in a new process
     trainer, _ = make_trainer(folder, make_setup(stages, accumulate))
     trainer.resume(snapshot)

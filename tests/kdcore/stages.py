@@ -16,7 +16,7 @@ from kdcore.objectives.base import MethodContext
 from kdcore.runtime.device import Device
 from kdcore.spec.recipe import Stage
 from kdcore.spec.run import Input, Network
-from kdcore.training.stage import StageRun
+from kdcore.training.stage import StageRun, StageSetup
 from kdcore.training.teachers import BatchNormMode, Teacher
 from tests.kdcore.tiny import CLASSES, SIDE, Traps, stage
 
@@ -72,15 +72,14 @@ def stage_run(
         labels_N=LABELS,
     )
     spec = Network(architecture="traps", num_classes=CLASSES)
-    return StageRun(
-        Stage.model_validate(stage(*objectives, optimizer=SLOW)),
-        student,
-        nn.Identity(),
-        [Teacher("t", spec, teacher.requires_grad_(False), nn.Identity(), batch_norm=batch_norm)],
+    frozen = teacher.requires_grad_(False)
+    setup = StageSetup(
         context,
+        (Teacher("t", spec, frozen, nn.Identity(), batch_norm=batch_norm),),
+        nn.Identity(),
         Device(torch.device("cpu"), "fp32"),
-        steps_per_epoch=4,
     )
+    return StageRun(setup, Stage.model_validate(stage(*objectives, optimizer=SLOW)), student, 4)
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Real processes, killed at exact places, leave what a run leaves that nobody disturbed.
+"""Real processes killed at exact places leave the same as a run that is not disturbed.
 
 The long form is in killed_runs.py.
 """
@@ -35,13 +35,13 @@ def test_forty_steps_killed_over_and_over_leave_the_same(tmp_path: Path) -> None
     assert killed(tmp_path / "run", FORTY, FORTYS_KILLS, every=3) == left
 
 
-def test_a_borrowed_classifier_too(tmp_path: Path) -> None:
+def test_a_reused_classifier_too(tmp_path: Path) -> None:
     left, calls = control(tmp_path / "whole", SPECS["simkd"])
     places: list[Place] = [("step", calls["step"] // 2), ("step", 3)]
     assert killed(tmp_path / "run", SPECS["simkd"], places) == left
 
 
-def test_with_other_threads_it_goes_on_and_says_so(tmp_path: Path) -> None:
+def test_with_other_threads_it_resumes_with_a_warning(tmp_path: Path) -> None:
     folder = lay_out(tmp_path, {"stages": [stage(HARD)], "teachers": [], "baseline": False})
     assert attempt(folder, ("step", 3))[0] == -9
     manifest = json.loads((folder / "checkpoints" / "00000002" / "manifest.json").read_text())
@@ -56,17 +56,17 @@ def test_with_other_threads_it_goes_on_and_says_so(tmp_path: Path) -> None:
     assert any("another machine profile" in e["message"] for e in events_of(folder, "log"))
 
 
-def test_without_a_good_checkpoint_it_starts_over_and_says_so(tmp_path: Path) -> None:
+def test_without_a_valid_checkpoint_it_starts_over_with_a_warning(tmp_path: Path) -> None:
     folder = lay_out(tmp_path, SPECS["kd"])
-    code, said = attempt(folder, ("step", 7))
+    code, first = attempt(folder, ("step", 7))
     for checkpoint in (folder / "checkpoints").iterdir():
         file = checkpoint / "state.safetensors"
         file.write_bytes(bytes(file.stat().st_size))
     code, more = attempt(folder, None)
-    assert code == Exit.OK and {(e["step"], *e["values"]) for e in said} <= {
+    assert code == Exit.OK and {(e["step"], *e["values"]) for e in first} <= {
         (e["step"], *e["values"]) for e in more
     }
-    warned = [e["message"] for e in events_of(folder, "log") if e["level"] == "warning"]
-    assert sum("is damaged and was removed" in line for line in warned) == 2
-    assert any("the run starts over" in line for line in warned)
+    warnings = [e["message"] for e in events_of(folder, "log") if e["level"] == "warning"]
+    assert sum("is damaged and was removed" in line for line in warnings) == 2
+    assert any("the run starts over" in line for line in warnings)
     assert result_of(folder)["resumes"] == 0

@@ -36,7 +36,7 @@ def test_validate_checks_everything_and_trains_nothing(
 def test_a_missing_directory_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["run", "no/such/place"])
-    assert "is no directory" in capsys.readouterr().err
+    assert "is not a directory" in capsys.readouterr().err
 
 
 def test_the_first_event_does_not_wait_for_torch() -> None:

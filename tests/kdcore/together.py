@@ -1,5 +1,5 @@
-"""Courses for several processes: `torchrun -m tests.kdcore.together OUT` trains each of them and
-leaves what every process ended with; a test compares it with what one process ends with."""
+"""Trainings by several processes: `torchrun -m tests.kdcore.together OUT` does each of them and
+saves what every process ends with; a test compares it with what one process ends with."""
 
 import errno
 import itertools
@@ -17,7 +17,7 @@ from kdcore.__main__ import main
 from kdcore.runtime.device import open_device
 from kdcore.runtime.distributed import World, join
 from kdcore.runtime.event_log import EventLog
-from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.runtime.signals import Interrupted, StopFlag
 from kdcore.spec.methods import KNOBS
 from kdcore.spec.names import ArmName
 from kdcore.training.checkpoint import Checkpoints
@@ -36,14 +36,14 @@ TWO_STAGES: Stages = (
 
 
 class Shared(NamedTuple):
-    """A course for several processes; without `affine`, the teacher's norms have no weights."""
+    """A training by several processes; without `affine`, the teacher's norms have no weights."""
 
     stages: Stages
     accumulate: int = 1
     affine: bool = True
 
 
-COURSES: dict[str, Shared] = {
+TRAININGS: dict[str, Shared] = {
     "hard targets and kd": Shared((stage(HARD, KD, epochs=2, optimizer=SLOW),)),
     "fitnet first": Shared(TWO_STAGES),
     "accumulated": Shared((stage(HARD, {"method": "sp", "weight": 1}, optimizer=SLOW),), 2),
@@ -62,12 +62,12 @@ COURSES: dict[str, Shared] = {
 
 
 def train_all(out: Path) -> None:
-    """Train every course, and one that is interrupted by the last process and gone on with."""
+    """Do every training, and one that the last process interrupts and all resume."""
     torch.set_num_threads(1)
     world = join()
     out = out / str(world.rank)
     out.mkdir()
-    for name, shared in COURSES.items():
+    for name, shared in TRAININGS.items():
         save(train(out / name, shared, world), out / f"{name}.safetensors")
     folder = out / "interrupted"
     after = 8 if world.rank == world.size - 1 else 10**6
@@ -80,30 +80,31 @@ def train_all(out: Path) -> None:
 
 def train(folder: Path, shared: Shared, world: World, after: int = 0) -> dict[str, Tensor]:
     """The last and best weights of the student and its reported losses; from a checkpoint where
-    the folder has one. With `after`, this process is asked to stop after so many steps."""
-    setup, stop = make_setup(shared.stages, shared.accumulate), Stop()
-    for module in setup.teachers[0].network.modules():
+    the folder has one. `after`: the step after which this process is asked to stop; 0: never."""
+    setup, stop = make_setup(shared.stages, shared.accumulate), StopFlag()
+    for module in setup.shared.teachers[0].network.modules():
         if isinstance(module, nn.BatchNorm2d) and not shared.affine:
             module.weight = module.bias = None  # type: ignore[assignment]
-    stop.alone = world.size == 1
+    stop.single_process = world.size == 1
     device = open_device("cpu", "fp32", None, world)
-    setup = replace(setup, arms=setup.arms[:1], student=_student, world=world, device=device)
+    shared_setup = replace(setup.shared, world=world, device=device)
+    setup = replace(setup, arms=setup.arms[:1], build_student=_student, shared=shared_setup)
     if after:
         setup = replace(setup, loader=Interrupter(setup.loader, stop, after))  # type: ignore[arg-type]
     folder.mkdir(exist_ok=True)
-    checkpoints = Checkpoints(folder / "checkpoints") if world.primary else None
+    checkpoints = Checkpoints(folder / "checkpoints", 3600) if world.primary else None
     events, state = (
         EventLog(folder / "events.jsonl"),
         TrainingState(History(machine=device.profile())),
     )
-    trainer = Trainer(setup, state, events, checkpoints, 3600, stop)
+    trainer = Trainer(setup, state, events, checkpoints, stop)
     snapshot, _ = share_snapshot(world, lambda: checkpoints.load() if checkpoints else (None, []))
     if snapshot is not None:
         trainer.resume(snapshot)
     outcome = trainer.run()["student"]
     assert outcome.best is not None
-    told = [e["values"].get("student/loss") for e in events_of(folder, "metrics")]
-    losses = torch.tensor([loss for loss in told if loss is not None])
+    reported = [e["values"].get("student/loss") for e in events_of(folder, "metrics")]
+    losses = torch.tensor([loss for loss in reported if loss is not None])
     best = {f"best/{k}": v for k, v in outcome.best.weights.items()}
     return {**outcome.last, **best, "losses": losses}
 

@@ -43,7 +43,7 @@ def test_the_command_line_works(bare: Environment) -> None:
         ("train", ["kd", "run", "spec.json", "--out", "out"]),
         ("train", ["python", "-m", "kdcore", "run", "."]),
         ("train", ["python", "-m", "kdcore", "validate", "."]),
-        ("train", ["python", "-m", "kdcore", "wait"]),
+        ("train", ["python", "-m", "kdcore", "warm"]),
         ("server", ["python", "-m", "distillery.api"]),
         ("server", ["python", "-m", "distillery.worker", "jobs"]),
         ("server", ["python", "-m", "distillery.worker", "reaper"]),

@@ -151,12 +151,12 @@ class OddRun:
 
 
 def wait() -> str:
-    """Wait as `python -m kdcore wait` does; returns the directory, empty if stdin was closed."""
+    """Wait as `python -m kdcore warm` does; returns the directory, empty if stdin was closed."""
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     return sys.stdin.readline().strip()
 
 
 if __name__ == "__main__":
-    directory = wait() if sys.argv[1] == "wait" else sys.argv[2]
+    directory = wait() if sys.argv[1] == "warm" else sys.argv[2]
     sys.exit(OddRun(Path(directory)).work() if directory else 0)

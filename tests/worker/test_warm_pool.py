@@ -29,7 +29,7 @@ def started(dispatcher: Dispatcher) -> Iterator[Dispatcher]:
 
 
 def children() -> dict[int, str]:
-    """The runs of this process by id, and whether each was started to `run` or to `wait`."""
+    """The runs of this process by id, and whether each was started to `run` or to `warm`."""
     found = {}
     for child in psutil.Process().children():
         try:
@@ -37,14 +37,14 @@ def children() -> dict[int, str]:
         except psutil.NoSuchProcess:
             continue
         if ODD_RUN[-1] in line:
-            found[child.pid] = "wait" if "wait" in line else "run"
+            found[child.pid] = "warm" if "warm" in line else "run"
     return found
 
 
 def warm_runs(harness: WorkerHarness) -> list[int]:
     """Wait until warm runs are the only children; returns their ids."""
     wait_until(
-        lambda: set(children().values()) == {"wait"} and warm_dirs(harness) != [], PATIENCE_S
+        lambda: set(children().values()) == {"warm"} and warm_dirs(harness) != [], PATIENCE_S
     )
     return list(children())
 
@@ -83,10 +83,10 @@ def test_a_warm_run_becomes_the_run_of_a_job_and_is_replaced_after_it(
 
 def test_every_free_slot_has_a_warm_run(harness: WorkerHarness) -> None:
     with started(harness.dispatcher(slots=3, poll_s=60)) as dispatcher:
-        wait_until(lambda: list(children().values()) == ["wait"] * 3, PATIENCE_S)
+        wait_until(lambda: list(children().values()) == ["warm"] * 3, PATIENCE_S)
         for _ in range(3):
             assert dispatcher.offer(harness.job())
-        wait_until(lambda: list(children().values()) == ["wait"] * 3, PATIENCE_S)
+        wait_until(lambda: list(children().values()) == ["warm"] * 3, PATIENCE_S)
         assert dispatcher.slots.free == 3
 
 
@@ -140,7 +140,7 @@ def test_stopping_leaves_no_process_and_no_directory(harness: WorkerHarness, dam
 def test_a_stopped_workers_run_can_checkpoint(harness: WorkerHarness) -> None:
     """The end of the warm pool does not kill it."""
     with started(harness.dispatcher(slots=2)):
-        wait_until(lambda: list(children().values()) == ["wait"] * 2, PATIENCE_S)
+        wait_until(lambda: list(children().values()) == ["warm"] * 2, PATIENCE_S)
         job_id = harness.job(steps=600)
         wait_until(lambda: "student/loss" in harness.get(job_id).latest, PATIENCE_S)
     job = harness.get(job_id)

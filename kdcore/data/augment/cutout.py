@@ -1,4 +1,4 @@
-"""Rectangles in images: cutout paints one over."""
+"""Cutout: fills a random square of each image with one value."""
 
 # B batch, H height, W width, C channels
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdcore.data.augment.draws import Drawn, Key, Purpose
+from kdcore.data.augment.draws import DrawKey, Drawn, Purpose
 from kdcore.data.counter import draw_below, draw_unit
 from kdcore.data.images import Size
 from kdcore.spec.augment import Cutout
@@ -15,13 +15,13 @@ from kdcore.spec.augment import Cutout
 
 @dataclass(frozen=True)
 class Patch:
-    """A square of one value around a random pixel (DeVries & Taylor 2017, section 3.2)."""
+    """Fills a square around a random pixel (DeVries & Taylor 2017, section 3.2)."""
 
     knobs: Cutout
     size: Size
 
-    def draw(self, index: Tensor, key: Key) -> Drawn:
-        """The square's bounds, which may lie outside of the image; empty where it has none."""
+    def draw(self, index: Tensor, key: DrawKey) -> Drawn:
+        """Draw the square's bounds, which may lie outside of the image; empty if it has none."""
         side = max(1, round(self.knobs.size * min(self.size)))
         chosen = draw_unit(index, *key, Purpose.CUTOUT) < self.knobs.probability
         top = draw_below(self.size[0], index, *key, Purpose.CUTOUT_ROW) - side // 2
@@ -30,13 +30,13 @@ class Patch:
         return {"top": top, "bottom": top + end, "left": left, "right": left + end}
 
     def apply(self, images_BHWC: Tensor, drawn: Drawn) -> Tensor:
-        """The images."""
+        """Fill the squares."""
         inside_BHW1 = inside(drawn, self.size, images_BHWC.device)
         return images_BHWC.masked_fill(inside_BHW1, self.knobs.fill)
 
 
 def inside(box: Drawn, size: Size, device: torch.device) -> Tensor:
-    """Which pixels lie in top <= row < bottom, left <= column < right; broadcasts over channels."""
+    """Whether top <= row < bottom and left <= column < right; broadcasts over channels."""
     (top, bottom, left, right) = (
         box[name].to(device, non_blocking=True)[:, None, None, None]
         for name in ("top", "bottom", "left", "right")

@@ -1,9 +1,9 @@
-"""What augmentations draw: numbers hashed from (seed, stage, epoch, purpose, sample), on the CPU.
+"""Draws random numbers for augmentations, hashed from (seed, stage, epoch, purpose, sample).
 
-Draws are made on the CPU whatever the device, so that every device augments alike.
+They are drawn on the CPU whatever the device is, so that every device augments alike.
 """
 
-# P parts (own samples, then partners), N samples
+# P: own samples, then partners if images are mixed; N samples
 
 from enum import IntEnum
 from typing import Protocol
@@ -12,16 +12,18 @@ from torch import Tensor
 
 from kdcore.data.counter import draw_unit
 
-Key = tuple[int, int, int]
-"""Seed, stage, and epoch (or view)."""
+DrawKey = tuple[int, int, int]
+"""Seed, stage, and epoch or view."""
 
 Drawn = dict[str, Tensor]
-"""What a step drew, by name: one row per sample, on the CPU."""
+"""The numbers an augmentation drew, by name: one row per sample, on the CPU."""
 
 
 class Purpose(IntEnum):
-    """What a random number is for; part of its key. New ones go to the end: the numbers of the old
-    ones are in every seeded result."""
+    """The purpose of a random number, hashed into its key.
+
+    Add new ones at the end: every seeded result depends on the existing values.
+    """
 
     ORDER = 0
     CROP_ROW = 1
@@ -49,22 +51,21 @@ class Purpose(IntEnum):
     BOX_COLUMN = 23
 
 
-class Step(Protocol):
-    """One augmentation: pure in what it draws, and in what it does with that to every image."""
+class Transform(Protocol):
+    """One augmentation; what it draws, and what it does with that, are pure functions."""
 
-    def draw(self, index: Tensor, key: Key) -> Drawn:
-        """What it does to the samples `index` (any shape); tensors of that shape, or with one more
-        axis."""
+    def draw(self, index: Tensor, key: DrawKey) -> Drawn:
+        """Draw for the samples `index`: tensors of the same shape, or with one more axis."""
 
     def apply(self, images_BHWC: Tensor, drawn: Drawn) -> Tensor:
-        """The images, each changed by its row of `drawn`."""
+        """Change each image by its row of `drawn`."""
 
 
-def draw_between(low: float, high: float, index: Tensor, *parts: int) -> Tensor:
+def draw_between(low: float, high: float, index: Tensor, *key_values: int) -> Tensor:
     """A uniform number (float64) in (low, high) for each index."""
-    return low + (high - low) * draw_unit(index, *parts)
+    return low + (high - low) * draw_unit(index, *key_values)
 
 
 def per_image(values_B: Tensor, images_BHWC: Tensor) -> Tensor:
-    """The values on the images' device, to be combined with them."""
+    """Move one value per image to the images' device, shaped to broadcast over them."""
     return values_B.to(images_BHWC.device, non_blocking=True)[:, None, None, None]

@@ -1,4 +1,4 @@
-"""Where an image is cut and whether it is mirrored; works on the pixels as bytes."""
+"""Crops and mirrors images, as bytes."""
 
 # B batch, H height, W width, C channels, N samples, T tries
 
@@ -9,56 +9,59 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdcore.data.augment.draws import Drawn, Key, Purpose, draw_between, per_image
+from kdcore.data.augment.draws import DrawKey, Drawn, Purpose, draw_between, per_image
 from kdcore.data.augment.resample import read_grid
 from kdcore.data.counter import draw_below
 from kdcore.data.images import Size
 from kdcore.spec.augment import RandomResizedCrop
 
 CROP_FRACTION = 8  # the padding is 1/8 of the side, rounded up
-TRIES = 10  # to find a window that lies inside of the image
+TRIES = 10  # at finding a window inside of the image
 
 
 @dataclass(frozen=True)
 class Centre:
-    """Reads the centre of `size`, as evaluation does."""
+    """Crops the centre, as evaluation does."""
 
     size: Size
 
-    def draw(self, index: Tensor, key: Key) -> Drawn:
-        """Nothing."""
+    def draw(self, index: Tensor, key: DrawKey) -> Drawn:
+        """Draw nothing."""
         return {}
 
     def apply(self, images_BHWC: Tensor, drawn: Drawn) -> Tensor:
-        """The centre; an odd pixel more is left out below and right."""
+        """Crop; an odd extra pixel is dropped at the bottom or right."""
         top, left = ((h - s) // 2 for h, s in zip(images_BHWC.shape[1:3], self.size, strict=True))
         return images_BHWC[:, top : top + self.size[0], left : left + self.size[1]]
 
 
 @dataclass(frozen=True)
 class PaddedCrop:
-    """Cuts `size` at random out of images of `stored`, padded with zeros if they are no larger."""
+    """Crops `size` at random from images of size `stored`, which are padded if they are not larger.
+
+    The padding is zeros.
+    """
 
     stored: Size
     size: Size
 
-    def draw(self, index: Tensor, key: Key) -> Drawn:
-        """The window's first row and column."""
-        (row_limit, column_limit), (pad_h, pad_w) = self._room(), self._pad()
+    def draw(self, index: Tensor, key: DrawKey) -> Drawn:
+        """Draw the window's first row and column."""
+        (row_limit, column_limit), (pad_h, pad_w) = self._margins(), self._pad()
         return {
             "row": draw_below(row_limit + 2 * pad_h + 1, index, *key, Purpose.CROP_ROW),
             "column": draw_below(column_limit + 2 * pad_w + 1, index, *key, Purpose.CROP_COLUMN),
         }
 
     def apply(self, images_BHWC: Tensor, drawn: Drawn) -> Tensor:
-        """The windows."""
+        """Crop the windows."""
         pad_h, pad_w = self._pad()
         padded_BHWC = functional.pad(images_BHWC, (0, 0, pad_w, pad_w, pad_h, pad_h)).contiguous()
         device = images_BHWC.device
         row_B, column_B = (drawn[n].to(device, non_blocking=True) for n in ("row", "column"))
         return _cut(padded_BHWC, row_B, column_B, self.size)
 
-    def _room(self) -> Size:
+    def _margins(self) -> Size:
         return self.stored[0] - self.size[0], self.stored[1] - self.size[1]
 
     def _pad(self) -> Size:
@@ -68,8 +71,10 @@ class PaddedCrop:
 
 
 def _cut(padded_BHWC: Tensor, row_B: Tensor, column_B: Tensor, size: Size) -> Tensor:
-    """The window of `size` that starts at (row, column), of each image: one gather from a view
-    that has every window."""
+    """Each image's window of `size` that starts at (row, column).
+
+    A single gather from a strided view of every window.
+    """
     batch, padded_h, padded_w, channels = padded_BHWC.shape
     height, width = size
     image, line, pixel, _ = padded_BHWC.stride()
@@ -85,17 +90,17 @@ def _cut(padded_BHWC: Tensor, row_B: Tensor, column_B: Tensor, size: Size) -> Te
 class ResizedCrop:
     """Stretches a random window to `size`, bilinear (Szegedy et al. 2015, section 6).
 
-    Departure from common codes: no antialiasing, which matters only where the stored image is much
-    larger than `size`.
+    Unlike common implementations it does not antialias, which matters only if the stored image is
+    much larger than `size`.
     """
 
     knobs: RandomResizedCrop
     stored: Size
     size: Size
 
-    def draw(self, index: Tensor, key: Key) -> Drawn:
-        """Top, left, height, width in whole pixels: the first of TRIES that fits, else the largest
-        centred window of a legal shape."""
+    def draw(self, index: Tensor, key: DrawKey) -> Drawn:
+        """Draw top, left, height and width in whole pixels: the first of TRIES windows that fits,
+        else the largest centred window of an allowed aspect ratio."""
         tries = [self._try(index, (*key, number)) for number in range(TRIES)]
         rows_T, columns_T = (torch.stack(side, -1) for side in zip(*tries, strict=True))
         fits_T = (rows_T <= self.stored[0]) & (columns_T <= self.stored[1])
@@ -115,7 +120,7 @@ class ResizedCrop:
         }
 
     def apply(self, images_BHWC: Tensor, drawn: Drawn) -> Tensor:
-        """The windows, rounded to bytes again."""
+        """Stretch the windows, rounded to bytes again."""
         device = images_BHWC.device
         y_BH = _along(drawn["top"], drawn["height"], self.size[0], device)
         x_BW = _along(drawn["left"], drawn["width"], self.size[1], device)
@@ -137,7 +142,7 @@ class ResizedCrop:
 
 
 def _along(start_B: Tensor, length_B: Tensor, count: int, device: torch.device) -> Tensor:
-    """Coordinates of `count` pixels that a window along one axis is stretched to."""
+    """Coordinates, along one axis, of the `count` pixels that a window is stretched to."""
     values_3B = torch.stack([start_B, start_B + length_B - 1, length_B.double() / count]).float()
     start_B1, last_B1, scale_B1 = values_3B.to(device, non_blocking=True)[..., None].unbind()
     at_BX = (torch.arange(count, device=device, dtype=torch.float32) + 0.5) * scale_B1
@@ -146,13 +151,13 @@ def _along(start_B: Tensor, length_B: Tensor, count: int, device: torch.device) 
 
 @dataclass(frozen=True)
 class Mirror:
-    """Mirrors every other image, left and right."""
+    """Mirrors half of the images horizontally."""
 
-    def draw(self, index: Tensor, key: Key) -> Drawn:
-        """Which."""
+    def draw(self, index: Tensor, key: DrawKey) -> Drawn:
+        """Draw which images."""
         return {"flip": draw_below(2, index, *key, Purpose.FLIP).bool()}
 
     def apply(self, images_BHWC: Tensor, drawn: Drawn) -> Tensor:
-        """The images."""
+        """Mirror the images."""
         flip_B111 = per_image(drawn["flip"], images_BHWC)
         return torch.where(flip_B111, images_BHWC.flip(2), images_BHWC)

@@ -1,6 +1,7 @@
-"""The augmentations of a spec in a row: what they draw for samples and do to a batch."""
+"""Applies the augmentations of a spec in order: draws for samples, then changes a batch."""
 
-# B batch, H height, W width, C channels, P parts (samples, and partners), N samples
+# B batch, H height, W width, C channels, N samples
+# P: own samples, then partners if images are mixed
 
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from kdcore.data.augment.colour import Jitter
 from kdcore.data.augment.cutout import Patch
-from kdcore.data.augment.draws import Drawn, Key, Step
+from kdcore.data.augment.draws import DrawKey, Drawn, Transform
 from kdcore.data.augment.placement import Centre, Mirror, PaddedCrop, ResizedCrop
 from kdcore.data.augment.rand import RandomOperations
 from kdcore.data.images import Size
@@ -25,14 +26,14 @@ from kdcore.spec.augment import (
     with_knobs,
 )
 
-CACHED_BYTES = 2**20  # of bytes at a time on a CPU: what follows stays in its caches
+CACHED_BYTES = 2**20  # pixels processed together on a CPU, to stay in its caches
 
 
 class Policy:
-    """Every augmentation of `augment` but mixing, for images of `stored` that become `size`.
+    """Every augmentation of `augment` except mixing, for images of size `stored` read at `size`.
 
-    What is drawn depends on nothing but sample and key, and what is done to an image on nothing but
-    that and the image: batches may be of any size, order and split.
+    The draws depend only on sample and key, and the changed image only on the draws and the image,
+    so batches may have any size and order.
     """
 
     def __init__(self, augment: tuple[Augmentation, ...], stored: Size, size: Size):
@@ -45,22 +46,22 @@ class Policy:
         if stored != size and not {"crop", "random_resized_crop"} & set(knobs):
             self._placing.insert(0, Centre(size))
 
-    def draw(self, index_PN: Tensor, key: Key) -> list[Drawn]:
-        """What every step does to these samples; rows of shape (P, N)."""
+    def draw(self, index_PN: Tensor, key: DrawKey) -> list[Drawn]:
+        """Draw for these samples; rows of shape (P, N), one dictionary per augmentation."""
         return [step.draw(index_PN, key) for step in (*self._placing, *self._changing)]
 
     def apply(self, pixels_BHWC: Tensor, drawn: Sequence[Drawn]) -> Tensor:
-        """Images in [0, 1], float32, of uint8 pixels on any device, with rows of shape (B,)."""
+        """Turn uint8 pixels into images in [0, 1], float32, with drawn rows of shape (B,)."""
         size = len(pixels_BHWC)
         if pixels_BHWC.device.type == "cpu" and self._changes_much:
             size = max(1, CACHED_BYTES // max(1, pixels_BHWC[0].numel()))
         if size >= len(pixels_BHWC):
             return self._apply(pixels_BHWC, drawn)
-        parts = [
-            self._apply(pixels_BHWC[start : start + size], part_of(drawn, start, start + size))
+        chunks = [
+            self._apply(pixels_BHWC[start : start + size], rows_of(drawn, start, start + size))
             for start in range(0, len(pixels_BHWC), size)
         ]
-        return torch.cat(parts)
+        return torch.cat(chunks)
 
     @property
     def _changes_much(self) -> bool:
@@ -77,22 +78,21 @@ class Policy:
 
 
 def to_unit(pixels_BHWC: Tensor) -> Tensor:
-    """Bytes as floats in [0, 1]: a product, because devices round a division by a number
-    differently."""
+    """Convert bytes to floats in [0, 1] by a product, since devices round divisions differently."""
     return pixels_BHWC * (1 / 255)
 
 
-def part_of(drawn: Sequence[Drawn], start: int, end: int) -> list[Drawn]:
-    """The rows from `start` to `end`."""
+def rows_of(drawn: Sequence[Drawn], start: int, end: int) -> list[Drawn]:
+    """Select the rows from `start` to `end`."""
     return [{name: rows[start:end] for name, rows in one.items()} for one in drawn]
 
 
 def columns_of(drawn: Sequence[Drawn], start: int, end: int) -> list[Drawn]:
-    """The samples from `start` to `end` of every part, one part after the other: (P, N) to (B,)."""
+    """Select the samples from `start` to `end`, partners after own samples: (P, N) to (B,)."""
     return [{name: rows[:, start:end].flatten(0, 1) for name, rows in one.items()} for one in drawn]
 
 
-def _placing(knobs: Knobs, stored: Size, size: Size) -> Step | None:
+def _placing(knobs: Knobs, stored: Size, size: Size) -> Transform | None:
     match knobs:
         case Crop():
             return PaddedCrop(stored, size)
@@ -104,7 +104,7 @@ def _placing(knobs: Knobs, stored: Size, size: Size) -> Step | None:
             return None
 
 
-def _changing(knobs: Knobs, size: Size) -> Step | None:
+def _changing(knobs: Knobs, size: Size) -> Transform | None:
     match knobs:
         case RandAugment():
             return RandomOperations(knobs)

@@ -1,10 +1,10 @@
-"""RandAugment (Cubuk et al. 2020): operations of one strength, drawn per image.
+"""RandAugment (Cubuk et al. 2020): operations of equal strength, drawn per image.
 
-The operations are the paper's fourteen, with the ranges that torchvision gives them. Shapes change
-about the image's centre, bilinear, and what comes in from outside is black.
+The operations are the paper's fourteen, with torchvision's ranges. Geometric operations are about
+the image's centre, bilinear, and fill with black.
 """
 
-# B batch, H height, W width, C channels, S operations on an image
+# B batch, H height, W width, C channels
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kdcore.data.augment import colour
-from kdcore.data.augment.draws import Drawn, Key, Purpose, draw_between, per_image
+from kdcore.data.augment.draws import DrawKey, Drawn, Purpose, draw_between, per_image
 from kdcore.data.augment.resample import read_outside
 from kdcore.data.counter import draw_below
 from kdcore.spec.augment import RandAugment
@@ -29,7 +29,7 @@ OPERATIONS = (
     *FACTORS,
     *SHAPES,
 )
-MOST = 30  # the greatest magnitude
+MOST = 30  # the largest magnitude
 MOST_ANGLE = torch.pi / 6
 MOST_SHEAR = 0.3
 MOST_SHIFT = 150 / 331  # of the side
@@ -39,12 +39,12 @@ LOST_BITS = 4
 
 @dataclass(frozen=True)
 class RandomOperations:
-    """One operation after the other on every image, each of its own."""
+    """Applies operations one after the other; each image has its own."""
 
     knobs: RandAugment
 
-    def draw(self, index: Tensor, key: Key) -> Drawn:
-        """The operations' numbers, and their strengths in [0, 1] with a sign, by place in line."""
+    def draw(self, index: Tensor, key: DrawKey) -> Drawn:
+        """Draw the operations' numbers, and their strengths in [0, 1] with a sign, in order."""
         low = max(0.0, self.knobs.magnitude - self.knobs.spread) / MOST
         high = min(float(MOST), self.knobs.magnitude + self.knobs.spread) / MOST
         operations, strengths = [], []
@@ -57,7 +57,7 @@ class RandomOperations:
         return {"operation": torch.stack(operations, -1), "strength": torch.stack(strengths, -1)}
 
     def apply(self, images_BHWC: Tensor, drawn: Drawn) -> Tensor:
-        """The images. A loop over operations, not over images: each takes its part of the batch."""
+        """Change the images, looping over operations rather than images."""
         for place in range(self.knobs.operations):
             operation_B, strength_B = drawn["operation"][:, place], drawn["strength"][:, place]
             images_BHWC = _one_each(images_BHWC, operation_B, strength_B)
@@ -98,7 +98,7 @@ def _recolour(name: str, images_BHWC: Tensor, strength_B: Tensor) -> Tensor:
 
 
 def _matrices(shape_B: Tensor, strength_B: Tensor) -> Tensor:
-    """What `warp` takes, for numbers of SHAPES; shifts are in parts of the side."""
+    """Matrices for `warp` from numbers of SHAPES; shifts are fractions of the side."""
     angle_B = torch.where(shape_B == 0, strength_B * MOST_ANGLE, 0.0)
     shear_B = strength_B * MOST_SHEAR
     shift_B = strength_B * MOST_SHIFT
@@ -113,8 +113,10 @@ def _matrices(shape_B: Tensor, strength_B: Tensor) -> Tensor:
 
 
 def warp(images_BHWC: Tensor, matrix_B23: Tensor) -> Tensor:
-    """Reads each pixel (x, y), counted from the centre, at the matrix' (x, y, 1); the last column
-    is in parts of the width and the height."""
+    """Read each pixel (x, y), counted from the centre, at matrix * (x, y, 1).
+
+    The last column of the matrix is in fractions of the width and the height.
+    """
     _, height, width, _ = images_BHWC.shape
     side_21 = torch.tensor([[width], [height]], dtype=matrix_B23.dtype)
     matrix_B23 = torch.cat([matrix_B23[..., :2], matrix_B23[..., 2:] * side_21], -1)

@@ -2,12 +2,12 @@
 
 import torch
 
-from kdcore.data.counter import draw_below, hash_indices, key_of, shuffle
+from kdcore.data.counter import draw_below, hash_indices, hash_key, shuffle
 
 
 def test_the_bits_are_fixed() -> None:
     """A changed bit would change every order and augmentation: resumed runs would differ."""
-    assert key_of(0, 0, 0) == 1182699591
+    assert hash_key(0, 0, 0) == 1182699591
     assert hash_indices(torch.tensor([0, 1, 2**40]), 7, 1, 2).tolist() == [
         87447226,
         802193278,
@@ -24,10 +24,10 @@ def test_tensors_and_numbers_agree_and_nothing_overflows() -> None:
 
 
 def test_every_part_counts_and_so_does_their_order() -> None:
-    keys = {key_of(a, b, c) for a in range(10) for b in range(10) for c in range(10)}
+    keys = {hash_key(a, b, c) for a in range(10) for b in range(10) for c in range(10)}
     assert len(keys) == 1000
-    assert key_of(1, 2) != key_of(1, 2, 0)
-    assert key_of(2**32) != key_of(0)
+    assert hash_key(1, 2) != hash_key(1, 2, 0)
+    assert hash_key(2**32) != hash_key(0)
 
 
 def test_draws_are_uniform() -> None:

@@ -1,4 +1,4 @@
-"""A batch is cut whole: every tensor in it, however deep, and nothing else."""
+"""Cutting a batch cuts every tensor in it, however deeply nested, and nothing else."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 
 from kdcore.data.batches import Batch
-from kdcore.data.micro_batches import split
+from kdcore.data.micro_batches import split_batch
 
 
 @dataclass(frozen=True)
 class Within:
-    """As a batch may hold."""
+    """Something nested in a batch."""
 
     share_B: Tensor
 
 
 @dataclass(frozen=True)
 class Richer(Batch):
-    """A batch with more in it."""
+    """A batch with one more field."""
 
     within: Within | None = None
 
@@ -36,18 +36,18 @@ def _batch() -> Richer:
     )
 
 
-def test_parts_are_the_batch_in_order() -> None:
+def test_micro_batches_are_the_batch_in_order() -> None:
     batch = _batch()
-    parts = list(split(batch, 3))
-    assert [p.index_B.tolist() for p in parts] == [[0, 1], [2, 3], [4, 5]]
-    assert torch.equal(torch.cat([p.images_BCHW for p in parts]), batch.images_BCHW)
-    assert all(isinstance(p, Richer) and p.within is not None for p in parts)
-    assert [p.within.share_B.tolist() for p in parts][2] == [2.0, 2.5]  # type: ignore[attr-defined]
-    last = parts[2]
+    cut = list(split_batch(batch, 3))
+    assert [p.index_B.tolist() for p in cut] == [[0, 1], [2, 3], [4, 5]]
+    assert torch.equal(torch.cat([p.images_BCHW for p in cut]), batch.images_BCHW)
+    assert all(isinstance(p, Richer) and p.within is not None for p in cut)
+    assert [p.within.share_B.tolist() for p in cut][2] == [2.0, 2.5]  # type: ignore[attr-defined]
+    last = cut[2]
     assert last.host_index_B is not None and last.host_index_B.tolist() == [14, 15]
     assert last.labels_B is None and last.view == 3
 
 
-def test_one_part_is_the_batch_itself() -> None:
+def test_one_micro_batch_is_the_batch_itself() -> None:
     batch = _batch()
-    assert next(split(batch, 1)) is batch
+    assert next(split_batch(batch, 1)) is batch

@@ -85,7 +85,7 @@ def test_labels_may_be_missing_and_classes_may_lack_samples(tmp_path: Path) -> N
         ({"x": NCHW, "y": LABELS - 1}, "label -1"),
         ({"x": NCHW, "y": LABELS / 2}, "float64"),
         ({"x": NCHW, "y": np.eye(6)}, "one class number per image"),
-        ({"x": NCHW, "y": LABELS + 10**9}, "at most 1000000 classes"),
+        ({"x": NCHW, "y": LABELS + 10**9}, "the limit is 1000000 classes"),
         ({"x": NCHW, "y": LABELS * 0}, "at least 2 classes"),
         ({"x": NCHW[:0], "y": LABELS[:0]}, "no images"),
         ({"x": NCHW[0, 0], "y": LABELS}, "NHW"),

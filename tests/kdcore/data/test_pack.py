@@ -160,15 +160,15 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_damaged_pack_is_noticed_and_made_anew(
+def test_a_damaged_pack_is_noticed_and_packed_again(
     npz: RunDataset, packs: Path, damage: Callable[[Path], object]
 ) -> None:
-    plain, notes = load_dataset(npz), list[str]()
+    plain, lines = load_dataset(npz), list[str]()
     load_dataset(npz, packs=packs)
     (entry,) = packs.iterdir()
     damage(entry)
-    assert same(load_dataset(npz, packs=packs, log=notes.append), plain)
-    assert len(notes) == 1 and "made anew" in notes[0]
+    assert same(load_dataset(npz, packs=packs, log=lines.append), plain)
+    assert len(lines) == 1 and "will be packed again" in lines[0]
     assert same(packfile.open_pack(entry, entry.name), plain)
     assert len(list(packs.iterdir())) == 1
 
@@ -192,7 +192,7 @@ def test_of_large_packs_blocks_spread_from_first_to_last_are_checked(
         content = bytearray((entry / "train.pixels").read_bytes())
         content[at] ^= 1
         (entry / "train.pixels").write_bytes(content)
-        with pytest.raises(packfile.Damaged, match="pixels"):
+        with pytest.raises(packfile.DamagedPack, match="pixels"):
             packfile.open_pack(entry, entry.name)
         content[at] ^= 1
         (entry / "train.pixels").write_bytes(content)
@@ -262,7 +262,7 @@ def test_a_disk_that_is_too_full_is_an_error_that_says_so(
 def test_pixels_beyond_the_limit_are_refused_before_any_file_is_made(
     dataset: RunDataset, packs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pack.Disk, "limit", 1000)
+    monkeypatch.setattr(pack.DiskSink, "limit", 1000)
     with pytest.raises(RunError) as caught:
         load_dataset(dataset, packs=packs)
     assert caught.value.code == "dataset_too_large"
@@ -279,15 +279,15 @@ def test_a_folder_too_large_for_memory_can_be_packed(
     assert len(source.scan_dataset(pictures).train) == 6
 
 
-def test_long_packing_says_how_far_it_is(
+def test_long_packing_logs_its_progress(
     pictures: RunDataset, packs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kdcore.data.sink.NOTE_S", 0.0)
-    notes: list[str] = []
-    load_dataset(pictures, packs=packs, log=notes.append)
+    monkeypatch.setattr("kdcore.data.sink.LOG_EVERY_S", 0.0)
+    lines: list[str] = []
+    load_dataset(pictures, packs=packs, log=lines.append)
     for split in ("train", "test"):
-        said = [f"packing the dataset: {n} of 6 images of {split}" for n in range(1, 7)]
-        assert [line for line in notes if line.endswith(split)] == said
+        expected = [f"packing the dataset: {n} of 6 images of {split}" for n in range(1, 7)]
+        assert [line for line in lines if line.endswith(split)] == expected
 
 
 def test_two_runs_that_pack_at_once_agree(

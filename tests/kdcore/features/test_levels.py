@@ -1,4 +1,4 @@
-"""Levels: any layout folds to a map without a changed value, and what is no map is told.
+"""Levels: any layout is read as a map without changing a value, and what is not a map is an error.
 
 B: batch, C: channels, H, W: height and width, N: tokens.
 """
@@ -101,7 +101,7 @@ def test_tokens_tile_the_image_in_square_patches(
         ((220, 192), (224, 224)),  # no five tokens fewer tile the image
         ((14 * 14 + MOST_PREFIX_TOKENS + 1, 192), (224, 224)),
         ((2, 192), (9, 12)),  # two squares side by side leave a quarter of it out
-        ((1, 192), (224, 224)),  # a lone class token is no map
+        ((1, 192), (224, 224)),  # a class token alone is not a map
     ],
 )
 def test_what_does_not_lie_on_the_image_is_no_map(
@@ -110,11 +110,11 @@ def test_what_does_not_lie_on_the_image_is_no_map(
     assert grid_of(shape, image) is None
 
 
-def test_a_level_reads_its_tap_and_says_what_it_is() -> None:
+def test_a_level_reads_its_tap_and_describes_itself() -> None:
     tap = Tap(module="blocks.2")
     level = Level(tap, Grid(3, 4, 6, "channels_last"))
     read_BCHW = level.read(Outputs(None, {tap: MAP_BCHW.permute(0, 2, 3, 1)}))
     assert torch.equal(read_BCHW, MAP_BCHW) and level.shape == tuple(read_BCHW.shape[1:])
     assert str(level) == "'blocks.2' (3x4x6)"
     before = Level(Tap(module="relu", position="before_relu"), level.grid)
-    assert str(before) == "what enters 'relu' (3x4x6)"
+    assert str(before) == "the input of 'relu' (3x4x6)"

@@ -1,4 +1,4 @@
-"""Taps read what they say, at any place of any network, and leave the network alone."""
+"""Taps read the place they name in any network, and do not change the network."""
 
 import pytest
 import torch
@@ -117,7 +117,9 @@ def test_before_relu_of_something_else_is_refused() -> None:
 
 def test_a_call_that_does_not_happen_is_named() -> None:
     tapped = Tapped(Traps(), [Tap(module="relu", call=2)], name="t")
-    with pytest.raises(RunError, match="acts 2 times in one pass: there is no call 2") as caught:
+    with pytest.raises(
+        RunError, match="is called 2 times in one pass, so there is no call 2"
+    ) as caught:
         tapped(_image())
     assert caught.value.code == "tap_not_called"
 
@@ -137,7 +139,7 @@ def test_a_module_that_gives_no_tensor_is_named() -> None:
             return out
 
     tapped = Tapped(Net(), [Tap(module="pair")], name="t")
-    with pytest.raises(RunError, match="gives a tuple"):
+    with pytest.raises(RunError, match="returns a tuple, not a tensor"):
         tapped(_image())
 
 

@@ -1,7 +1,7 @@
-"""The traps that public code bases fell into, each as a test that says its name.
+"""The traps that public code bases fell into, each a test with the trap's number.
 
-A cache of teachers' outputs (trap 9) does not exist, so its key cannot be wrong; pairs that no
-author tried (trap 12) are in test_pairs.
+Trap 9, cached teacher outputs under a wrong key, is in test_output_cache; trap 12, pairs of
+networks that no author tried, in test_pairs.
 """
 
 import json
@@ -21,7 +21,7 @@ from kdcore.features.probe import Probe
 from kdcore.features.taps import Tapped
 from kdcore.methods.dist import dist_loss
 from kdcore.methods.kd import kd_loss
-from kdcore.networks.classifier import borrow
+from kdcore.networks.classifier import insert_projector
 from kdcore.networks.zoo import build_network
 from kdcore.objectives.base import METHODS
 from kdcore.runs.prepare import prepare
@@ -65,7 +65,7 @@ METHOD = pytest.mark.parametrize(
 @pytest.fixture(autouse=True)
 def _keep_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     """The handlers are the process's; here they stay pytest's."""
-    monkeypatch.setattr("kdcore.runtime.signals.Stop.listen", lambda _self: None)
+    monkeypatch.setattr("kdcore.runtime.signals.StopFlag.listen", lambda _self: None)
 
 
 def _distil(folder: Path, **changes: Any) -> DistillResult:
@@ -211,7 +211,7 @@ def test_trap_07_a_methods_parameters_learn_and_are_not_the_students(
 ) -> None:
     student = calm_traps(0)
     if objective["method"] == "simkd":  # its student ends with the teacher's classifier
-        borrow(student, CLASSES, 4)
+        insert_projector(student, CLASSES, 4)
     names = set(student.state_dict())
     with stage_run(student, calm_traps(1), objective) as run:
         run.train_mode()
@@ -263,15 +263,15 @@ def test_trap_08_best_is_chosen_on_validation_and_not_on_the_test_split(tmp_path
 
 
 def test_trap_08_without_a_validation_part_nothing_is_best(tmp_path: Path) -> None:
-    """The test split, though at hand, does not stand in for it."""
+    """The test split does not stand in for it."""
     spec = make_spec(data={"batch_size": 8, "validation": 0})
     prepared = prepare(parse(spec), make_folder(tmp_path))
-    assert prepared.setup.eval_set is None
+    assert prepared.setup.validation_set is None
     assert prepared.eval_set is not None and prepared.split == "test"
 
 
-def test_trap_10_two_stages_at_work_in_one_process_share_nothing() -> None:
-    """Step by step in turn, each ends with the bits it has when it works alone."""
+def test_trap_10_two_stages_in_one_process_share_nothing() -> None:
+    """Stepping in turn, each ends with the same bits as alone."""
     objectives = (KD, {"method": "at"}, {"method": "reviewkd"}, {"method": "overhaul"})
 
     def start(seed: int) -> tuple[nn.Module, StageRun]:
@@ -317,8 +317,8 @@ def test_trap_11_code_in_a_spec_is_only_text(tmp_path: Path, place: str) -> None
     """It is refused as what it is, a wrong name, number or key, with an error that has a code."""
     code, changes = PLACES[place]
     code = code.format(path=str(tmp_path / "ran"))
-    said = json.loads(json.dumps(changes).replace('"{}"', json.dumps(code)))
-    assert main(["run", str(make_folder(tmp_path, **said))]) in (Exit.BAD_SPEC, Exit.BAD_INPUT)
+    changed = json.loads(json.dumps(changes).replace('"{}"', json.dumps(code)))
+    assert main(["run", str(make_folder(tmp_path, **changed))]) in (Exit.BAD_SPEC, Exit.BAD_INPUT)
     end = events_of(tmp_path)[-1]
     assert end["kind"] == "end" and end["code"] != "internal"
     assert not (tmp_path / "ran").exists()

@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 from kdcore.data.batches import Batch
 from kdcore.features.taps import Tapped
 from kdcore.methods.simkd import Simkd, feature_loss
-from kdcore.networks.classifier import borrow, find_classifier
+from kdcore.networks.classifier import find_classifier, insert_projector
 from kdcore.networks.weights import load_network
 from kdcore.objectives.base import MethodContext
 from kdcore.runs.run import run
 from kdcore.runtime.errors import RunError
-from kdcore.runtime.signals import Stop
+from kdcore.runtime.signals import StopFlag
 from kdcore.spec.knobs.maps import SimkdKnobs
 from kdcore.spec.run import Network
 from tests.kdcore.tiny import CLASSES, SIDE, Traps, make_folder, probe, result_of, stage
@@ -24,7 +24,7 @@ BATCH = Batch(torch.arange(2), torch.zeros(2, 1, SIDE, SIDE), None)
 
 def _student(width: int = 6) -> Traps:
     student = Traps()
-    borrow(student, CLASSES, width)
+    insert_projector(student, CLASSES, width)
     return student
 
 
@@ -74,8 +74,8 @@ def test_what_does_not_fit_is_refused(change: dict[str, object], code: str) -> N
 
 def test_a_network_without_a_linear_end_is_refused() -> None:
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 8), torch.nn.Flatten())
-    with pytest.raises(RunError, match="does not end with a linear layer") as caught:
-        borrow(network, CLASSES, 4)
+    with pytest.raises(RunError, match="ends with a linear layer of 3 outputs") as caught:
+        insert_projector(network, CLASSES, 4)
     assert caught.value.code == "no_linear_classifier"
 
 
@@ -87,7 +87,7 @@ def test_the_exported_student_has_the_teachers_classifier_and_the_baseline_its_o
         stages=[stage({"method": "simkd"}, epochs=2)],
         export=["safetensors", "onnx"],
     )
-    assert run(folder, Stop()) == 0
+    assert run(folder, StopFlag()) == 0
     out = folder / "out"
     network = Network.model_validate_json((out / "config.json").read_text())
     assert network.classifier_width == 32

@@ -123,7 +123,7 @@ def test_more_taps_than_the_other_network_has_levels_are_refused(knob: str, poin
     taps = _taps("conv1", "bn1", "conv2")
     error = refusal(lambda: _method(between(), **{knob: taps}))
     assert (error.code, error.pointer) == ("tap_count_mismatch", pointer)
-    assert "3 taps are named" in error.message and "2" in error.message
+    assert "3 taps are given" in error.message and "2" in error.message
 
 
 def test_taps_of_both_in_different_number_are_no_knobs() -> None:

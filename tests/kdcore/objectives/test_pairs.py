@@ -1,5 +1,5 @@
-"""The pair matrix: every method on every kind of pair makes finite steps that teach all of the
-student and of the method, leave the teacher as it was, and leave nothing of the method behind."""
+"""The pair matrix: every method on every kind of pair makes finite steps that train all of the
+student and of the method, do not change the teacher, and leave nothing of the method behind."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kdcore.data.batches import Adapter, Batch
 from kdcore.features.probe import Probe
-from kdcore.networks.classifier import borrow, find_classifier
+from kdcore.networks.classifier import find_classifier, insert_projector
 from kdcore.networks.zoo import build_network
 from kdcore.objectives.base import MethodContext
 from kdcore.runtime.device import Device
@@ -21,7 +21,7 @@ from kdcore.runtime.errors import RunError
 from kdcore.spec.methods import KNOBS
 from kdcore.spec.recipe import Stage
 from kdcore.spec.run import Input, Network
-from kdcore.training.stage import StageRun
+from kdcore.training.stage import StageRun, StageSetup
 from kdcore.training.teachers import Teacher
 
 CLASSES, SAMPLES = 4, 6
@@ -116,7 +116,7 @@ def _stage(pair: str, method: str) -> Iterator[tuple[StageRun, nn.Module, Teache
     student = deepcopy(student)
     if method == "simkd":  # its student ends with the teacher's classifier
         _, classifier = find_classifier(teacher.network, CLASSES)
-        borrow(student, CLASSES, classifier.in_features)
+        insert_projector(student, CLASSES, classifier.in_features)
     probe = Probe("the student", student, CLASSES, batch.images_BCHW[:1])
     context = MethodContext(**{**vars(context), "student": probe})
     stage = Stage.model_validate(
@@ -127,8 +127,9 @@ def _stage(pair: str, method: str) -> Iterator[tuple[StageRun, nn.Module, Teache
         }
     )
     device = Device(torch.device("cpu"), "fp32")
+    setup = StageSetup(context, (teacher,), nn.Identity(), device)
     torch.manual_seed(1)
-    with StageRun(stage, student, nn.Identity(), [teacher], context, device, 2) as run:
+    with StageRun(setup, stage, student, 2) as run:
         run.train_mode()
         yield run, student, teacher, batch
 
@@ -146,7 +147,7 @@ def test_trap_12_every_method_runs_on_any_pair_or_says_why_not(pair: str, method
             keys = set(student.state_dict())
             losses = [run.step(batch, step).total.item() for step in range(2)]
             owners = {"student": student, "method": run.objectives}
-            untaught = [
+            untrained = [
                 f"{owner}.{name}"
                 for owner, module in owners.items()
                 for name, p in module.named_parameters()
@@ -158,7 +159,7 @@ def test_trap_12_every_method_runs_on_any_pair_or_says_why_not(pair: str, method
         assert "the student" in error.message and "the teacher" in error.message
         return
     assert all(torch.isfinite(torch.tensor(losses)))
-    assert untaught == []
+    assert untrained == []
     assert teacher.network.training is False
     after = teacher.network.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in teacher_before.items())

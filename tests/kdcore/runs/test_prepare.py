@@ -1,4 +1,4 @@
-"""Everything that does not fit is said before anything trains, with code and pointer."""
+"""Everything that does not fit is an error before any training, with code and pointer."""
 
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,11 @@ def _teacher(**changes: Any) -> dict[str, Any]:
             "weights_mismatch",
             "/student/initial_weights",
         ),
+        (
+            {"student": {"architecture": "resnet9", "initial_weights": "teacher.safetensors"}},
+            "unknown_architecture",
+            "/student/architecture",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(
@@ -74,7 +79,7 @@ def test_labels_are_needed_for_hard_target_alone(tmp_path: Path) -> None:
     assert caught.value.pointer == "/stages/0/objectives/0"
     prepared = prepare(parse(make_spec(stages=[stage(KD)])), tmp_path)
     assert len(prepared.setup.arms) == 1 and prepared.warnings
-    assert prepared.network.num_classes == TEACHER.num_classes
+    assert prepared.student.network.num_classes == TEACHER.num_classes
 
 
 def test_a_teacher_of_other_classes_cannot_teach_kd(tmp_path: Path) -> None:
@@ -98,18 +103,18 @@ def test_the_student_follows_the_data_and_starts_the_same_every_time(tmp_path: P
     spec = read_spec(tmp_path)
     assert isinstance(spec, DistillRun)
     prepared = prepare(spec, tmp_path)
-    input = prepared.network.input
+    input = prepared.student.network.input
     assert (input.channels, input.height, input.width) == (1, SIDE, SIDE)
     assert 0.2 < input.mean[0] < 0.5 and 0.1 < input.std[0] < 0.4
     first, torch_draw, second = (
-        prepared.setup.student("student"),
+        prepared.student("student"),
         torch.rand(1),
-        prepared.setup.student("student"),
+        prepared.student("student"),
     )
     assert torch_draw is not None
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
-    other = prepare(spec.model_copy(update={"seed": 1}), tmp_path).setup.student("student")
+    other = prepare(spec.model_copy(update={"seed": 1}), tmp_path).student("student")
     assert not torch.equal(next(first.parameters()), next(other.parameters()))
 
 
@@ -128,12 +133,12 @@ def test_the_result_is_measured_on_the_best_split_there_is(
     spec = make_spec(data={"batch_size": 8, "validation": validation})
     prepared = prepare(parse(spec), tmp_path)
     assert prepared.split == split
-    assert (prepared.setup.eval_set is None) == (validation == 0)
+    assert (prepared.setup.validation_set is None) == (validation == 0)
     assert (prepared.eval_set is None) == (split == "none")
 
 
 def test_teachers_are_frozen_and_in_evaluation_mode(tmp_path: Path) -> None:
-    (teacher,) = prepare(parse(make_spec()), make_folder(tmp_path)).setup.teachers
+    (teacher,) = prepare(parse(make_spec()), make_folder(tmp_path)).setup.shared.teachers
     assert not any(p.requires_grad for p in teacher.network.parameters())
     assert not teacher.network.training and teacher.size_bytes > 1000
 
@@ -150,7 +155,7 @@ def test_a_dataset_is_decoded_once_for_all_runs_of_a_directory(
 
     monkeypatch.setattr("kdcore.data.source._read", never)
     second = prepare(parse(make_spec()), folder)
-    assert second.network == first.network
+    assert second.student.network == first.student.network
     pairs = zip(first.setup.loader.batches(0, 0), second.setup.loader.batches(0, 0), strict=True)
     assert all(torch.equal(a.images_BCHW, b.images_BCHW) for a, b in pairs)
 
@@ -167,7 +172,7 @@ def test_packs_go_where_the_spec_says(tmp_path: Path) -> None:
 def test_networks_are_built_for_what_is_read_of_a_larger_image(tmp_path: Path) -> None:
     data = {"batch_size": 8, "augment": ["random_resized_crop"], "image_size": [12, 12]}
     prepared = prepare(parse(make_spec(data={**data, "resize_to": 14})), make_folder(tmp_path))
-    image = prepared.network.input
+    image = prepared.student.network.input
     assert (image.height, image.width) == (12, 12)
     assert prepared.eval_set is not None
     for batch in (*prepared.eval_set.batches(), *prepared.setup.loader.batches(0, 0)):

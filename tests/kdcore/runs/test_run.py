@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from kdcore.runs.run import run
 from kdcore.runtime.errors import RunError
-from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.runtime.signals import Interrupted, StopFlag
 from kdcore.spec.codes import Exit
 from kdcore.spec.events import RUN_EVENT
 from kdcore.spec.result import RUN_RESULT
@@ -68,7 +68,7 @@ def test_killed_and_stopped_processes_go_on_to_the_same_bits(tmp_path: Path) -> 
     """SIGKILL in the second stage, SIGTERM in the baseline, against a run left alone."""
     spec = {"stages": LONG, "checkpoint_every_s": 0}
     control = make_folder(tmp_path / "control", **{**spec, "checkpoint_every_s": 3600})
-    assert run(control, Stop()) is Exit.OK
+    assert run(control, StopFlag()) is Exit.OK
     folder = make_folder(tmp_path / "broken", **spec)
     killed = _start(folder)
     _wait_for(folder, lambda saved: any(e["step"] > 6 for e in saved))
@@ -79,7 +79,7 @@ def test_killed_and_stopped_processes_go_on_to_the_same_bits(tmp_path: Path) -> 
     stopped.send_signal(signal.SIGTERM)
     assert stopped.wait(30) == Exit.INTERRUPTED
     assert events_of(folder)[-1]["exit"] == "INTERRUPTED"
-    assert run(folder, Stop()) is Exit.OK
+    assert run(folder, StopFlag()) is Exit.OK
     result = result_of(folder)
     assert result["resumes"] == 2 and result["bit_exact"]
     assert _weights(folder) == _weights(control)
@@ -95,12 +95,12 @@ def test_inspections_are_runs_too(tmp_path: Path) -> None:
         "format": "safetensors",
     }
     (folder / "spec.json").write_text(json.dumps(model_spec))
-    assert run(folder, Stop()) is Exit.OK
+    assert run(folder, StopFlag()) is Exit.OK
     model = RUN_RESULT.validate_json((folder / "out" / "result.json").read_bytes())
     assert model.task == "inspect_model" and "stage1.0.relu1" in model.modules
     dataset_spec = {"task": "inspect_dataset", "dataset": {"path": "data.npz", "format": "npz"}}
     (folder / "spec.json").write_text(json.dumps(dataset_spec))
-    assert run(folder, Stop()) is Exit.OK
+    assert run(folder, StopFlag()) is Exit.OK
     dataset = RUN_RESULT.validate_json((folder / "out" / "result.json").read_bytes())
     assert dataset.task == "inspect_dataset" and (dataset.train, dataset.test) == (48, 24)
 
@@ -110,7 +110,7 @@ def test_bad_input_has_its_own_exit_and_leaves_no_result(tmp_path: Path) -> None
     (folder / "out").mkdir()
     (folder / "out" / "result.json").write_text("old")
     (folder / "teacher.safetensors").write_bytes(b"nonsense")
-    assert run(folder, Stop()) is Exit.BAD_INPUT
+    assert run(folder, StopFlag()) is Exit.BAD_INPUT
     assert not (folder / "out" / "result.json").exists()
     assert events_of(folder)[-1]["pointer"] == "/teachers/0/weights"
 
@@ -119,7 +119,7 @@ def test_a_diverging_run_says_where(tmp_path: Path) -> None:
     wild = {"name": "sgd", "learning_rate": 100, "momentum": 0.99}
     stages = [stage({**HARD, "weight": 1e30}, epochs=4, optimizer=wild)]
     folder = make_folder(tmp_path, teachers=[], stages=stages)
-    assert run(folder, Stop()) is Exit.DIVERGED
+    assert run(folder, StopFlag()) is Exit.DIVERGED
     end = events_of(folder)[-1]
     assert end["code"] == "diverged" and "stage 1, epoch " in end["message"]
 
@@ -149,7 +149,7 @@ def test_every_death_is_named(
         raise fault
 
     monkeypatch.setattr("kdcore.runs.distill.prepare", die)
-    assert run(make_folder(tmp_path), Stop()) is exit
+    assert run(make_folder(tmp_path), StopFlag()) is exit
     end = events_of(tmp_path)[-1]
     assert (end["kind"], end["exit"], end["code"]) == ("end", exit.name, code)
     assert ("Traceback" in capsys.readouterr().err) == (exit is Exit.BUG)
@@ -166,26 +166,26 @@ def test_a_full_disk_does_not_take_the_last_event_either_and_the_exit_code_tells
     monkeypatch.setattr("kdcore.runtime.event_log.EventLog.end", full)
     with Path("/dev/full").open("wb", buffering=0) as raw:
         monkeypatch.setattr("sys.stderr", io.TextIOWrapper(raw, write_through=True))
-        assert run(make_folder(tmp_path), Stop()) is Exit.NO_SPACE
+        assert run(make_folder(tmp_path), StopFlag()) is Exit.NO_SPACE
         monkeypatch.setattr("kdcore.runs.distill.prepare", lambda *_: 1 / 0)
-        assert run(tmp_path, Stop()) is Exit.BUG
+        assert run(tmp_path, StopFlag()) is Exit.BUG
 
 
 def test_a_real_allocation_failure_is_out_of_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kdcore.runs.distill.prepare", lambda *_: torch.empty(2**60))
-    assert run(make_folder(tmp_path), Stop()) is Exit.OUT_OF_MEMORY
+    assert run(make_folder(tmp_path), StopFlag()) is Exit.OUT_OF_MEMORY
 
 
 def test_labels_out_of_nowhere_are_bad_input(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     np.savez(folder / "data.npz", x_train=np.zeros((4, 8, 8), np.uint8), y_train=np.arange(3))
-    assert run(folder, Stop()) is Exit.BAD_INPUT
+    assert run(folder, StopFlag()) is Exit.BAD_INPUT
 
 
 def test_events_are_the_documented_kinds(tmp_path: Path) -> None:
-    assert run(make_folder(tmp_path, baseline=False), Stop()) is Exit.OK
+    assert run(make_folder(tmp_path, baseline=False), StopFlag()) is Exit.OK
     lines = (tmp_path / "events.jsonl").read_text().splitlines()
     read = [RUN_EVENT.validate_json(line) for line in lines]
     assert [e.seq for e in read] == list(range(1, len(read) + 1))

@@ -28,7 +28,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def start_one(*flags: str) -> "subprocess.Popen[str]":
         with (tmp_path / "log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, *flags, "-m", "kdcore", "wait"],
+                [sys.executable, *flags, "-m", "kdcore", "warm"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

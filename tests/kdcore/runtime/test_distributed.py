@@ -1,5 +1,5 @@
-"""Several processes train one run: as one process with the same global batch, method by method; and
-whatever ends one of them ends all."""
+"""Several processes train one run like one process with the same global batch, for every method;
+an error in one of them ends all."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ from kdcore.runs.prepare import prepare
 from kdcore.runtime.device import Device
 from kdcore.runtime.distributed import ALONE, World, join
 from kdcore.runtime.errors import RunError
-from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.runtime.signals import StopFlag
 from kdcore.spec.codes import Exit, RunCode
 from tests.kdcore.tiny import (
     FITNET,
@@ -29,7 +29,7 @@ from tests.kdcore.tiny import (
     result_of,
     stage,
 )
-from tests.kdcore.together import COURSES, train
+from tests.kdcore.together import TRAININGS, train
 
 PROCESSES = 2
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -50,7 +50,7 @@ def _run(*arguments: str, log: Path) -> int:
 @pytest.fixture(autouse=True)
 def _keep_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     """The handlers are the process's; here they stay pytest's."""
-    monkeypatch.setattr("kdcore.runtime.signals.Stop.listen", lambda _self: None)
+    monkeypatch.setattr("kdcore.runtime.signals.StopFlag.listen", lambda _self: None)
 
 
 @pytest.fixture(scope="module")
@@ -62,19 +62,19 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", COURSES)
+@pytest.mark.parametrize("name", TRAININGS)
 def test_two_processes_end_as_one_with_the_same_global_batch(
     together: Path, tmp_path: Path, name: str
 ) -> None:
     shared = load_file(together / "0" / f"{name}.safetensors")
-    alone = train(tmp_path / "alone", COURSES[name], ALONE)
+    alone = train(tmp_path / "alone", TRAININGS[name], ALONE)
     assert set(shared) == set(alone)
     for key, value in alone.items():
         difference = (shared[key] - value).abs().max().item()
         assert difference < 1e-4 * value.abs().max().item() + 2e-6, key
 
 
-@pytest.mark.parametrize("name", [*COURSES, "interrupted"])
+@pytest.mark.parametrize("name", [*TRAININGS, "interrupted"])
 def test_both_processes_have_the_same_bits(together: Path, name: str) -> None:
     first, second = (load_file(together / str(rank) / f"{name}.safetensors") for rank in (0, 1))
     assert all(torch.equal(v, second[k]) for k, v in first.items())
@@ -112,10 +112,10 @@ def test_one_command_runs_a_spec_on_two_processes(tmp_path: Path) -> None:
     events = events_of(folders[1])
     assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
     assert events[-1]["exit"] == "OK"
-    said, expected = (
+    found, expected = (
         [e["kind"] for e in events_of(f) if e["kind"] not in ("progress", "log")] for f in folders
     )
-    assert said == expected
+    assert found == expected
     assert "2 processes share" in next(e["message"] for e in events if e["kind"] == "log")
     assert _run("kdcore", "run", str(folders[1]), log=log) == 0, log.read_text()
     again = load_file(folders[1] / "out" / "student.safetensors")
@@ -159,27 +159,26 @@ def test_an_error_of_one_process_ends_all_with_its_name(tmp_path: Path, where: s
 def test_batches_that_cannot_be_shared_are_refused(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     spec = parse(json.loads((folder / "spec.json").read_text()))
-    with pytest.raises(RunError, match=r"3 processes.* of 8 .*; 6 would do") as got:
+    with pytest.raises(RunError, match=r"3 processes.* of 8 .*; a batch_size of 6 would do") as got:
         prepare(spec, folder, world=World(0, 3))
     assert (got.value.code, got.value.pointer) == ("batch_not_divisible", "/data/batch_size")
-    assert prepare(spec, folder, world=World(0, 4)).setup.world.size == 4
+    assert prepare(spec, folder, world=World(0, 4)).setup.shared.world.size == 4
 
 
-def test_alone_there_is_nobody_to_ask() -> None:
+def test_alone_there_is_no_other_process() -> None:
     assert join() is ALONE and ALONE.primary
-    assert ALONE.agree(True) and not ALONE.agree(False)
+    assert ALONE.any(True) and not ALONE.any(False)
     error = RunError(RunCode.DIVERGED, "the loss is not finite")
-    assert ALONE.first(error) is error
+    assert ALONE.first_error(error) is error
     ALONE.leave()
 
 
 def test_of_several_processes_none_stops_by_itself_while_training() -> None:
-    stop = Stop()
-    stop.alone = False
-    with stop.deferred(), stop.at_once():
-        stop.ask()
-    with pytest.raises(Interrupted):
-        stop.check()
+    stop = StopFlag()
+    stop.single_process = False
+    with stop.deferred(), stop.immediate():
+        stop.request()
+    assert stop.requested
 
 
 def test_a_resume_with_another_number_of_processes_is_another_machine() -> None:

@@ -1,4 +1,4 @@
-"""Events: flushed lines, numbered without gaps, valid JSON whatever is said."""
+"""Events: flushed lines, numbered without gaps, valid JSON whatever they hold."""
 
 import math
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kdcore.runtime.errors import RunError
-from kdcore.runtime.event_log import PROGRESS_EVERY_S, EventLog
+from kdcore.runtime.event_log import PROGRESS_EVERY_S, EventLog, finite_metrics
 from kdcore.spec.codes import RunCode
 from kdcore.spec.events import RUN_EVENT, EndEvent, MetricsEvent, ProgressEvent
 from kdcore.spec.names import Phase
@@ -43,6 +43,11 @@ def test_every_line_is_an_event_at_once_and_seq_has_no_gaps(tmp_path: Path) -> N
     assert isinstance(end, EndEvent)
     assert (end.exit, end.code, end.pointer) == ("DIVERGED", "diverged", "/stages/0")
     events.close()
+
+
+def test_metrics_that_are_not_finite_are_dropped() -> None:
+    values = {"nan": math.nan, "zero": 0.0, "inf": math.inf, "-inf": -math.inf, "max": 1.7e308}
+    assert finite_metrics(values) == {"zero": 0.0, "max": 1.7e308}
 
 
 def test_progress_is_due_twice_a_second_and_phases_are_timed(

@@ -1,40 +1,39 @@
-"""A stop is immediate where nothing is half done, and waits for a boundary elsewhere."""
+"""A stop is immediate, or waits for a boundary where it is deferred."""
 
 import os
 import signal
 
 import pytest
 
-from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.runtime.signals import Interrupted, StopFlag
 
 
 def test_at_first_a_stop_is_immediate() -> None:
     with pytest.raises(Interrupted):
-        Stop().ask()
+        StopFlag().request()
 
 
-def test_deferred_it_waits_for_check_and_at_once_it_does_not() -> None:
-    stop = Stop()
+def test_a_deferred_stop_waits_and_an_immediate_one_does_not() -> None:
+    stop = StopFlag()
     with stop.deferred():
-        stop.check()
-        with pytest.raises(Interrupted), stop.at_once():
-            stop.ask()
-        stop.ask()
-        with pytest.raises(Interrupted):
-            stop.check()
-        with pytest.raises(Interrupted), stop.at_once():
-            raise AssertionError("not reached: a stop was asked for")
+        assert not stop.requested
+        with pytest.raises(Interrupted), stop.immediate():
+            stop.request()
+        stop.request()
+        assert stop.requested
+        with pytest.raises(Interrupted), stop.immediate():
+            raise AssertionError("not reached: a stop was requested")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_ask(number: signal.Signals) -> None:
+def test_signals_request_a_stop(number: signal.Signals) -> None:
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
-    stop = Stop()
+    stop = StopFlag()
     try:
         stop.listen()
         with stop.deferred():
             os.kill(os.getpid(), number)
-        assert stop.asked
+        assert stop.requested
     finally:
         for n, handler in before.items():
             signal.signal(n, handler)

@@ -36,7 +36,7 @@ OFF = {"teacher_cache": {"views": 2, "enabled": False}, "baseline": False}
 @pytest.fixture(autouse=True)
 def _keep_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     """The handlers are the process's; here they stay pytest's."""
-    monkeypatch.setattr("kdcore.runtime.signals.Stop.listen", lambda _self: None)
+    monkeypatch.setattr("kdcore.runtime.signals.StopFlag.listen", lambda _self: None)
 
 
 def _distil(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _interrupt_after(patch: pytest.MonkeyPatch, steps: int) -> None:
 
     def after_step(self: Trainer, *arguments: Any) -> None:
         done[0] += 1
-        self._stop.asked = self._stop.asked or done[0] == steps
+        self._stop.requested = self._stop.requested or done[0] == steps
         real(self, *arguments)
 
     patch.setattr(Trainer, "_after_step", after_step)

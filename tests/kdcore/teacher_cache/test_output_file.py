@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdcore.teacher_cache.output_file import OutputFile, key_of, to_half
+from kdcore.teacher_cache.output_file import OutputFile, output_key, to_half
 
 FACTS = {"teachers": ["a"], "views": 2}
 INDEX = torch.tensor([3, 0])
@@ -42,7 +42,7 @@ def test_bfloat16_loses_nothing() -> None:
 
 def test_a_finished_file_is_a_safetensors_file_that_says_what_it_holds(tmp_path: Path) -> None:
     path = _filled(tmp_path)
-    assert path.stem == key_of(FACTS) and list(tmp_path.iterdir()) == [path]
+    assert path.stem == output_key(FACTS) and list(tmp_path.iterdir()) == [path]
     tensors = load_file(path)
     assert tensors["present"].tolist() == [[0] * 5, [1, 0, 0, 1, 0]]
     assert tensors["values"].dtype == torch.float16
@@ -93,15 +93,15 @@ def test_a_damaged_file_is_noticed_and_made_anew(damage: object, tmp_path: Path)
     path = _filled(tmp_path)
     damage(path)  # type: ignore[operator]
     output_file = _open(tmp_path)
-    assert output_file.complaint is not None and path.name in output_file.complaint
+    assert output_file.warning is not None and path.name in output_file.warning
     assert not output_file.has(1, INDEX).any() and not path.exists()
     output_file.put(1, INDEX, VALUES)
     output_file.finish()
-    assert _open(tmp_path).complaint is None
+    assert _open(tmp_path).warning is None
 
 
 def test_other_facts_are_another_file() -> None:
-    keys = {key_of(facts) for facts in (FACTS, {**FACTS, "views": 3}, {**FACTS, "seed": 1})}
+    keys = {output_key(facts) for facts in (FACTS, {**FACTS, "views": 3}, {**FACTS, "seed": 1})}
     assert len(keys) == 3
 
 

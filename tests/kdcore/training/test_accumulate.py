@@ -1,4 +1,4 @@
-"""Several batches for one optimizer step: as one large batch, counted in optimizer steps."""
+"""Several batches in one optimizer step equal one large batch; steps are optimizer steps."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +13,14 @@ from kdcore.data.batches import Batch
 from kdcore.objectives.base import MethodContext
 from kdcore.objectives.objectives import Loss, mean_of
 from kdcore.runtime.device import Device
-from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.runtime.signals import Interrupted, StopFlag
 from kdcore.spec.codes import Exit
 from kdcore.spec.recipe import Data, Stage
 from kdcore.spec.run import Network
 from kdcore.training.checkpoint import Checkpoints
-from kdcore.training.stage import StageRun
+from kdcore.training.stage import StageRun, StageSetup
 from kdcore.training.teachers import Teacher
-from tests.kdcore.setups import Stages, go_on, hash_of, interrupt, make_setup, make_trainer
+from tests.kdcore.setups import Stages, hash_of, interrupt, make_setup, make_trainer, resume
 from tests.kdcore.tiny import CLASSES, HARD, KD, SIDE, Traps, events_of, make_folder, probe, stage
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -37,16 +37,14 @@ def _student() -> nn.Module:
 def _run(student: nn.Module, accumulate: int, **more: Any) -> StageRun:
     torch.manual_seed(1)
     network = Traps(6).eval().requires_grad_(False)
-    return StageRun(
-        Stage.model_validate(stage(HARD, KD, **more)),
-        student,
-        nn.Identity(),
-        [Teacher("t", Network(architecture="t", num_classes=CLASSES), network, nn.Identity())],
+    setup = StageSetup(
         MethodContext(probe(student), (probe(network, "t"),), (1.0,)),
+        (Teacher("t", Network(architecture="t", num_classes=CLASSES), network, nn.Identity()),),
+        nn.Identity(),
         Device(torch.device("cpu"), "fp32"),
-        steps_per_epoch=6,
-        accumulate=accumulate,
+        accumulate,
     )
+    return StageRun(setup, Stage.model_validate(stage(HARD, KD, **more)), student, 6)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -105,32 +103,32 @@ def test_interrupted_between_its_steps_it_ends_with_the_same_bits(tmp_path: Path
     control = hash_of(make_trainer(tmp_path / "control", make_setup(STAGES, 2))[0].run())
     snapshot = interrupt(tmp_path / "run", 4, STAGES, 2)
     assert snapshot.facts["position"] == {"arm": "student", "stage": 0, "epoch": 1, "step": 1}
-    assert go_on(tmp_path / "run", snapshot, STAGES, 2) == control
-    assert go_on(tmp_path / "run", snapshot, STAGES, 1) != control
+    assert resume(tmp_path / "run", snapshot, STAGES, 2) == control
+    assert resume(tmp_path / "run", snapshot, STAGES, 1) != control
 
 
 def test_asked_to_stop_within_a_step_it_finishes_the_step_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     control = hash_of(make_trainer(tmp_path / "control", make_setup(STAGES, 2))[0].run())
-    stop, learn, parts = Stop(), StageRun._learn, list[int]()
+    stop, accumulate, sizes = StopFlag(), StageRun._accumulate, list[int]()
 
-    def ask(self: StageRun, batch: Batch, progress: float) -> Loss:
-        parts.append(len(batch.index_B))
-        stop.asked |= len(parts) == 7  # the first part of the fourth step
-        return learn(self, batch, progress)
+    def request(self: StageRun, batch: Batch, progress: float) -> Loss:
+        sizes.append(len(batch.index_B))
+        stop.requested |= len(sizes) == 7  # the first micro-batch of the fourth step
+        return accumulate(self, batch, progress)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(StageRun, "_learn", ask)
+        patch.setattr(StageRun, "_accumulate", request)
         make_trainer(tmp_path / "run", make_setup(STAGES, 2), stop)[0].run()
-    assert len(parts) == 8
+    assert len(sizes) == 8
     snapshot, _ = Checkpoints(tmp_path / "run" / "checkpoints").load()
     assert snapshot is not None and snapshot.facts["position"]["step"] == 1
-    assert go_on(tmp_path / "run", snapshot, STAGES, 2) == control
+    assert resume(tmp_path / "run", snapshot, STAGES, 2) == control
 
 
 def test_progress_counts_optimizer_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kdcore.runtime.signals.Stop.listen", lambda _self: None)
+    monkeypatch.setattr("kdcore.runtime.signals.StopFlag.listen", lambda _self: None)
     data = {"batch_size": 4, "accumulate": 3, "validation": 0.25, "augment": []}
     folder = make_folder(tmp_path, data=data, stages=[stage(HARD, KD, epochs=2)], baseline=False)
     assert main(["run", str(folder)]) == Exit.OK, events_of(folder)[-1]

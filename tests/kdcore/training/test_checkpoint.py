@@ -1,4 +1,4 @@
-"""Checkpoints are whole or not there, verified when read, and the newest good one is found."""
+"""Checkpoints are complete or absent, verified when read, and the newest valid one is found."""
 
 import errno
 import os
@@ -19,17 +19,31 @@ def _snapshot(number: int, identity: str = "this run") -> Snapshot:
 
 
 def _load(folder: Path, identity: str | None = None) -> tuple[int | None, int]:
-    snapshot, complaints = Checkpoints(folder).load(identity)
-    return (None if snapshot is None else snapshot.facts["step"]), len(complaints)
+    snapshot, warnings = Checkpoints(folder).load(identity)
+    return (None if snapshot is None else snapshot.facts["step"]), len(warnings)
 
 
 def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     Checkpoints(tmp_path).save(_snapshot(3))
-    snapshot, complaints = Checkpoints(tmp_path).load()
-    assert snapshot is not None and complaints == []
+    snapshot, warnings = Checkpoints(tmp_path).load()
+    assert snapshot is not None and warnings == []
     assert snapshot.facts == {"step": 3, "text": "ä"} and snapshot.about["identity"] == "this run"
     assert torch.equal(snapshot.tensors["w"], _snapshot(3).tensors["w"])
     assert snapshot.tensors["n"].shape == ()
+
+
+def test_another_is_due_when_enough_time_has_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("kdcore.training.checkpoint.time.monotonic", lambda: now_s)
+    checkpoints = Checkpoints(tmp_path, every_s=30)
+    now_s += 29
+    assert not checkpoints.due()
+    now_s += 1
+    assert checkpoints.due()
+    checkpoints.save(_snapshot(1))
+    assert not checkpoints.due()
 
 
 def test_the_newest_two_stay(tmp_path: Path) -> None:
@@ -68,9 +82,9 @@ def test_all_damaged_means_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "manifest", ["", "[]", "null", '{"files": []}', '{"files": {"x": 1}}', "\0"]
+    "manifest", ["", "[]", "null", "{}", '{"files": []}', '{"files": {"x": 1}}', "\0"]
 )
-def test_any_manifest_is_read_without_a_stumble(tmp_path: Path, manifest: str) -> None:
+def test_a_manifest_of_any_content_is_a_damaged_checkpoint(tmp_path: Path, manifest: str) -> None:
     Checkpoints(tmp_path).save(_snapshot(1))
     path = Checkpoints(tmp_path).save(_snapshot(2))
     (path / "manifest.json").write_text(manifest)
@@ -103,16 +117,16 @@ def test_the_manifest_of_another_checkpoint_does_not_fit(tmp_path: Path) -> None
     assert _load(tmp_path / "own") == (1, 1)
 
 
-def test_another_runs_checkpoint_is_passed_over(tmp_path: Path) -> None:
+def test_another_runs_checkpoint_is_skipped(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(_snapshot(1))
     checkpoints.save(_snapshot(2, "another run"))
     assert _load(tmp_path, "this run") == (1, 1) and _load(tmp_path) == (2, 0)
-    assert _load(tmp_path, "a third run") == (2, 2), "the newest, for who asks to refuse it by name"
+    assert _load(tmp_path, "a third run") == (2, 2), "the newest, for the caller to refuse"
 
 
 class Order:
-    """What reaches the disk, in order; dies before the call of the number `dies_at`."""
+    """Records what reaches the disk, in order; raises before the call of the number `dies_at`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, dies_at: int = -1) -> None:
         self.calls: list[tuple[str, str]] = []
@@ -120,22 +134,22 @@ class Order:
         fsync, rename, rmtree = os.fsync, Path.rename, shutil.rmtree
 
         def watched_fsync(descriptor: int) -> None:
-            self._note("fsync", str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+            self._record("fsync", str(Path(f"/proc/self/fd/{descriptor}").readlink()))
             fsync(descriptor)
 
         def watched_rename(path: Path, target: Path) -> Path:
-            self._note("rename", str(target))
+            self._record("rename", str(target))
             return rename(path, target)
 
         def watched_rmtree(path: Path, **options: Any) -> None:
-            self._note("rmtree", str(path))
+            self._record("rmtree", str(path))
             rmtree(path, **options)
 
         monkeypatch.setattr(os, "fsync", watched_fsync)
         monkeypatch.setattr(Path, "rename", watched_rename)
         monkeypatch.setattr(shutil, "rmtree", watched_rmtree)
 
-    def _note(self, call: str, path: str) -> None:
+    def _record(self, call: str, path: str) -> None:
         if len(self.calls) == self._dies_at:
             raise KeyboardInterrupt
         self.calls.append((call, Path(path).name))

@@ -1,4 +1,4 @@
-"""The average of a student: its arithmetic, what it leaves alone, and its way through a run."""
+"""The average of a student: its arithmetic, what it does not change, and its role in a run."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import nn
 from kdcore.training.ema import Average, decay_at
 from kdcore.training.evaluate import score, scorer_of
 from kdcore.training.trainer import Trainer
-from tests.kdcore.setups import go_on, hash_of, interrupt, make_setup, make_student, make_trainer
+from tests.kdcore.setups import hash_of, interrupt, make_setup, make_student, make_trainer, resume
 from tests.kdcore.tiny import FITNET, HARD, KD, stage
 
 MADE, MASKED = torch.tensor(0.0), torch.tensor(1.0)
@@ -29,7 +29,7 @@ def _network() -> nn.Sequential:
 
 
 def _walk(network: nn.Module) -> None:
-    """Other weights and other statistics."""
+    """Change weights and statistics."""
     with torch.no_grad():
         for p in network.parameters():
             p.add_(torch.randn_like(p))
@@ -50,7 +50,7 @@ def test_it_is_the_moving_average_of_weights_and_statistics() -> None:
     assert set(expected) == {"0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var"}
     for step in range(12):
         _walk(network)
-        average.take(step, MADE)
+        average.update(step, MADE)
         keep = decay_at(step, 0.6)
         for name, value in expected.items():
             expected[name] = keep * value + (1 - keep) * network.state_dict()[name].double()
@@ -62,7 +62,7 @@ def test_what_does_not_change_keeps_its_bits() -> None:
     network = _network()
     average = Average(network, 0.9)
     for step in range(20):
-        average.take(step, MADE)
+        average.update(step, MADE)
     for name, value in average.tensors().items():
         assert torch.equal(value, network.state_dict()[name])
 
@@ -73,22 +73,22 @@ def test_a_masked_step_does_not_poison_it(bad: float) -> None:
     average = Average(network, 0.9)
     before = {k: v.clone() for k, v in average.tensors().items()}
     network[1].running_mean.fill_(bad)  # type: ignore[operator]
-    average.take(0, MASKED)
+    average.update(0, MASKED)
     assert all(torch.equal(v, before[k]) for k, v in average.tensors().items())
 
 
-def test_it_is_shown_for_a_while_or_for_good() -> None:
+def test_it_is_applied_for_a_while_or_for_good() -> None:
     network = _network()
     average = Average(network, 0.9)
     _walk(network)
-    average.take(0, MADE)
+    average.update(0, MADE)
     own = {k: v.clone() for k, v in network.state_dict().items()}
-    with pytest.raises(KeyError), average.shown():
+    with pytest.raises(KeyError), average.applied():
         assert torch.equal(network[1].running_var, average.tensors()["1.running_var"])  # type: ignore[arg-type]
         assert int(network[1].num_batches_tracked) == 1  # type: ignore[arg-type]
         raise KeyError
     assert all(torch.equal(v, own[k]) for k, v in network.state_dict().items())
-    average.settle()
+    average.apply()
     assert torch.equal(network.state_dict()["0.weight"], average.tensors()["0.weight"])
 
 
@@ -115,22 +115,22 @@ def test_interrupted_a_run_with_averages_ends_with_the_same_bits(
     control = hash_of(make_trainer(tmp_path / "control", make_setup(STAGES))[0].run())
     snapshot = interrupt(tmp_path / "run", after, STAGES)
     assert any(k.startswith("stage/average/") for k in snapshot.tensors)
-    assert go_on(tmp_path / "run", snapshot, STAGES) == control
+    assert resume(tmp_path / "run", snapshot, STAGES) == control
     tensors = dict(snapshot.tensors)
     for name in [k for k in tensors if k.startswith("stage/average/")]:
         tensors[name] = tensors[name] + 1e-2
-    assert go_on(tmp_path / "run", replace(snapshot, tensors=tensors), STAGES) != control
+    assert resume(tmp_path / "run", replace(snapshot, tensors=tensors), STAGES) != control
 
 
-def test_the_average_is_judged_kept_and_handed_on(
+def test_the_average_is_validated_kept_and_starts_the_next_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup = make_setup((stage(HARD, epochs=2, ema=EMA), stage(HARD, ema=EMA)))
     setup = replace(setup, arms=setup.arms[:1])
-    judged: list[tuple[str, float]] = []
+    measured: list[tuple[str, float]] = []
     began: list[torch.Tensor] = []
     ended: list[tuple[torch.Tensor, torch.Tensor]] = []
-    judge, run_epoch = Trainer._judge, Trainer._run_epoch
+    measure, run_epoch = Trainer._validation_metric, Trainer._run_epoch
 
     def watched(self: Trainer, arm: Any, student: Any, run: Any) -> None:
         began.append(student.head.weight.detach().clone())
@@ -141,8 +141,8 @@ def test_the_average_is_judged_kept_and_handed_on(
     monkeypatch.setattr(Trainer, "_run_epoch", watched)
     monkeypatch.setattr(
         Trainer,
-        "_judge",
-        lambda *a: judged.append(judge(*a)) or judged[-1],  # type: ignore[func-returns-value]
+        "_validation_metric",
+        lambda *a: measured.append(measure(*a)) or measured[-1],  # type: ignore[func-returns-value]
     )
     outcome = make_trainer(tmp_path, setup)[0].run()["student"]
     assert all(not torch.equal(raw, average) for raw, average in ended)
@@ -153,6 +153,7 @@ def test_the_average_is_judged_kept_and_handed_on(
     assert torch.equal(outcome.best.weights["head.weight"], ended[2][1])
     student = make_student()
     student.load_state_dict(outcome.last)
-    assert setup.eval_set is not None
-    result, _ = score(scorer_of(student, setup.adapter), setup.eval_set, "the student")
-    assert judged[-1] == ("accuracy", result.accuracy)
+    assert setup.validation_set is not None
+    scorer = scorer_of(student, setup.shared.adapter)
+    result, _ = score(scorer, setup.validation_set, "the student")
+    assert measured[-1] == ("accuracy", result.accuracy)

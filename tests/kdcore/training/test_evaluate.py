@@ -30,7 +30,7 @@ IMAGES = torch.randint(0, 256, (10, 1, SIDE, SIDE), generator=GENERATOR, dtype=t
 LABELS = torch.arange(10) % CLASSES
 
 
-def _exam(labelled: bool = True) -> EvalSet:
+def _eval_set(labelled: bool = True) -> EvalSet:
     return EvalSet(Split(IMAGES, LABELS if labelled else None), None, 4, CPU)
 
 
@@ -54,7 +54,7 @@ def _teacher(seed: int, classes: int = CLASSES) -> Teacher:
 
 def test_score_is_exact_over_uneven_batches() -> None:
     logits_NK = torch.randn(10, CLASSES, generator=torch.Generator().manual_seed(1))
-    eval_set = _exam()
+    eval_set = _eval_set()
     eval_set.teacher_top_N = LABELS.roll(1)
     result, top_N = score(_fixed(logits_NK), eval_set, "x")
     assert torch.equal(top_N, logits_NK.argmax(1))
@@ -65,7 +65,7 @@ def test_score_is_exact_over_uneven_batches() -> None:
 
 
 def test_without_labels_there_is_agreement_only() -> None:
-    eval_set = _exam(labelled=False)
+    eval_set = _eval_set(labelled=False)
     eval_set.teacher_top_N = torch.zeros(10, dtype=torch.int64)
     result, _ = score(_fixed(torch.eye(CLASSES)[torch.zeros(10, dtype=torch.int64)]), eval_set, "x")
     assert (result.accuracy, result.loss, result.agreement) == (None, None, 1.0)
@@ -76,12 +76,12 @@ def test_scores_that_are_not_finite_are_an_error(bad: float) -> None:
     logits_NK = torch.zeros(10, CLASSES)
     logits_NK[7, 1] = bad
     with pytest.raises(RunError, match="of x are not finite") as caught:
-        score(_fixed(logits_NK), _exam(), "x")
+        score(_fixed(logits_NK), _eval_set(), "x")
     assert (caught.value.code, caught.value.exit) == ("diverged", Exit.DIVERGED)
 
 
 def test_one_teacher_is_the_reference() -> None:
-    eval_set, teacher = _exam(), _teacher(0)
+    eval_set, teacher = _eval_set(), _teacher(0)
     scores = score_teachers([teacher], "arithmetic", CLASSES, eval_set)
     with torch.no_grad():
         top_N = teacher.network(IMAGES / 255).argmax(1)
@@ -91,7 +91,7 @@ def test_one_teacher_is_the_reference() -> None:
 
 
 def test_several_teachers_are_scored_alone_and_together() -> None:
-    eval_set, teachers = _exam(), [_teacher(0), _teacher(1)]
+    eval_set, teachers = _eval_set(), [_teacher(0), _teacher(1)]
     scores = score_teachers(teachers, "geometric", CLASSES, eval_set)
     with torch.no_grad():
         mixed_NK = sum(t.weight / 3 * t.network(IMAGES / 255) for t in teachers)
@@ -104,7 +104,7 @@ def test_several_teachers_are_scored_alone_and_together() -> None:
 
 
 def test_a_teacher_of_other_classes_has_no_accuracy_and_is_no_reference() -> None:
-    eval_set = _exam()
+    eval_set = _eval_set()
     scores = score_teachers([_teacher(0, classes=7)], "arithmetic", CLASSES, eval_set)
     assert scores.accuracy is None and eval_set.teacher_top_N is None
 
@@ -113,7 +113,7 @@ def test_a_teacher_with_broken_weights_is_the_teachers_fault() -> None:
     teacher = _teacher(0)
     teacher.network.get_submodule("head").weight.data.fill_(math.nan)  # type: ignore[operator]
     with pytest.raises(RunError) as caught:
-        score_teachers([teacher], "arithmetic", CLASSES, _exam())
+        score_teachers([teacher], "arithmetic", CLASSES, _eval_set())
     assert (caught.value.code, caught.value.exit) == ("teacher_not_finite", Exit.BAD_INPUT)
 
 
@@ -121,7 +121,7 @@ def test_scoring_runs_in_evaluation_mode_and_changes_nothing() -> None:
     network = Traps(chance=True)
     before = {k: v.clone() for k, v in network.state_dict().items()}
     rng = torch.get_rng_state()
-    tops = [score(scorer_of(network, nn.Identity()), _exam(), "x")[1] for _ in range(2)]
+    tops = [score(scorer_of(network, nn.Identity()), _eval_set(), "x")[1] for _ in range(2)]
     assert torch.equal(*tops) and not network.training
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     assert torch.equal(rng, torch.get_rng_state())

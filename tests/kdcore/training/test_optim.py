@@ -120,7 +120,7 @@ def test_a_loss_that_is_not_finite_makes_no_step_nor_any_after_it(
         for p in parameters.values():
             p.grad = torch.full_like(p, loss)
         before = {name: p.detach().clone() for name, p in parameters.items()}
-        setattr(optimizer, "found_inf", guard.admit(torch.tensor(loss), step))  # noqa: B010
+        setattr(optimizer, "found_inf", guard.mask(torch.tensor(loss), step))  # noqa: B010
         optimizer.step()
         seen += [torch.equal(p, before[name]) for name, p in parameters.items()]
     assert all(seen) and guard.first_bad() == 0
@@ -128,7 +128,7 @@ def test_a_loss_that_is_not_finite_makes_no_step_nor_any_after_it(
 
 def test_a_guard_that_saw_nothing_bad_lets_every_step_pass() -> None:
     guard = FiniteGuard(torch.device("cpu"))
-    assert guard.admit(torch.tensor(1.0), 0).item() == 0.0
+    assert guard.mask(torch.tensor(1.0), 0).item() == 0.0
     assert guard.first_bad() is None
-    assert guard.admit(torch.tensor(math.nan), 7).item() == 1.0
+    assert guard.mask(torch.tensor(math.nan), 7).item() == 1.0
     assert guard.first_bad() == 7

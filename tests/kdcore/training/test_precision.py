@@ -15,7 +15,7 @@ GENTLE = {"name": "sgd", "learning_rate": 0.02}
 @pytest.fixture(autouse=True)
 def _keep_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     """The handlers are the process's; here they stay pytest's."""
-    monkeypatch.setattr("kdcore.runtime.signals.Stop.listen", lambda _self: None)
+    monkeypatch.setattr("kdcore.runtime.signals.StopFlag.listen", lambda _self: None)
 
 
 def _losses(folder: Path, method: dict[str, Any], precision: str) -> list[float]:

@@ -1,6 +1,5 @@
-"""Every piece of a checkpoint counts: a run that goes on without one ends otherwise, or says other
-metrics on the way. A piece that nobody misses should not be there; one that is not in the list is
-noticed."""
+"""Every piece of a checkpoint matters: a run resumed without it ends with other weights or metrics.
+A piece without effect should not be there; one that is not in the list is noticed."""
 
 import copy
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import pytest
 import torch
 
 from kdcore.training.checkpoint import Snapshot
-from tests.kdcore.tape import Case, End, Frame, go_on, record
+from tests.kdcore.recording import Case, End, Frame, record, resume
 from tests.kdcore.tiny import CLASSES, FITNET, HARD, KD, stage
 
 EMA = {"decay": 0.7}
@@ -35,9 +34,9 @@ RICH = Case(
     augment=("crop",),
     baseline=True,
 )
-# Of the history of a run, which decides no bit: see test_train.py, test_distill.py, test_run.py.
+# The history of a run decides no bit; see test_trainer.py, test_distill.py and test_run.py.
 OF_THE_RUN = {"history"}
-# A gradient scaler works for fp16, which a CPU does not train in: on it the facts are empty.
+# The gradient scaler is for fp16, which CPUs do not train in, so its facts are empty here.
 EMPTY = {"stage"}
 
 Tensors = dict[str, torch.Tensor]
@@ -45,11 +44,11 @@ Facts = dict[str, Any]
 Damage = Callable[[Tensors, Facts], bool]
 
 
-def _tensors(*parts: str) -> Damage:
-    """Zero what has all of these in its name."""
+def _tensors(*fragments: str) -> Damage:
+    """Zero the tensors with all of these in their names."""
 
     def damage(tensors: Tensors, _: Facts) -> bool:
-        found = [k for k in tensors if all(part in k for part in parts)]
+        found = [k for k in tensors if all(fragment in k for fragment in fragments)]
         for key in found:
             tensors[key] = torch.zeros_like(tensors[key])
         return any(tensors[k].numel() for k in found)
@@ -101,7 +100,7 @@ PIECES: dict[str, Damage] = {
     "stage/optimizer step": _tensors("stage/optimizer", "/step"),
     "stage/optimizer of methods": _tensors("stage/optimizer/method"),
     "stage/average": _tensors("stage/average"),
-    "taught": _tensors("taught."),
+    "previous": _tensors("previous."),
     "best weights": _tensors("best/"),
     "student.last": _tensors("student.last/"),
     "student.best": _tensors("student.best/"),
@@ -131,9 +130,9 @@ class Whole:
     end: End
 
     def after(self, number: int) -> End:
-        """What is left to come after a frame; that it comes is shown in test_resume_steps.py."""
-        told = sum(len(frame.said) for frame in self.frames[: number + 1])
-        return End(self.end.weights, self.end.said[told:])
+        """What comes after a frame; test_resume_steps.py shows that a resumed run gives it."""
+        before = sum(len(frame.metrics) for frame in self.frames[: number + 1])
+        return End(self.end.weights, self.end.metrics[before:])
 
 
 @pytest.fixture(scope="module")
@@ -151,14 +150,14 @@ def _damaged(frame: Frame, damage: Damage) -> Frame | None:
 
 def _end(folder: Path, case: Case, frame: Frame) -> End | str:
     try:
-        return go_on(folder, case, frame)
+        return resume(folder, case, frame)
     except (RuntimeError, KeyError, ValueError, AssertionError) as error:
         return f"noticed: {type(error).__name__}"
 
 
 @pytest.mark.parametrize("piece", PIECES)
 def test_no_piece_can_be_left_out(whole: Whole, tmp_path: Path, piece: str) -> None:
-    """There is a step after which the run misses it; from the middle of those that have it out."""
+    """Some step needs it; searched from the middle of the frames that have it outwards."""
     without = [_damaged(frame, PIECES[piece]) for frame in whole.frames]
     having = [number for number, frame in enumerate(without) if frame is not None]
     assert having, "no checkpoint has this piece"
@@ -168,12 +167,12 @@ def test_no_piece_can_be_left_out(whole: Whole, tmp_path: Path, piece: str) -> N
         assert damaged is not None
         if _end(tmp_path, RICH, damaged) != whole.after(number):
             return
-    raise AssertionError("no step misses it: it is not needed, or this test is too weak")
+    raise AssertionError("no step needs it: it has no effect, or this test is too weak")
 
 
 def test_teacher_outputs_on_disk_are_part_of_the_state(tmp_path: Path) -> None:
-    """Other outputs there are other lessons. Where they are gone they are made again; the teacher
-    is asked of other samples at a time then, and half precision hides what that does to a sum."""
+    """With other outputs the student learns something else. Missing ones are computed again, in
+    other batches; half precision hides how that changes sums."""
     case = Case((stage(HARD, KD, epochs=5),), augment=("crop",), views=2, samples=22)
     whole = Whole(*record(tmp_path / "whole", case))
     number = next(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kdcore.spec.methods import KNOBS
-from tests.kdcore.tape import Case, broken_links, go_on, record
+from tests.kdcore.recording import Case, record, resume, wrong_resumes
 from tests.kdcore.tiny import FITNET, HARD, KD, stage
 
 EMA = {"decay": 0.7}
@@ -59,5 +59,5 @@ def test_from_every_checkpoint_the_next_is_the_same(name: str, tmp_path: Path) -
     case = {**METHODS, **LAYOUTS}[name]
     frames, end = record(tmp_path / "whole", case)
     assert len(frames) >= 8
-    assert not [*broken_links(tmp_path / "again", case, frames)]
-    assert go_on(tmp_path / "again", case, frames[len(frames) // 2]).weights == end.weights
+    assert not [*wrong_resumes(tmp_path / "again", case, frames)]
+    assert resume(tmp_path / "again", case, frames[len(frames) // 2]).weights == end.weights

@@ -1,4 +1,4 @@
-"""One stage at work: modes, half precision, schedules, and what a step changes."""
+"""A stage: modes, half precision, schedules, and what a step changes."""
 
 from typing import Any
 
@@ -9,9 +9,10 @@ from torch import nn
 from kdcore.data.batches import Batch
 from kdcore.objectives.base import MethodContext
 from kdcore.runtime.device import Device, Resolved
+from kdcore.runtime.named_tensors import within
 from kdcore.spec.recipe import Stage
 from kdcore.spec.run import Network
-from kdcore.training.stage import StageRun, within
+from kdcore.training.stage import StageRun, StageSetup
 from kdcore.training.teachers import Teacher
 from tests.kdcore.tiny import CLASSES, FITNET, HARD, KD, SIDE, Traps, probe, stage
 
@@ -27,15 +28,13 @@ def _run(
     torch.manual_seed(1)
     network = Traps(6).eval().requires_grad_(False)
     spec = Network(architecture="traps", num_classes=CLASSES)
-    return StageRun(
-        Stage.model_validate(stage(*objectives, epochs=2, **more)),
-        student,
-        nn.Identity(),
-        [Teacher("t", spec, network, nn.Identity())],
+    setup = StageSetup(
         MethodContext(probe(student), (probe(network, "t"),), (1.0,)),
+        (Teacher("t", spec, network, nn.Identity()),),
+        nn.Identity(),
         Device(torch.device("cpu"), precision),
-        steps_per_epoch=5,
     )
+    return StageRun(setup, Stage.model_validate(stage(*objectives, epochs=2, **more)), student, 5)
 
 
 def _student() -> Traps:
@@ -56,9 +55,9 @@ def test_steps_lower_the_loss_and_weights_stay_float32(precision: Resolved) -> N
 def test_a_method_learns_with_the_student_and_its_state_is_the_stages() -> None:
     with _run(_student(), FITNET) as run:
         run.train_mode()
-        before = {k: v.clone() for k, v in within(run.tensors(), "method/").items()}
+        before = {k: v.clone() for k, v in within("method", run.tensors()).items()}
         run.step(BATCH, 0)
-        after = within(run.tensors(), "method/")
+        after = within("method", run.tensors())
         assert before and all(not torch.equal(v, before[k]) for k, v in after.items())
         assert any(k.startswith("optimizer/method.") for k in run.tensors())
 

@@ -1,4 +1,4 @@
-"""Training: interrupted at any step it ends with the same bits; what it says and refuses."""
+"""Training: interrupted at any step it ends with the same bits; its events and errors."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from kdcore.runtime.errors import RunError
-from kdcore.runtime.signals import Interrupted, Stop
+from kdcore.runtime.signals import Interrupted, StopFlag
 from kdcore.spec.codes import Exit
 from kdcore.training.arms import Arm
 from kdcore.training.checkpoint import Checkpoints
@@ -17,19 +17,19 @@ from kdcore.training.state import History, TrainingState
 from kdcore.training.trainer import Trainer
 from tests.kdcore.setups import (
     Interrupter,
-    go_on,
     hash_of,
     interrupt,
     make_setup,
     make_student,
     make_trainer,
+    resume,
 )
 from tests.kdcore.tiny import FITNET, HARD, KD, events_of, stage
 
 
 @pytest.fixture(scope="module")
 def control(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The hash of the run that nobody interrupts."""
+    """The hash of an uninterrupted run."""
     return hash_of(make_trainer(tmp_path_factory.mktemp("control"), make_setup())[0].run())
 
 
@@ -45,11 +45,11 @@ def test_interrupted_after_any_step_it_ends_with_the_same_bits(
     control: str, tmp_path: Path, after: int
 ) -> None:
     """Within epochs, at their ends, between stages and between arms."""
-    assert go_on(tmp_path, interrupt(tmp_path, after)) == control
+    assert resume(tmp_path, interrupt(tmp_path, after)) == control
 
 
 def test_interrupted_twice_it_ends_with_the_same_bits(control: str, tmp_path: Path) -> None:
-    setup, stop = make_setup(), Stop()
+    setup, stop = make_setup(), StopFlag()
     broken = replace(setup, loader=Interrupter(setup.loader, stop, 7))  # type: ignore[arg-type]
     trainer, _ = make_trainer(tmp_path, broken, stop)
     trainer.resume(interrupt(tmp_path, 4))
@@ -57,23 +57,23 @@ def test_interrupted_twice_it_ends_with_the_same_bits(control: str, tmp_path: Pa
         trainer.run()
     snapshot, _ = Checkpoints(tmp_path / "checkpoints").load()
     assert snapshot is not None and snapshot.facts["history"]["resumes"] == 1
-    assert go_on(tmp_path, snapshot) == control
+    assert resume(tmp_path, snapshot) == control
 
 
 def test_the_wrong_stage_is_noticed(tmp_path: Path) -> None:
     snapshot = interrupt(tmp_path, 10)
     snapshot.facts["position"]["stage"] = 0
     with pytest.raises(RuntimeError, match="regressors"):
-        go_on(tmp_path, snapshot)
+        resume(tmp_path, snapshot)
 
 
 def test_a_stop_during_validation_loses_no_step(
     control: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop = Stop()
+    stop = StopFlag()
 
     def interrupted(*_: object, **__: object) -> None:
-        stop.ask()
+        stop.request()
 
     monkeypatch.setattr("kdcore.training.trainer.score", interrupted)
     with pytest.raises(Interrupted):
@@ -82,7 +82,7 @@ def test_a_stop_during_validation_loses_no_step(
     snapshot, _ = Checkpoints(tmp_path / "checkpoints").load()
     assert snapshot is not None
     assert snapshot.facts["position"] == {"arm": "student", "stage": 1, "epoch": 0, "step": 3}
-    assert go_on(tmp_path, snapshot) == control
+    assert resume(tmp_path, snapshot) == control
 
 
 def test_checkpoints_come_at_every_step_when_asked(tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_checkpoints_come_at_every_step_when_asked(tmp_path: Path) -> None:
     assert all((tmp_path / e["path"]).parent.is_dir() for e in events_of(tmp_path, "checkpoint"))
 
 
-def test_rarely_they_come_at_the_ends_of_stages_and_legs(tmp_path: Path) -> None:
+def test_rarely_they_come_at_the_ends_of_stages_and_arms(tmp_path: Path) -> None:
     make_trainer(tmp_path, make_setup())[0].run()
     saved = [(e["arm"], e["step"]) for e in events_of(tmp_path, "checkpoint")]
     assert saved == [("student", 6), ("student", 15), ("baseline", 6)]
 
 
-def test_events_tell_loss_rate_and_accuracy_of_both_legs(tmp_path: Path) -> None:
+def test_events_report_loss_rate_and_accuracy_of_both_arms(tmp_path: Path) -> None:
     make_trainer(tmp_path, make_setup())[0].run()
     values = [(e["step"], set(e["values"])) for e in events_of(tmp_path, "metrics")]
     assert (3, {"student/loss", "student/loss/fitnet", "student/learning_rate"}) in values
@@ -124,9 +124,9 @@ def test_the_first_stage_of_fitnet_leaves_the_rest_of_the_student_alone(tmp_path
 def test_a_stage_starts_from_the_weights_it_asks_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_from: str, epoch: int
 ) -> None:
-    """The stage before is best after its first epoch here, by decree."""
+    """Scores are replaced so that the stage before is best after its first epoch."""
     accuracy = iter([0.9, 0.5, 0.5, 0.4])
-    monkeypatch.setattr(Trainer, "_judge", lambda *_: ("accuracy", next(accuracy)))
+    monkeypatch.setattr(Trainer, "_validation_metric", lambda *_: ("accuracy", next(accuracy)))
     frozen = {"name": "sgd", "learning_rate": 1e-30, "momentum": 0, "weight_decay": 0}
     setup = make_setup(
         (stage(KD, epochs=3), stage(KD, epochs=1, start_from=start_from, optimizer=frozen))
@@ -162,6 +162,6 @@ def test_resuming_elsewhere_is_allowed_and_marked(tmp_path: Path) -> None:
     snapshot = interrupt(tmp_path, 2)
     for threads, exact in ((snapshot.facts["history"]["machine"]["threads"], True), (64, False)):
         snapshot.facts["history"]["machine"]["threads"] = threads
-        state = TrainingState(History(machine=make_setup().device.profile()))
+        state = TrainingState(History(machine=make_setup().shared.device.profile()))
         state.restore(snapshot)
         assert state.history.bit_exact is exact and state.history.resumes == 1
