@@ -9,9 +9,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from distillery.sdk.format import clock
+from distillery.sdk.format import clock, phase_label
 from distillery.wire.jobs import Job, Progress, Waiting
-from kdcore.spec.names import LABELS, STUDENT_LOSS, Metric, Network, Phase
+from kdcore.spec.names import LABELS, STUDENT_LOSS, Metric, Network
 
 BAR_WIDTH = 36
 STATE_STYLES = {
@@ -22,7 +22,6 @@ STATE_STYLES = {
     "failed": "red",
     "cancelled": "magenta",
 }
-PHASES = {str(phase): phase.label for phase in Phase}
 NETWORKS: tuple[Network, ...] = ("teacher", "student", "baseline")
 
 
@@ -72,7 +71,7 @@ class RunStatus:
         """Return state, phase and attempt in a few words."""
         words = [self.state]
         if self.state == "running" and self.phase:
-            words.append(PHASES.get(self.phase, self.phase))
+            words.append(phase_label(self.phase))
         if self.attempt > 1:
             words.append(f"attempt {self.attempt}")
         return ", ".join(words)

@@ -1,6 +1,9 @@
 """Numbers as people read them, and the rows that compare the networks of a result."""
 
+from kdcore.spec.names import Phase
 from kdcore.spec.result import DistillResult, NetworkReport
+
+PHASES = {str(phase): phase.label for phase in Phase}
 
 
 def size(count: int | None) -> str:
@@ -30,6 +33,11 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def phase_label(phase: str) -> str:
+    """Say what a run does in a phase; the phase's own name if it is newer than this client."""
+    return PHASES.get(phase, phase)
 
 
 def result_columns(result: DistillResult) -> tuple[str, ...]:

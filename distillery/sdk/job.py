@@ -12,13 +12,14 @@ from pydantic import ConfigDict, PrivateAttr
 from distillery.sdk import html
 from distillery.sdk.downloads import download
 from distillery.sdk.errors import ApiError, JobFailed, Unreachable
-from distillery.sdk.format import clock, percent
+from distillery.sdk.format import clock, percent, phase_label
 from distillery.sdk.progress import OnProgress, Progress
 from distillery.sdk.sse import parse
 from distillery.sdk.transport import BUSY, LONGEST_WAIT_S, Transport
 from distillery.sdk.views import Event, Metrics, Result
 from distillery.wire import jobs as wire
 from distillery.wire.jobs import Artifact, Transition
+from kdcore.spec.names import LABELS, Metric
 
 POLL_S = 0.5
 
@@ -161,7 +162,7 @@ class Job(wire.Job):
         """Name, state, phase, progress and time left in one line."""
         words = [f"{self.name}: {self.state}"]
         if self.state == "running":
-            words += [self.phase] if self.phase else []
+            words += [phase_label(self.phase)] if self.phase else []
             if self.progress:
                 words.append(f"epoch {self.progress.epoch}/{self.progress.epochs}")
                 words.append(f"{self.progress.fraction:.0%}")
@@ -197,10 +198,10 @@ class Job(wire.Job):
 
     def _repr_html_(self) -> str:
         rows = [("state", self.headline().removeprefix(f"{self.name}: "))]
-        for network in ("teacher", "student", "baseline"):
-            accuracy = self.latest.get(f"{network}/accuracy")
+        for network, label in LABELS.items():
+            accuracy = self.latest.get(Metric.ACCURACY.of(network))
             if self.result is None and accuracy is not None:
-                rows.append((f"{network} accuracy (validation)", percent(accuracy)))
+                rows.append((f"accuracy (validation), {label}", percent(accuracy)))
         if self.error:
             where = f" at {self.error.pointer}" if self.error.pointer else ""
             rows.append(("error", f"{self.error.code}{where}: {self.error.message}"))

@@ -38,6 +38,7 @@ JOB: dict[str, Any] = {
     "result": None,
     "student_model": None,
     "queued_at": "2026-01-01T00:00:00Z",
+    "last_event": 0,
     "version": 1,
 }
 

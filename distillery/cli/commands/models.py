@@ -22,8 +22,8 @@ ModelArgument = Annotated[
 PUSH_EXAMPLES = """\b
 Examples:
   kd models push teacher.pt --architecture resnet20 --num-classes 10
-  kd models push resnet50.pth --architecture torchvision/resnet50
-    --num-classes 1000 --size 224x224
+  kd models push resnet50.pth --architecture torchvision/resnet50 \\
+    --num-classes 1000 --size 224x224 \\
     --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
   kd models push student/student.safetensors --name student
 """

@@ -19,7 +19,9 @@ from kdcore.spec.run import OUT_DIR
 
 def run(
     context: typer.Context,
-    spec: Annotated[Path, typer.Argument(help="A job's spec in JSON.", show_default=False)],
+    spec: Annotated[
+        Path, typer.Argument(metavar="SPEC", help="A job's spec in JSON.", show_default=False)
+    ],
     out: Annotated[
         Path, typer.Option(file_okay=False, help="The run's folder.", show_default=False)
     ],

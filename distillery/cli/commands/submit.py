@@ -19,7 +19,7 @@ EXAMPLES = """\b
 Examples:
   kd jobs submit --student resnet20 --dataset digits --watch
   kd jobs submit --teacher big --student resnet8 --dataset digits --epochs 30
-  kd jobs submit --teacher big --student resnet8 --dataset digits
+  kd jobs submit --teacher big --student resnet8 --dataset digits \\
     --method kd:temperature=4,weight=0.9 --method hard_target:weight=0.1
   kd jobs submit spec.json --dry-run
 """
