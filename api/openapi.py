@@ -1,6 +1,5 @@
 """The OpenAPI document: FastAPI's own, plus the problems that each operation may answer."""
 
-import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,38 +11,39 @@ from distillery.wire.common import Problem
 
 JsonObject = dict[str, Any]
 DESCRIPTION = """\
-Turns a big trained network (the teacher) into a small one (the student): upload a teacher and a
-dataset, post a job, follow it, take the student home with proof of what it is worth.
+Distils a large trained network (the teacher) into a small one (the student): upload a teacher and a
+dataset, submit a job, follow it, and download the student with a report of what it is worth.
 
-Errors are `application/problem+json` with a stable `code` and a JSON pointer per wrong field.
-Creating requests honour `Idempotency-Key`; reads honour `If-None-Match`; lists go on with `after`.
+Errors are `application/problem+json` with a stable `code`, the next step, and a JSON pointer for
+each wrong field. Requests that create something accept `Idempotency-Key`; reads accept
+`If-None-Match`; lists continue with `after`.
 """
 TAGS = {
     "uploads": "Files in parts, any order, resumable.",
     "models": "Networks with weights: uploaded teachers and distilled students.",
     "datasets": "Uploaded images.",
-    "jobs": "Distillations, and the inspections of what was uploaded.",
-    "events": "What happened to a job: events, moves, curves.",
-    "artifacts": "The files that jobs made.",
-    "methods": "What there is to choose from.",
+    "jobs": "Distillations, and the inspections of uploads.",
+    "events": "What happened to a job: events, transitions, curves.",
+    "artifacts": "The files that jobs produce.",
+    "methods": "Methods and architectures to choose from.",
     "keys": "API keys.",
-    "retention": "Letting go of what was kept long enough.",
-    "health": "Whether the service lives and is ready.",
+    "retention": "Deletes data whose retention period has expired.",
+    "health": "Whether the service runs, and whether it can serve.",
 }
 _WORDS = {
-    "400": "Not HTTP or JSON as it should be.",
-    "401": "No valid key.",
-    "403": "The key lacks the scope, or another web site sent this.",
-    "404": "No such thing for this key.",
+    "400": "The request is not valid HTTP or JSON.",
+    "401": "The request has no valid key.",
+    "403": "The key lacks the scope, or a browser sent the request for another web site.",
+    "404": "Nothing of this id belongs to the key's tenant.",
     "408": "The body came too slowly.",
-    "409": "Not possible in the present state; with `Retry-After` where waiting helps.",
+    "409": "Not possible in the present state; `Retry-After` is set where waiting helps.",
     "413": "The body is too large.",
-    "415": "Not application/json.",
-    "416": "The range is outside the file.",
+    "415": "The body is not application/json.",
+    "416": "The range lies outside of the file.",
     "422": "Something in the request is wrong: `errors` says what and where.",
-    "429": "Too many at once.",
-    "503": "The database or storage does not answer; nothing was done.",
-    "507": "A disk is full, or nearly: nothing was kept. Somebody must free space.",
+    "429": "Too many event streams are open.",
+    "503": "The database or the storage does not answer; nothing was done.",
+    "507": "A disk is full, or nearly; nothing was kept.",
 }
 
 
@@ -80,14 +80,7 @@ def build(app: FastAPI) -> JsonObject:
         for method, operation in item.items():
             _add_problems(operation, path, method)
             _add_examples(operation)
-    return _rename(made)
-
-
-def _rename(document: JsonObject) -> JsonObject:
-    """Short names for the two schemas that share one class name."""
-    text = json.dumps(document)
-    renamed: JsonObject = json.loads(text.replace("RunArtifact", "RunArtifact"))
-    return renamed
+    return made
 
 
 def _add_examples(operation: JsonObject) -> None:

@@ -10,7 +10,7 @@ from kdcore.spec.run import Input, Network
 
 
 class ModelCreate(Body):
-    """Register uploaded weights of a named architecture; they are inspected before use."""
+    """Register uploaded weights and their architecture; they are inspected before use."""
 
     name: str = Field(min_length=1, max_length=200)
     upload: str = Field(pattern=r"^upl_", description="A complete upload's id.")
@@ -20,11 +20,14 @@ class ModelCreate(Body):
     num_classes: int = Field(ge=2, le=1_000_000, examples=[10])
     input: Input = Input()
     classifier_width: int | None = Field(
-        None, ge=1, le=1_000_000, description="Of a student made by simkd, as its config.json says."
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Only for a student made by simkd; its config.json has it.",
     )
 
     def network(self) -> Network:
-        """What the weights are of."""
+        """The network that the weights belong to."""
         return Network(
             architecture=self.architecture,
             options=self.options,
@@ -35,7 +38,7 @@ class ModelCreate(Body):
 
 
 class Model(View):
-    """A network with weights; a tap names one of `modules` (in `GET /v1/models/{id}` alone)."""
+    """A network with weights. Taps name its `modules`, which only `GET /v1/models/{id}` lists."""
 
     id: str
     name: str
@@ -47,7 +50,7 @@ class Model(View):
     modules: list[str] | None = None
     error: Failure | None
     inspect_job: str | None
-    source_job: str | None = Field(description="The job whose student this is.")
+    source_job: str | None = Field(description="The job that produced it, if it is a student.")
     created_at: Time
 
 
@@ -99,7 +102,7 @@ class Method(View):
 
 
 class Architecture(View):
-    """A network family of ours by name; torchvision/ and timm/ names are accepted too."""
+    """A built-in network; `torchvision/NAME` and `timm/NAME` are accepted too."""
 
     name: str
     summary: str

@@ -1,4 +1,4 @@
-"""Shapes every answer shares. Views are pydantic only: the client imports them too."""
+"""What all answers share. Views are pydantic only, because clients import them too."""
 
 from typing import Generic, TypeVar
 
@@ -21,7 +21,7 @@ class Body(BaseModel):
 
 
 class Page(View, Generic[T]):
-    """One page of a list, newest first. Pass `next_cursor` as `after` to go on."""
+    """One page of a list, newest first. Pass `next_cursor` as `after` for the next page."""
 
     data: list[T]
     has_more: bool
@@ -54,7 +54,7 @@ class Problem(View):
 
 
 class Failure(View):
-    """Why a job failed or an upload was rejected; `pointer` leads into the job's spec."""
+    """Why a job failed, or a model or dataset was rejected; `pointer` leads into its request."""
 
     code: str = Field(examples=["diverged"])
     message: str

@@ -1,4 +1,4 @@
-"""Jobs and all that hangs on them: events, metrics, transitions, artifacts."""
+"""Jobs, and what belongs to them: events, metrics, transitions, artifacts."""
 
 from typing import Any, Literal
 
@@ -13,13 +13,13 @@ from kdcore.spec.result import DistillResult
 
 
 class JobCreate(JobSpec):
-    """A job's spec plus a name for people."""
+    """A job's spec, and a name for people."""
 
-    name: str | None = Field(None, max_length=200, description="None: made from the spec.")
+    name: str | None = Field(None, max_length=200, description="Default: made from the spec.")
 
 
 class Progress(View):
-    """The last progress event."""
+    """The most recent progress event."""
 
     arm: ArmName
     stage: int
@@ -52,7 +52,7 @@ class JobSummary(View):
     progress: Progress | None
     student_architecture: str | None
     methods: list[str]
-    latest: dict[str, float] = Field(description="Last value of each metric.")
+    latest: dict[str, float] = Field(description="Most recent value of each metric.")
     gain: float | None = Field(description="Student minus baseline accuracy, once succeeded.")
     student_accuracy: float | None
     teacher_accuracy: float | None
@@ -64,7 +64,7 @@ class JobSummary(View):
 
 
 class Waiting(View):
-    """Why a job does not go on."""
+    """Why a job does not make progress."""
 
     reason: str = Field(
         description="Stable; docs/errors.md lists them. More may be added.", examples=["no_worker"]
@@ -72,16 +72,16 @@ class Waiting(View):
     message: str
     next_step: str | None = Field(None, description="What to do; null: nothing but wait.")
     since: Time
-    until: Time | None = Field(None, description="When it will be over, where that is known.")
+    until: Time | None = Field(None, description="When it ends, where that is known.")
 
 
 class Job(JobSummary):
-    """One job. Curves are under /metrics, history under /events and /transitions."""
+    """One job. Its curves are at /metrics, its history at /events and /transitions."""
 
     spec: JobSpec | None
-    subject: str | None = Field(description="What an inspection is about.")
+    subject: str | None = Field(description="Id of the model or dataset that is inspected.")
     waiting: Waiting | None = Field(
-        description="Why a queued job has not started; none: it should start any moment."
+        description="Why a queued job has not started; null: it should start any moment."
     )
     worker: str | None
     result: DistillResult | None
@@ -94,19 +94,19 @@ class Job(JobSummary):
 
 
 class Check(View):
-    """The answer to a dry run: the job would be accepted, and what it would cost."""
+    """The answer to a dry run: the job would be accepted, and this is what it would cost."""
 
     ok: Literal[True] = True
     steps: int = Field(description="Optimizer steps, baseline included.")
     images: int = Field(description="Training images seen, baseline included.")
     estimated_s: float | None = Field(
-        description="From the throughput of this tenant's last similar job; none: nothing to go by."
+        description="From the throughput of this tenant's last similar job; null: there is none."
     )
     spec: JobSpec
 
 
 class Event(View):
-    """One thing that happened to a job; ids rise from 1 without gaps."""
+    """Something that happened to a job; ids count from 1 without gaps."""
 
     id: int
     attempt: int
@@ -116,7 +116,7 @@ class Event(View):
 
 
 class Transition(View):
-    """One move of the job's state."""
+    """One change of a job's state."""
 
     source: State | None
     target: State
@@ -126,26 +126,26 @@ class Transition(View):
 
 
 class Series(View):
-    """Points of one metric, by rising step."""
+    """The points of one metric, in order of their steps."""
 
     name: str
     steps: list[int]
     values: list[float]
-    downsampled: bool = Field(description="True when points between were left out.")
+    downsampled: bool = Field(description="Whether points in between were left out.")
 
 
 class Metrics(View):
     """Curves of a job after `after_step`.
 
     To follow curves as they grow, ask for those that share their steps together (`keys`: the terms
-    of a loss come every few steps, accuracies once an epoch) and pass the last step you have.
+    of a loss come every few steps, accuracies once per epoch), and pass the last step you have.
     """
 
     series: list[Series]
 
 
 class Artifact(View):
-    """A file a job made."""
+    """A file that a job produced."""
 
     id: str
     job: str
@@ -154,6 +154,8 @@ class Artifact(View):
     media_type: str
     size_bytes: int
     sha256: str
-    max_abs_diff: float | None = Field(description="Largest output difference after loading back.")
+    max_abs_diff: float | None = Field(
+        description="Largest difference of outputs after the file was loaded back."
+    )
     created_at: Time
-    href: str = Field(description="Where its bytes are: ranges and If-None-Match are honoured.")
+    href: str = Field(description="Address of its bytes, which accepts ranges and If-None-Match.")

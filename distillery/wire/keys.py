@@ -1,4 +1,4 @@
-"""API keys, health, and how the whole service stands."""
+"""API keys, health, and the state of the whole service."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ Scope = Literal["read", "write", "admin"]
 
 
 class KeyCreate(Body):
-    """Make a key; its text is in the answer and nowhere else."""
+    """Create a key; only the answer to this request contains its text."""
 
     name: str = Field(min_length=1, max_length=200)
     scopes: list[Scope] = Field(["read", "write"], min_length=1)
@@ -37,31 +37,33 @@ class NewKey(Key):
 
 
 class Health(View):
-    """Liveness (`/v1/health`) and readiness (`/v1/ready`): what each component says."""
+    """Liveness (`/v1/health`) and readiness (`/v1/ready`), component by component."""
 
     ok: bool = Field(description="Whether the API can serve.")
     status: Literal["ok", "degraded", "down"] = Field(
         "ok",
-        description="`degraded`: it can, but a component beside it is broken, so jobs may wait.",
+        description="`degraded`: it serves, but a component beside it is broken, so jobs may wait.",
     )
     version: str
-    components: dict[str, str] = Field(description="Component -> `ok` or what is wrong with it.")
+    components: dict[str, str] = Field(
+        description="For each component `ok`, or what is wrong with it."
+    )
 
 
 class WorkerView(View):
-    """A worker that lives."""
+    """A worker with a recent heartbeat."""
 
     name: str
-    slots: int = Field(description="Jobs that it runs at once.")
+    slots: int = Field(description="Jobs that it runs concurrently.")
     started_at: Time
     seen_at: Time
     trouble: str | None = Field(
-        default=None, description="Why it takes no job at present: too little disk space."
+        default=None, description="Why it takes no jobs now, such as too little disk space."
     )
 
 
 class Oldest(View):
-    """The caller's job that has waited longest, and why."""
+    """The caller's job that has been waiting longest, and why."""
 
     id: str
     name: str
@@ -70,11 +72,13 @@ class Oldest(View):
 
 
 class Status(View):
-    """How the service stands. Counts are of all tenants; jobs that have ended are not counted."""
+    """The state of the service. Counts cover all tenants; finished jobs are not counted."""
 
     health: Health
     workers: list[WorkerView]
     slots: int
     busy: int = Field(description="Slots in use: running jobs with a lease.")
-    jobs: dict[str, int] = Field(description="State -> jobs in it: queued, running, paused.")
+    jobs: dict[str, int] = Field(
+        description="Number of jobs in each state: queued, running, paused."
+    )
     oldest: Oldest | None

@@ -1,4 +1,4 @@
-"""What was, or would be, let go of."""
+"""What was deleted, or would be, because its retention period had expired."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from distillery.wire.common import View
 
 
 class CollectedItems(View):
-    """So many things of a kind."""
+    """How many things of one kind, and their size."""
 
     kind: Literal["jobs", "uploads", "teacher_outputs", "run_directories", "blobs"]
     count: int
@@ -16,8 +16,8 @@ class CollectedItems(View):
 
 
 class RetentionReport(View):
-    """One go over what was kept long enough."""
+    """The result of one pass."""
 
     dry_run: bool
-    complete: bool = Field(description="False: time ran out; ask again for the rest.")
+    complete: bool = Field(description="False: time ran out; send the request again for the rest.")
     kinds: list[CollectedItems]

@@ -4,14 +4,14 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a job stands. Cancel and pause are requests (a column), not states."""
+    """The state of a job. Cancel and pause are requests (a column), not states."""
 
     QUEUED = "queued"  # waits for a worker; nothing runs
     RUNNING = "running"  # one attempt holds the lease
     PAUSED = "paused"  # checkpointed, holds no slot, waits for resume
     SUCCEEDED = "succeeded"  # artifacts and student are in place
     FAILED = "failed"  # ended with a named reason; retry puts it back
-    CANCELLED = "cancelled"  # ended because somebody asked
+    CANCELLED = "cancelled"  # ended on request
 
 
 MOVES: dict[State | None, frozenset[State]] = {

@@ -1,4 +1,4 @@
-"""Uploads: a file in parts, any order, resumable."""
+"""Uploads: a file in parts, in any order, resumable."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ Sha256 = str
 
 
 class UploadCreate(Body):
-    """Announce a file. With a sha256 this tenant already stored, no bytes are needed."""
+    """Announce a file. If the tenant has already stored these bytes, `sha256` completes it."""
 
     size: int = Field(ge=1, description="Bytes.", examples=[1048576])
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
@@ -18,13 +18,13 @@ class UploadCreate(Body):
 
 
 class UploadComplete(Body):
-    """Close an upload; a given sha256 is compared with the server's."""
+    """Complete an upload; a given sha256 is compared with the server's."""
 
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
 
 
 class UploadPart(View):
-    """A part that has arrived whole."""
+    """A part that has arrived completely."""
 
     number: int
     size: int

@@ -1,7 +1,7 @@
-"""Augmentations of training images, each a name alone or a name with knobs; their legal ranges.
+"""Augmentations of training images, each a name alone or a name with knobs, and their ranges.
 
-They are applied in the order in which they stand here, whatever their order in a spec. What is
-drawn for an image depends on the seed, the stage, the epoch and the image, and on nothing else.
+They are applied in the order in which they are defined here, whatever their order in a spec. What
+is drawn for an image depends only on the seed, the stage, the epoch and the image.
 """
 
 from typing import Annotated, Any, Literal
@@ -21,7 +21,7 @@ Name = Literal[
     "mixup",
     "cutmix",
 ]
-PROBABILITY = "Part of the images it is applied to."
+PROBABILITY = "Fraction of the images it is applied to."
 
 
 class Crop(SpecModel):
@@ -38,11 +38,11 @@ class RandomResizedCrop(SpecModel):
     scale: tuple[
         Annotated[float, Field(gt=0, le=1)],
         Annotated[float, Field(gt=0, le=1)],
-    ] = Field((0.08, 1.0), description="Least and greatest part of the area.")
+    ] = Field((0.08, 1.0), description="Smallest and largest fraction of the area.")
     ratio: tuple[
         Annotated[float, Field(ge=0.1, le=10)],
         Annotated[float, Field(ge=0.1, le=10)],
-    ] = Field((3 / 4, 4 / 3), description="Least and greatest width over height.")
+    ] = Field((3 / 4, 4 / 3), description="Smallest and largest ratio of width to height.")
 
 
 class Flip(SpecModel):
@@ -55,14 +55,14 @@ class RandAugment(SpecModel):
     """Operations drawn per image, on colours and shape, one after the other (Cubuk et al. 2020)."""
 
     name: Literal["rand_augment"] = "rand_augment"
-    operations: int = Field(2, ge=1, le=8, description="How many on each image.")
-    magnitude: float = Field(9.0, ge=0, le=30, description="Mean strength, of 30.")
+    operations: int = Field(2, ge=1, le=8, description="Number of operations per image.")
+    magnitude: float = Field(9.0, ge=0, le=30, description="Mean strength, on a scale to 30.")
     spread: float = Field(
         0.0,
         ge=0,
         le=30,
-        description="Strengths are uniform in magnitude - spread to magnitude + spread, within 0 "
-        "to 30; 0: always the same, as in the paper.",
+        description="Strengths are drawn uniformly from magnitude - spread to magnitude + spread, "
+        "within 0 to 30. 0: always the same, as in the paper.",
     )
 
 
@@ -70,16 +70,18 @@ class ColourJitter(SpecModel):
     """Brightness, contrast and saturation, in this order, each times a factor in 1 - x to 1 + x."""
 
     name: Literal["colour_jitter"] = "colour_jitter"
-    brightness: float = Field(0.4, ge=0, le=1, description="0: leave.")
-    contrast: float = Field(0.4, ge=0, le=1, description="0: leave.")
-    saturation: float = Field(0.4, ge=0, le=1, description="0: leave; grey images have none.")
+    brightness: float = Field(0.4, ge=0, le=1, description="0: unchanged.")
+    contrast: float = Field(0.4, ge=0, le=1, description="0: unchanged.")
+    saturation: float = Field(0.4, ge=0, le=1, description="0: unchanged; grey images have none.")
 
 
 class Cutout(SpecModel):
     """A square of one value around a random pixel, cut at the border (DeVries & Taylor 2017)."""
 
     name: Literal["cutout"] = "cutout"
-    size: float = Field(0.5, gt=0, le=1, description="Its side, in parts of the shorter side.")
+    size: float = Field(
+        0.5, gt=0, le=1, description="Its side, as a fraction of the image's shorter side."
+    )
     fill: float = Field(0.5, ge=0, le=1, description="Its value, from black to white.")
     probability: float = Field(1.0, gt=0, le=1, description=PROBABILITY)
 
@@ -158,7 +160,7 @@ def with_knobs(augment: tuple[Augmentation, ...]) -> dict[str, Knobs]:
 
 
 def check(augment: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
-    """Raises ValueError for what comes twice, two crops at once, and ranges that run backwards."""
+    """Raises ValueError for duplicates, two kinds of crop, and ranges that run backwards."""
     names = [name_of(a) for a in augment]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -1,4 +1,4 @@
-"""What a run says: one JSON object a line in DIR/events.jsonl, `seq` from 1 without gaps."""
+"""What a run reports: one JSON object per line of DIR/events.jsonl, `seq` from 1 without gaps."""
 
 from typing import Annotated, Literal
 
@@ -24,7 +24,7 @@ class PhaseEvent(BaseEvent):
 
 
 class ProgressEvent(BaseEvent):
-    """How far the run is; at most about two a second. `fraction` covers all arms."""
+    """How far the run is, at most about twice a second; `fraction` covers all arms."""
 
     kind: Literal["progress"] = "progress"
     arm: ArmName
@@ -65,7 +65,7 @@ class LogEvent(BaseEvent):
 
 
 class EndEvent(BaseEvent):
-    """The last line: how the run ended, with a stable code and, for bad specs, a JSON pointer."""
+    """The last line: how the run ended, with its code and, for bad specs, a JSON pointer."""
 
     kind: Literal["end"] = "end"
     exit: str

@@ -1,4 +1,4 @@
-"""Parts that a job's spec (ids) and a run's spec (paths) share: stages, data, precision, export."""
+"""What a job's spec (ids) and a run's spec (paths) share: stages, data, precision, export."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -56,7 +56,7 @@ Optimizer = Annotated[Sgd | AdamW, Field(discriminator="name")]
 
 
 class Multistep(SpecModel):
-    """The rate is multiplied by `gamma` after each milestone, a fraction of the stage."""
+    """Multiply the learning rate by `gamma` after each milestone, a fraction of the stage."""
 
     name: Literal["multistep"] = "multistep"
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.625, 0.75, 0.875)
@@ -65,7 +65,7 @@ class Multistep(SpecModel):
 
 
 class Cosine(SpecModel):
-    """The rate falls along half a cosine to `final_fraction` of its start."""
+    """Lower the learning rate along half a cosine to `final_fraction` of its start."""
 
     name: Literal["cosine"] = "cosine"
     final_fraction: float = Field(0.0, ge=0, le=1)
@@ -82,16 +82,16 @@ class Ema(SpecModel):
         0.999,
         gt=0,
         lt=1,
-        description="What the average keeps of itself at every optimizer step, at most: "
-        "(1 + n) / (10 + n) at the stage's n-th from 0, so that short stages can have it too.",
+        description="Share of itself that the average keeps at every optimizer step. At the "
+        "stage's n-th step it is at most (1 + n) / (10 + n), for the sake of short stages.",
     )
 
 
 class Stage(SpecModel):
     """Epochs with one list of objectives, one optimizer and one schedule.
 
-    What learns follows from the objectives: when none reads the logits, both networks run only as
-    far as the deepest tap, so the student learns up to there (FitNets stage 1).
+    The objectives decide what is trained: when none of them reads the logits, both networks run
+    only as far as the deepest tap, and the student is trained up to there (FitNets stage 1).
     """
 
     epochs: int = Field(ge=1, le=100_000)
@@ -99,53 +99,58 @@ class Stage(SpecModel):
     optimizer: Optimizer = Sgd()
     schedule: Schedule = Cosine()
     start_from: Literal["last", "best"] = Field(
-        "last", description="Which weights of the stage before this stage starts from."
+        "last", description="Which weights of the previous stage this one starts from."
     )
     ema: Ema | None = Field(
         None,
-        description="Average the student over the steps: the average is validated, is the best and "
-        "the last of the stage, and is what the next stage starts from; none: the weights as they "
-        "are.",
+        description="Average the student over the steps. The average takes the weights' place: it "
+        "is validated, kept as best and last, and the next stage starts from it. Default: no "
+        "averaging.",
     )
 
 
 class Data(SpecModel):
-    """Batches, augmentation, image size and the validation part held out of the training split."""
+    """Batches, augmentation, image size, and the validation images held out from training."""
 
     batch_size: int = Field(64, ge=1, le=65_536)
     accumulate: int = Field(
         1,
         ge=1,
         le=1024,
-        description="Batches that share one optimizer step, whose loss is their mean; steps, "
-        "schedules and progress count optimizer steps. Batch norms, and methods that compare the "
-        "samples of a batch, see one batch at a time.",
+        description="Batches per optimizer step; its loss is their mean. Steps, schedules and "
+        "progress count optimizer steps. Batch norms, and methods that compare the samples of a "
+        "batch, see one batch at a time.",
     )
     augment: tuple[Augmentation, ...] = Field(
         ("crop", "flip"),
         max_length=8,
-        description="Of training images: names, or objects of a `name` and knobs. Applied in the "
-        "order crop or random_resized_crop, flip, rand_augment, colour_jitter, cutout, mixup or "
-        "cutmix, however they are listed.",
+        description="Augmentations of training images: names, or objects with a `name` and knobs. "
+        "They are applied in the order crop or random_resized_crop, flip, rand_augment, "
+        "colour_jitter, cutout, mixup or cutmix, whatever their order here.",
     )
     image_size: ImageSize | None = Field(
-        None, description="Height, width in pixels; none: the dataset's own."
+        None, description="Height, width in pixels. Default: the dataset's own."
     )
     resize_to: int | None = Field(
         None,
         ge=4,
         le=1024,
-        description="Resize the shorter side to so many pixels, keeping the shape, and read the "
-        "centre of `image_size` (ImageNet: 256 for 224); none: stretch to `image_size`.",
+        description="Resize the shorter side to this many pixels, keeping the proportions, and "
+        "read the centre of `image_size` (ImageNet: 256 for 224). Default: stretch to it.",
     )
     pad_to: ImageSize | None = Field(
-        None, description="Zero-pad images, centred, to this height and width; none: leave."
+        None, description="Zero-pad images, centred, to this height and width. Default: no padding."
     )
     validation: float = Field(
-        0.1, ge=0, lt=1, description="Part of the training split held out by seed, to pick `best`."
+        0.1,
+        ge=0,
+        lt=1,
+        description="Fraction of the training split held out, drawn by seed, to pick `best`.",
     )
     train_limit: int | None = Field(
-        None, ge=1, description="Use only the first so many training images (few-data studies)."
+        None,
+        ge=1,
+        description="Use only this many training images, the first ones (few-data studies).",
     )
 
     _augment = field_validator("augment")(augmentations.check)
@@ -166,41 +171,45 @@ class Data(SpecModel):
         return self
 
     def per_step(self, samples: int) -> tuple[int, int]:
-        """Images in a batch and batches in a step, where so many samples are trained on: an epoch
-        has one step at least."""
+        """Images in a batch and batches in a step, when training on `samples`; an epoch has at
+        least one step."""
         batch = max(1, min(self.batch_size, samples))
         return batch, max(1, min(self.accumulate, samples // batch))
 
 
 class TeacherCache(SpecModel):
-    """Teachers' outputs kept on disk and read again: in later epochs, and by other jobs with the
-    same teacher, dataset and views. Logits, and features of one vector a sample, are kept; maps are
-    not."""
+    """Keep teacher outputs on disk and read them again: in later epochs, and in other jobs with the
+    same teacher, dataset and views. Logits, and features of one vector per sample, are kept; maps
+    are not."""
 
     enabled: bool = True
     views: int | None = Field(
         None,
         ge=1,
         le=10_000,
-        description="Augmentations of each sample, shown in turn from epoch to epoch; none: every "
-        "epoch has its own, and outputs are kept where images are not augmented.",
+        description="Number of augmentations of each sample, shown in turn from epoch to epoch. "
+        "Default: every epoch draws new ones, and outputs are kept only without augmentation.",
     )
     max_bytes: int = Field(
-        4 * 2**30, ge=0, description="What would take more is not kept, of one teacher's output."
+        4 * 2**30,
+        ge=0,
+        description="Largest file of one teacher's output; a larger one is not kept.",
     )
 
 
 class Limits(SpecModel):
-    """Bounds after which a job is stopped by the service."""
+    """Bounds at which the service stops a job; `kd run` has none."""
 
-    wall_clock_s: int = Field(7 * 24 * 3600, ge=1, description="Seconds one attempt may run.")
-    attempts: int = Field(3, ge=1, le=20, description="Attempts before a job counts as poison.")
+    wall_clock_s: int = Field(7 * 24 * 3600, ge=1, description="Seconds that one attempt may run.")
+    attempts: int = Field(3, ge=1, le=20, description="Attempts that may die before the job fails.")
 
 
 class Recipe(SpecModel):
-    """All that a distillation says besides which teachers, student and dataset."""
+    """A distillation, but for its teachers, student and dataset."""
 
-    ensemble: Ensemble = Field("arithmetic", description="Mean of the class probabilities.")
+    ensemble: Ensemble = Field(
+        "arithmetic", description="How the class probabilities of several teachers are averaged."
+    )
     stages: tuple[Stage, ...] = Field(min_length=1, max_length=16)
     data: Data = Data()
     precision: Precision = "auto"
@@ -254,8 +263,7 @@ def methods_of(stages: Sequence[Stage]) -> tuple[str, ...]:
 
 
 def teachers_where_needed(teachers: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
-    """What a recipe's field `teachers` is validated with, defaults too, so that the error points
-    at it."""
+    """Validate a recipe's field `teachers`, its default too, so that the error points at it."""
     methods = methods_of(info.data.get("stages", ()))
     needing = [method for method in methods if KNOBS[method].needs_teacher]
     if needing and not teachers:

@@ -1,4 +1,4 @@
-"""What all knobs share: taps, weights and their course over a stage."""
+"""What all knobs share: taps, the weight along a stage, and the needs of a method."""
 
 from typing import ClassVar, Literal
 
@@ -15,12 +15,14 @@ class Tap(SpecModel):
     module: str = Field(min_length=1, description="Dotted module path, as in named_modules().")
     position: TapPosition = Field(
         "after",
-        description="`after`: the module's output. `before_relu`: what enters this module, "
-        "which must be an activation, taken before it acts (in place or not). `before`: what "
-        "enters any module.",
+        description="`after`: the module's output. `before_relu`: the input of this module, which "
+        "must be an activation, read before it acts (in place or not). `before`: the input of any "
+        "module.",
     )
     call: int = Field(
-        0, ge=0, description="Which call within one forward pass, for a module used several times."
+        0,
+        ge=0,
+        description="Which call within one forward pass, for a module that is used several times.",
     )
 
 
@@ -61,30 +63,32 @@ class Knobs(SpecModel):
     weight_end: float | None = Field(
         None,
         ge=0,
-        description="Weight at the stage's end, reached linearly over its steps; none: constant.",
+        description="Weight at the stage's end, reached linearly. Default: constant.",
     )
     warmup_epochs: float = Field(
-        0.0, ge=0, description="The weight rises linearly from 0 over so many epochs."
+        0.0, ge=0, description="Epochs over which the weight rises linearly from 0."
     )
 
 
 class MapKnobs(Knobs):
-    """What every method has that reads maps of both networks, level by level."""
+    """The knobs of every method that compares maps of both networks, level by level."""
 
     levels: int = Field(
         4,
         ge=1,
         le=16,
-        description="Without taps: how many levels at most, counted from the deepest; a level is "
+        description="Largest number of levels without taps, counted from the deepest; a level is "
         "the last activation of one resolution.",
     )
     student_taps: tuple[Tap, ...] | None = Field(
-        None, min_length=1, description="Places in the student, shallow to deep; none: its levels."
+        None,
+        min_length=1,
+        description="Places in the student, shallow to deep. Default: its levels.",
     )
     teacher_taps: tuple[Tap, ...] | None = Field(
         None,
         min_length=1,
-        description="Places in each teacher, one for each of the student's; none: its levels.",
+        description="Places in each teacher, one for each of the student's. Default: its levels.",
     )
 
     @model_validator(mode="after")

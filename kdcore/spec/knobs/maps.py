@@ -14,15 +14,15 @@ class FitnetKnobs(Knobs):
 
     method: Literal["fitnet"] = "fitnet"
     guided: Tap | None = Field(
-        None, description="Student tap; none: the last activation of the middle resolution."
+        None, description="Student tap. Default: the last activation of the middle resolution."
     )
     hint: Tap | None = Field(
-        None, description="Teacher tap; none: the last activation of the middle resolution."
+        None, description="Teacher tap. Default: the last activation of the middle resolution."
     )
     regressor_batch_norm: bool = Field(
         False,
-        description="A batch norm behind the regressor, which the joint form needs to bear large "
-        "weights; the paper has none.",
+        description="Add a batch norm after the regressor, which joint training with a large "
+        "weight needs; the paper has none.",
     )
 
 
@@ -61,7 +61,7 @@ class ReviewkdKnobs(MapKnobs):
         None,
         ge=1,
         le=4096,
-        description="Channels inside the fusion; none: the deepest student level's, at most 512.",
+        description="Channels inside the fusion. Default: the deepest student level's, up to 512.",
     )
 
 
@@ -81,7 +81,9 @@ class FtKnobs(MapKnobs):
 
     method: Literal["ft"] = "ft"
     weight: float = Field(200.0, ge=0, description=_WEIGHT)
-    levels: int = Field(1, ge=1, le=16, description="Levels at most, counted from the deepest.")
+    levels: int = Field(
+        1, ge=1, le=16, description="Largest number of levels, counted from the deepest."
+    )
     part: Literal["transfer", "paraphraser"] = Field(
         "transfer", description="`paraphraser`: train only that, on the teacher's own maps."
     )

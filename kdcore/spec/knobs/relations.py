@@ -7,7 +7,7 @@ from pydantic import Field
 from kdcore.spec.knobs.base import MapKnobs
 
 _WEIGHT = "Weight of this loss term."
-_LEVELS = "Without taps: how many levels at most, counted from the deepest."
+_LEVELS = "Largest number of levels without taps, counted from the deepest."
 
 
 class SpKnobs(MapKnobs):
@@ -20,7 +20,7 @@ class SpKnobs(MapKnobs):
 
 
 class PktKnobs(MapKnobs):
-    """Probabilistic knowledge transfer (Passalis & Tefas 2018): who is whose neighbour."""
+    """Probabilistic knowledge transfer (Passalis & Tefas 2018): which samples are neighbours."""
 
     least_batch: ClassVar[int] = 2
     method: Literal["pkt"] = "pkt"
@@ -41,7 +41,7 @@ class CcKnobs(MapKnobs):
     levels: int = Field(1, ge=1, le=16, description=_LEVELS)
     kernel: Literal["gaussian", "adjacent"] = Field("gaussian", description="What is compared.")
     gamma: float = Field(0.4, gt=0, description="Width of the Gaussian kernel.")
-    embedding: int = Field(128, ge=1, le=4096, description="Width both are projected to.")
+    embedding: int = Field(128, ge=1, le=4096, description="Width that both are projected to.")
 
 
 class RkdKnobs(MapKnobs):
@@ -67,4 +67,4 @@ class CrdKnobs(MapKnobs):
     temperature: float = Field(
         0.07, ge=0.02, le=100, description="Softmax temperature of the contrast."
     )
-    momentum: float = Field(0.5, ge=0, lt=1, description="Of the memory of embeddings.")
+    momentum: float = Field(0.5, ge=0, lt=1, description="Momentum of the memory of embeddings.")

@@ -7,9 +7,9 @@ import {
   type QueryClient,
 } from "@tanstack/react-query";
 
+import { STUDENT_LOSS } from "../lib/constants";
 import { lastStep, merge, NO_CURVES, type Curves } from "../lib/curves";
 import { newest } from "../lib/events";
-import { LOSS } from "../lib/labels";
 import type { Action } from "../lib/state";
 import { get, post } from "./http";
 import type { ArtifactPage, Job, JobPage, JobSummary, Metrics, TransitionPage } from "./types";
@@ -23,7 +23,7 @@ const POINTS_MAX = 500;
 /** The two groups of curves: the terms of a loss share their steps, accuracies come once an epoch. */
 export const CURVES = {
   accuracies: (name: string): boolean => name.endsWith("/accuracy"),
-  losses: (name: string): boolean => name.startsWith(LOSS),
+  losses: (name: string): boolean => name.startsWith(STUDENT_LOSS),
 };
 
 const isActive = (job: JobSummary): boolean => job.state === "running" || job.state === "queued";

@@ -1,14 +1,19 @@
 /** A job's charts: validation accuracy against teacher and scratch, and the terms of the loss. */
 import { useAccuracies, useLosses } from "../api/queries";
 import type { Job } from "../api/types";
+import {
+  BASELINE_ACCURACY,
+  STUDENT_ACCURACY,
+  STUDENT_LOSS,
+  TEACHER_ACCURACY,
+} from "../lib/constants";
 import { NO_CURVES, NO_POINTS, type Curves } from "../lib/curves";
 import { percent, scalar, tickLabel, words } from "../lib/format";
-import { BASELINE_ACCURACY, LOSS, STUDENT_ACCURACY, TEACHER_ACCURACY } from "../lib/labels";
 import type { Range } from "../lib/scale";
 import { Chart } from "./chart/Chart";
 import type { Line, ReferenceLine } from "./chart/types";
 
-const TERMS = `${LOSS}/`;
+const TERMS = `${STUDENT_LOSS}/`;
 const TERM_TONES = ["term-1", "term-2", "term-3", "term-4"];
 
 export function JobCharts({ job }: { job: Job }) {
@@ -90,8 +95,8 @@ function lossLines(curves: Curves): Line[] {
       return { name, label: words(name.slice(TERMS.length)), tone, points };
     });
   if (terms.length === 1) return terms;
-  const points = curves.byName.get(LOSS) ?? NO_POINTS;
-  return [...terms, { name: LOSS, label: "weighted sum", tone: "student", points }];
+  const points = curves.byName.get(STUDENT_LOSS) ?? NO_POINTS;
+  return [...terms, { name: STUDENT_LOSS, label: "weighted sum", tone: "student", points }];
 }
 
 function stageStarts(job: Job, stepsPerEpoch: number): number[] {

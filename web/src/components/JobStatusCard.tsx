@@ -1,6 +1,5 @@
 /** What a job is doing: why it waits, how far it is, or why it failed and what to do. */
 import type { Failure, Job, Waiting } from "../api/types";
-import { failureAdvice, waitingAdvice } from "../lib/advice";
 import { clock, count, duration, moment, percent, words } from "../lib/format";
 import { phaseLabel } from "../lib/labels";
 import { useNow } from "../lib/now";
@@ -31,7 +30,6 @@ function Queued({ job }: { job: Job }) {
 /** The service's reason, how long it has applied, and what to do about it. */
 function WaitingReason({ waiting }: { waiting: Waiting }) {
   const now = useNow();
-  const advice = waitingAdvice(waiting.reason);
   return (
     <>
       <p>
@@ -44,7 +42,7 @@ function WaitingReason({ waiting }: { waiting: Waiting }) {
           {waiting.until && ` · until ${clock(waiting.until)}`}
         </span>
       </p>
-      {advice && <p className="soft">{advice}</p>}
+      <NextStep text={waiting.next_step} />
     </>
   );
 }
@@ -64,9 +62,16 @@ function Failed({ error }: { error: Failure }) {
       </div>
       <p>{summary}</p>
       {log.length > 0 && <pre tabIndex={0}>{log.join("\n")}</pre>}
-      <p className="soft">{failureAdvice(error.code, error.pointer)}</p>
+      <NextStep text={error.next_step} />
     </section>
   );
+}
+
+/** What to do about it; commands and fields stand in backticks. */
+function NextStep({ text }: { text: string | null | undefined }) {
+  if (!text) return null;
+  const parts = text.split("`").map((part, i) => (i % 2 ? <code key={i}>{part}</code> : part));
+  return <p className="soft">{parts}</p>;
 }
 
 /** A running, paused or cancelled job. */

@@ -2,8 +2,9 @@
 import { Link } from "react-router";
 
 import type { JobSummary } from "../api/types";
+import { BASELINE_ACCURACY, STUDENT_ACCURACY, TEACHER_ACCURACY } from "../lib/constants";
 import { duration, percent, points, words } from "../lib/format";
-import { BASELINE_ACCURACY, phaseLabel, STUDENT_ACCURACY, TEACHER_ACCURACY } from "../lib/labels";
+import { phaseLabel } from "../lib/labels";
 import { ProgressBar } from "./ProgressBar";
 import { StatePill } from "./StatePill";
 import { Time } from "./Time";

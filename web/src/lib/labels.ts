@@ -1,5 +1,6 @@
 /** How the page writes the names that the API uses. All but the states are open sets: see `words`. */
 import type { State } from "../api/types";
+import { PHASE_LABELS } from "./constants";
 import { words } from "./format";
 
 export const STATE_LABELS: Record<State, string> = {
@@ -9,14 +10,6 @@ export const STATE_LABELS: Record<State, string> = {
   succeeded: "Succeeded",
   failed: "Failed",
   cancelled: "Cancelled",
-};
-
-const PHASE_LABELS: Record<string, string> = {
-  validating: "checking the spec",
-  teacher: "evaluating the teacher",
-  caching: "caching the teacher’s outputs",
-  training: "training the student",
-  baseline: "training the same student from scratch",
 };
 
 export function phaseLabel(phase: string): string {
@@ -37,9 +30,3 @@ export const ARTIFACT_ORDER = Object.keys(ARTIFACT_LABELS);
 export function artifactLabel(kind: string): string {
   return ARTIFACT_LABELS[kind] ?? words(kind);
 }
-
-/** Names of metrics. The terms of the loss are `student/loss/...`. */
-export const LOSS = "student/loss";
-export const STUDENT_ACCURACY = "student/accuracy";
-export const BASELINE_ACCURACY = "baseline/accuracy";
-export const TEACHER_ACCURACY = "teacher/accuracy";
