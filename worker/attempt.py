@@ -191,15 +191,13 @@ class Attempt:
         that covers it. Events older than the last stored one are dropped: they come from a run that
         a frozen worker let continue for a while after it woke up.
         """
-        for number in range(
-            self._until_available(self._last_attempt_with_events), self._claim.attempt
-        ):
+        for number in range(self._until_available(self._first_to_import), self._claim.attempt):
             recorder = Recorder(self._dir.job / str(number))
             append = partial(self._append, of_attempt=number)
             while self._until_available(partial(recorder.drain, append)):
                 self._check()
 
-    def _last_attempt_with_events(self) -> int:
+    def _first_to_import(self) -> int:
         with self._context.database.read() as session:
             return events.last_attempt_with_events(session, self._claim.job_id)
 
