@@ -46,8 +46,8 @@ NOT_RUN = {
 
 @pytest.fixture(scope="module")
 def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One service for all pages; while one slot works, a process in the other warms up."""
-    with Service(tmp_path_factory.mktemp("docs") / "home", KD_SLOTS="2") as service:
+    """One service for all pages. Warming up a process for the next job costs more than it saves."""
+    with Service(tmp_path_factory.mktemp("docs") / "home", KD_WARM="false") as service:
         yield service.client.url
 
 
