@@ -16,7 +16,8 @@ MORE = ("telemetry", "tests", "web", "wire", "worker")
 def test_it_is_imported_from_the_environment_under_two_names(bare: Environment) -> None:
     code = f"""
 import importlib.util, json, sys
-import distillery.sdk.client, kdcore, distillery
+import distillery, kdcore
+from distillery import Client
 names = [name for name in {FOLDERS + MORE!r} if importlib.util.find_spec(name)]
 print(json.dumps([distillery.__file__, kdcore.__file__, names]))
 """
