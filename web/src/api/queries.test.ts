@@ -2,11 +2,11 @@ import { QueryClient } from "@tanstack/react-query";
 import { expect, test, vi } from "vitest";
 
 import { NO_CURVES } from "../lib/curves";
-import { LOSS } from "../lib/labels";
+import { STUDENT_LOSS } from "../lib/constants";
 import { fetchCurves, jobKey } from "./queries";
 
 const answer = (...steps: number[]): Response =>
-  Response.json({ series: [{ name: LOSS, steps, values: steps, downsampled: false }] });
+  Response.json({ series: [{ name: STUDENT_LOSS, steps, values: steps, downsampled: false }] });
 
 test("points that are pushed while curves are fetched are not lost", async () => {
   const client = new QueryClient();
@@ -20,8 +20,8 @@ test("points that are pushed while curves are fetched are not lost", async () =>
   vi.stubGlobal("fetch", fetched);
   vi.stubGlobal("sessionStorage", { getItem: () => null });
 
-  const curves = await fetchCurves(client, "j", [LOSS], NO_CURVES, new AbortController().signal);
-  expect(curves.byName.get(LOSS)?.steps).toEqual([0, 10, 20]);
+  const curves = await fetchCurves(client, "j", [STUDENT_LOSS], NO_CURVES, new AbortController().signal);
+  expect(curves.byName.get(STUDENT_LOSS)?.steps).toEqual([0, 10, 20]);
   const asked = fetched.mock.calls.map(([path]) => new URLSearchParams(`${path}`.split("?")[1]));
   expect(asked.map((query) => query.get("after_step"))).toEqual([null, "10"]);
 });
