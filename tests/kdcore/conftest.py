@@ -1,5 +1,5 @@
-"""One CPU thread for torch in these tests: their networks are tiny, and threads that wait for each
-other on a busy machine take ten times as long."""
+"""Limits torch to one CPU thread in these tests: their networks are tiny, and on a busy machine
+threads that wait for each other take ten times as long."""
 
 import pytest
 import torch

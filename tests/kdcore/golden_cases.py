@@ -1,4 +1,4 @@
-"""Checks a file of golden values: every case against our function, a row a case.
+"""Checks a file of golden values: every case against our function, one row per case.
 
     python -m tests.kdcore.golden_cases FILE [FILE ...]
 
@@ -205,7 +205,7 @@ CASES: dict[str, Callable[[Tensors, Params], Answer]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """A case's largest relative errors; none where the case has no such tensors."""
+    """The largest relative errors of a case; None if it has no such tensors."""
 
     name: str
     value_error: float
@@ -219,7 +219,7 @@ class Row:
 
 
 def read_cases(path: Path) -> dict[str, tuple[dict[str, Tensor], Params]]:
-    """Every case's tensors and parameters. Raises ValueError where it is no such file."""
+    """Every case's tensors and parameters. Raises ValueError if it is another file."""
     with safe_open(path, "pt") as file:
         described = (file.metadata() or {}).get("cases")
         if described is None:
@@ -233,7 +233,7 @@ def read_cases(path: Path) -> dict[str, tuple[dict[str, Tensor], Params]]:
     return cases
 
 
-def check(name: str, case: Mapping[str, Tensor], params: Params) -> Row:
+def check_case(name: str, case: Mapping[str, Tensor], params: Params) -> Row:
     """Run our function on a case and compare values and gradients with the recorded ones."""
     wanted = {k.removeprefix("grad_"): v for k, v in case.items() if k.startswith("grad_")}
     given = {k: v.clone().requires_grad_(k in wanted) for k, v in case.items()}
@@ -259,14 +259,14 @@ def _error(mine: Tensor, recorded: Tensor) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a row a case of every file; 1 where one fails."""
+    """Print one row per case of every file; returns 1 if one fails."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("files", nargs="*", type=Path, default=[PUBLIC])
     failures = 0
     for path in parser.parse_args(arguments).files:
         try:
             cases = read_cases(path)
-        except Exception as error:  # noqa: BLE001 - whatever the file is, say so in a line
+        except Exception as error:  # noqa: BLE001 - whatever the file is, report it in one line
             print(f"{path}: not a file of golden values: {error}", file=sys.stderr)
             return 2
         print(f"{'case':36}{'value':>10}{'gradient':>10}")
@@ -279,7 +279,7 @@ def _print_row(name: str, tensors: dict[str, Tensor], params: Params) -> bool:
     if name not in CASES:
         print(f"{name:36}{'':20}  UNKNOWN")
         return False
-    row = check(name, tensors, params)
+    row = check_case(name, tensors, params)
     gradient = "" if row.gradient_error is None else f"{row.gradient_error:.1e}"
     verdict = "ok" if row.passed else "FAILED"
     print(f"{name:36}{row.value_error:10.1e}{gradient:>10}  {verdict}")

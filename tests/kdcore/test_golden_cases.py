@@ -1,4 +1,4 @@
-"""The golden values: our arithmetic is the authors', and a wrong one is told."""
+"""The golden values: our arithmetic is the authors', and wrong arithmetic is noticed."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.kdcore import golden_cases
-from tests.kdcore.golden_cases import CASES, PUBLIC, check, main, read_cases
+from tests.kdcore.golden_cases import CASES, PUBLIC, check_case, main, read_cases
 
 RECORDED = read_cases(PUBLIC)
 
@@ -18,7 +18,7 @@ def test_every_recorded_case_has_our_function() -> None:
 
 @pytest.mark.parametrize("name", sorted(RECORDED))
 def test_values_and_gradients(name: str) -> None:
-    row = check(name, *RECORDED[name])
+    row = check_case(name, *RECORDED[name])
     assert row.passed, row
 
 
@@ -33,7 +33,9 @@ def test_a_deviation_fails(
     assert capsys.readouterr().out.count("FAILED") == 1
 
 
-def test_a_file_of_another_kind_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_of_another_kind_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     assert main([str(tmp_path / "other.safetensors")]) == 2
     assert main([str(tmp_path / "none.safetensors")]) == 2

@@ -106,7 +106,7 @@ def result_of(folder: Path) -> dict[str, Any]:
 
 
 def weights_hash(folder: Path) -> str:
-    """Of the exported student's tensors (a file's header has its keys in any order)."""
+    """Hash the exported student's tensors (a file's header has its keys in any order)."""
     tensors = load_file(folder / "out" / "student.safetensors")
     return hashlib.sha256(
         b"".join(tensors[k].numpy().tobytes() for k in sorted(tensors))
@@ -114,8 +114,8 @@ def weights_hash(folder: Path) -> str:
 
 
 class Traps(nn.Module):
-    """All that hooks get wrong: in-place and shared ReLUs, `+=` after a norm, dropout, and chance
-    from three generators."""
+    """Everything hooks get wrong: in-place and shared ReLUs, `+=` after a norm, dropout, and
+    randomness from three generators."""
 
     def __init__(self, channels: int = 4, classes: int = CLASSES, chance: bool = False) -> None:
         super().__init__()
@@ -141,5 +141,5 @@ class Traps(nn.Module):
 
 
 def probe(network: nn.Module, name: str = "the student", classes: int = CLASSES) -> Probe:
-    """A probe that looks with one blank image."""
+    """A probe that runs one blank image."""
     return Probe(name, network, classes, torch.zeros(1, 1, SIDE, SIDE))

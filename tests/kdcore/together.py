@@ -127,12 +127,12 @@ def fail(where: str, folder: Path) -> int:
 
 
 def save(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write them down."""
+    """Save tensors, made contiguous."""
     safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, path)
 
 
 def _student(arm: ArmName) -> nn.Module:
-    """Without dropout, whose draws are every process's own."""
+    """A student without dropout, which every process would draw differently."""
     student = make_student(arm)
     for module in student.modules():
         if isinstance(module, nn.Dropout):

@@ -1,4 +1,4 @@
-"""Items made ahead: the same ones in order, errors at their place, and a thread that ends."""
+"""Items produced ahead: the same in order, errors in their place, and a thread that ends."""
 
 import gc
 import threading
@@ -21,7 +21,7 @@ def counting(made: list[int], end: int) -> Iterator[int]:
         yield number
 
 
-def test_items_come_in_order_made_by_one_thread_that_then_ends() -> None:
+def test_items_come_in_order_from_one_thread_that_then_ends() -> None:
     makers = set()
 
     def items() -> Iterator[int]:
@@ -35,13 +35,13 @@ def test_items_come_in_order_made_by_one_thread_that_then_ends() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_so_many_are_made_before_they_are_asked_for(depth: int) -> None:
+def test_depth_items_are_produced_ahead(depth: int) -> None:
     made: list[int] = []
     reached = threading.Event()
 
     def items() -> Iterator[int]:
         for number in counting(made, 50):
-            if number == depth + 1:  # one was taken, `depth` wait, this one has no room
+            if number == depth + 1:  # one was taken, `depth` are queued, this one must wait
                 reached.set()
             yield number
 
@@ -53,7 +53,7 @@ def test_so_many_are_made_before_they_are_asked_for(depth: int) -> None:
     assert len(made) == depth + 2 and threads() == []
 
 
-def test_an_error_comes_at_its_place_and_is_itself() -> None:
+def test_an_error_is_raised_unchanged_in_its_place() -> None:
     error = OSError("the disk is gone")
 
     def items() -> Iterator[int]:
@@ -87,7 +87,7 @@ def test_an_interrupted_loop_leaves_no_thread() -> None:
     assert len(made) < 10
 
 
-def test_what_is_forgotten_ends_too() -> None:
+def test_a_deleted_iterator_ends_its_thread() -> None:
     items = ahead(counting([], 10**9), 2)
     next(items)
     del items
@@ -95,7 +95,7 @@ def test_what_is_forgotten_ends_too() -> None:
     assert threads() == []
 
 
-def test_nothing_starts_before_the_first_item_is_asked_for() -> None:
+def test_nothing_starts_before_the_first_next() -> None:
     made: list[int] = []
     items = ahead(counting(made, 3), 2)
     assert made == [] and threads() == []

@@ -1,4 +1,4 @@
-"""A zip is read member by member, and refused whole where any of it is hostile or damaged."""
+"""A zip is read member by member, and refused as a whole if any of it is hostile or damaged."""
 
 import stat
 import zipfile
@@ -65,7 +65,7 @@ def test_an_ordinary_mode_is_fine(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("other", ["a.png", "A.PNG"])
-def test_doubled_names_are_refused(tmp_path: Path, other: str) -> None:
+def test_duplicate_names_are_refused(tmp_path: Path, other: str) -> None:
     assert (
         refusal(make_zip(tmp_path / "z", ("a.png", b"1"), (other, b"2"))).code == "unsafe_archive"
     )
@@ -96,7 +96,7 @@ def test_a_bomb_is_refused_before_it_is_inflated(
     assert "1 members" in refusal(bomb).message
 
 
-def test_a_member_longer_than_it_says_is_not_inflated_further(tmp_path: Path) -> None:
+def test_a_member_longer_than_its_header_says_is_not_inflated_further(tmp_path: Path) -> None:
     made = make_zip(tmp_path / "z", ("a.png", bytes(100_000)))
     content = bytearray(made.read_bytes())
     at = content.index(b"PK\x01\x02") + 24
@@ -123,5 +123,5 @@ def test_a_truncated_zip_is_refused(tmp_path: Path, part: float) -> None:
     assert refusal(tmp_path / "z").code == "bad_archive"
 
 
-def test_a_path_without_anything_is_refused(tmp_path: Path) -> None:
+def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nothing").code == "no_file"

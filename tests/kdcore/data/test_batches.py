@@ -1,4 +1,4 @@
-"""Batches: pure functions of (seed, stage, epoch, sample), in whatever grouping they come."""
+"""Batches: pure functions of (seed, stage, epoch, sample), however samples are grouped."""
 
 import dataclasses
 
@@ -79,7 +79,7 @@ def test_the_order_changes_with_seed_stage_and_epoch_and_with_nothing_else() -> 
     assert order(loader(0)) == orders[0]
 
 
-def test_an_epoch_goes_on_from_any_step() -> None:
+def test_an_epoch_resumes_from_any_step() -> None:
     loader = Loader(make_split(), torch.arange(20), Data(batch_size=4), 0, CPU)
     whole = list(loader.batches(1, 2))
     for start in range(6):
@@ -90,13 +90,13 @@ def test_an_epoch_goes_on_from_any_step() -> None:
             assert torch.equal(a.images_BCHW, b.images_BCHW)
 
 
-def test_a_samples_look_does_not_depend_on_its_batch() -> None:
+def test_a_samples_augmentation_does_not_depend_on_its_batch() -> None:
     split = make_split()
     a, b = samples(split, batch_size=2), samples(split, batch_size=20)
     assert all(torch.equal(a[i], b[i]) for i in range(20))
 
 
-def test_a_samples_look_changes_with_every_epoch_stage_and_seed() -> None:
+def test_a_samples_augmentation_changes_with_every_epoch_stage_and_seed() -> None:
     split = make_split()
     first = samples(split)
     for other in (samples(split, epoch=1), samples(split, stage=1), samples(split, seed=1)):
@@ -130,16 +130,16 @@ def test_each_image_is_one_of_the_crops_of_its_padded_self() -> None:
 
 
 @pytest.mark.parametrize(("augment", "kinds"), [((), 1), (("flip",), 2), (("crop",), 25)])
-def test_each_augmentation_can_be_had_alone(augment: tuple[str, ...], kinds: int) -> None:
+def test_each_augmentation_works_alone(augment: tuple[str, ...], kinds: int) -> None:
     split = make_split(1)
     data = Data.model_validate({"augment": augment})
     loader = Loader(split, torch.arange(1), data, 0, CPU)
-    looks = {
+    images = {
         tuple(batch.images_BCHW.flatten().tolist())
         for epoch in range(300)
         for batch in loader.batches(0, epoch)
     }
-    assert len(looks) == kinds
+    assert len(images) == kinds
 
 
 def test_a_grey_pixel_is_its_value_over_255() -> None:

@@ -1,4 +1,4 @@
-"""The stateless random numbers: fixed for ever, uniform, and without overflow on any device."""
+"""Stateless random numbers: fixed, uniform, and without overflow on any device."""
 
 import torch
 
@@ -23,7 +23,7 @@ def test_tensors_and_numbers_agree_and_nothing_overflows() -> None:
     assert len(set(hashed_N.tolist())) == 5
 
 
-def test_every_part_counts_and_so_does_their_order() -> None:
+def test_every_key_value_counts_and_so_does_their_order() -> None:
     keys = {hash_key(a, b, c) for a in range(10) for b in range(10) for c in range(10)}
     assert len(keys) == 1000
     assert hash_key(1, 2) != hash_key(1, 2, 0)

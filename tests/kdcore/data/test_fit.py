@@ -37,7 +37,7 @@ def test_what_is_not_square_is_covered() -> None:
         assert cover(smooth(*size), (30, 60)).shape[2:] == (30, 60)
 
 
-def test_a_size_that_covers_already_is_only_cut() -> None:
+def test_an_image_that_covers_the_size_is_only_cropped() -> None:
     images_NCHW = smooth(32, 50)
     assert torch.equal(cover(images_NCHW, (32, 32)), images_NCHW[:, :, :, 9:41])
 

@@ -78,13 +78,13 @@ def test_images_outside_of_class_folders_have_no_labels(tmp_path: Path) -> None:
     assert data.class_names == ("cat", "dog")
 
 
-def test_the_first_images_are_in_turn_of_all_classes(tmp_path: Path) -> None:
+def test_the_first_images_take_turns_by_class(tmp_path: Path) -> None:
     files = {f"{name}/{i}.png": picture() for name in "abc" for i in range(4)}
     assert labels(tmp_path, files) == [0, 1, 2] * 4
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
-def test_formats_are_told_by_content(tmp_path: Path, format: str) -> None:
+def test_formats_are_recognised_by_content(tmp_path: Path, format: str) -> None:
     image = picture(value=(250, 100, 50), format=format)
     data = read_folder(write(tmp_path, {"a/1.jpg": image, "b/1.jpg": image}))
     colour = data.train.images_NCHW[0, :, 4, 5].tolist()
@@ -129,7 +129,7 @@ def test_other_sizes_are_stretched_to_the_commonest_or_the_wanted(tmp_path: Path
     assert wanted.train.images_NCHW.shape == (3, 3, 16, 12)
 
 
-def test_a_turned_photograph_is_set_upright(tmp_path: Path) -> None:
+def test_a_rotated_photograph_is_turned_upright(tmp_path: Path) -> None:
     image = Image.new("RGB", (10, 8))
     image.paste(COLOUR, (0, 0, 10, 4))
     exif = image.getexif()

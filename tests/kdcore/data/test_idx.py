@@ -1,4 +1,4 @@
-"""IDX datasets, as MNIST and its kin come: plain or gzipped, in a directory or a zip."""
+"""IDX datasets, like MNIST: plain or gzipped, in a directory or a zip."""
 
 import gzip
 import struct
@@ -99,7 +99,7 @@ def test_a_gzip_bomb_is_inflated_no_further_than_its_shape(tmp_path: Path) -> No
         read_idx(write(tmp_path, {"train-images-idx3-ubyte.gz": bomb}))
 
 
-def test_a_huge_shape_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+def test_a_huge_shape_is_refused_before_memory_is_allocated(tmp_path: Path) -> None:
     header = struct.pack(">BBBB3I", 0, 0, 8, 3, 2**32 - 1, 1000, 1000)
     with pytest.raises(RunError) as caught:
         read_idx(write(tmp_path, {"train-images-idx3-ubyte": header}))

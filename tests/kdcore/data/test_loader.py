@@ -72,15 +72,15 @@ def test_a_samples_look_does_not_depend_on_its_batch_or_the_step_before(
 
 
 @pytest.mark.parametrize("augment", [PLAIN, EVERY, RESIZED])
-def test_every_look_changes_with_epoch_stage_and_seed(augment: list[Any]) -> None:
+def test_every_augmentation_changes_with_epoch_stage_and_seed(augment: list[Any]) -> None:
     first = by_sample(list(load(augment).batches(0, 0)))
     for other in (
         load(augment).batches(0, 1),
         load(augment).batches(1, 0),
         load(augment, seed=1).batches(0, 0),
     ):
-        looks = by_sample(list(other))
-        changed = sum(not torch.equal(first[i][0], looks[i][0]) for i in range(COUNT))
+        images = by_sample(list(other))
+        changed = sum(not torch.equal(first[i][0], images[i][0]) for i in range(COUNT))
         assert changed >= COUNT - 2
 
 
@@ -113,7 +113,7 @@ def test_the_order_in_a_spec_makes_no_difference() -> None:
     assert all(same(forth[index], back[index]) for index in range(COUNT))
 
 
-def test_a_mixed_image_is_made_of_both_as_they_look_without_mixing() -> None:
+def test_a_mixed_image_is_made_of_both_images_as_augmented_without_mixing() -> None:
     """And its labels are those of the two, by the shares."""
     plain = by_sample(list(load(PLAIN).batches(0, 3)))
     mixed = list(load([*PLAIN, {"name": "mixup", "alpha": 1}]).batches(0, 3))
@@ -127,7 +127,7 @@ def test_a_mixed_image_is_made_of_both_as_they_look_without_mixing() -> None:
             assert torch.allclose(batch.images_BCHW[row], wanted, atol=1e-6)
 
 
-def test_partners_are_training_samples_alone() -> None:
+def test_partners_are_training_samples_only() -> None:
     data = Data.model_validate({"augment": ["mixup"], "batch_size": 5})
     loader = Loader(make_split(), torch.arange(0, COUNT, 3), data, 0, CPU)
     partners = {int(i) for b in loader.batches(0, 0) if b.mix for i in b.mix.index_B}
@@ -141,7 +141,7 @@ def test_unlabelled_images_mix_without_labels() -> None:
     assert batch.labels_B is None and batch.mix is not None and batch.mix.labels_B is None
 
 
-def test_views_come_in_turn_in_an_order_that_is_each_epochs_own() -> None:
+def test_views_take_turns_and_every_epoch_has_its_own_order() -> None:
     loader, free = load(PLAIN, views=3), load(PLAIN)
     for epoch in range(7):
         assert loader.view_of(epoch) == epoch % 3 and free.view_of(epoch) is None
@@ -149,10 +149,10 @@ def test_views_come_in_turn_in_an_order_that_is_each_epochs_own() -> None:
         assert [b.index_B.tolist() for b in batches] == [b.index_B.tolist() for b in own]
         assert {b.view for b in batches} == {epoch % 3} and {b.view for b in own} == {None}
         # Whatever the stage.
-        view, looks = by_sample(list(loader.batches(0, epoch % 3))), by_sample(batches)
-        assert all(same(looks[index], view[index]) for index in range(COUNT))
-    looks, others = (by_sample(list(loader.batches(0, epoch))) for epoch in (0, 1))
-    assert not all(same(looks[index], others[index]) for index in range(COUNT))
+        view, images = by_sample(list(loader.batches(0, epoch % 3))), by_sample(batches)
+        assert all(same(images[index], view[index]) for index in range(COUNT))
+    images, others = (by_sample(list(loader.batches(0, epoch))) for epoch in (0, 1))
+    assert not all(same(images[index], others[index]) for index in range(COUNT))
 
 
 def test_views_are_the_same_for_every_seed() -> None:
@@ -171,7 +171,7 @@ def test_mixing_is_refused_with_views(name: str) -> None:
 
 
 @pytest.mark.parametrize("augment", [[], ["flip"], ["crop"], ["random_resized_crop"]])
-def test_a_margin_is_cut_off_in_training_and_evaluation(augment: list[Any]) -> None:
+def test_a_margin_is_cropped_in_training_and_evaluation(augment: list[Any]) -> None:
     split = make_split(size=(8, 9))
     data = Data.model_validate({"augment": augment, "batch_size": 5})
     loader = Loader(split, torch.arange(COUNT), data, 0, CPU)
@@ -183,7 +183,7 @@ def test_a_margin_is_cut_off_in_training_and_evaluation(augment: list[Any]) -> N
             assert torch.equal(batch.images_BCHW, images_NCHW[batch.index_B])
 
 
-def test_crop_and_flip_have_the_bits_they_always_had() -> None:
+def test_crop_and_flip_keep_their_bits() -> None:
     """A change would change the curves of every seed."""
     generator = torch.Generator().manual_seed(0)
     images_NCHW = torch.randint(0, 256, (50, 3, 9, 16), dtype=torch.uint8, generator=generator)

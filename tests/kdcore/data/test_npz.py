@@ -1,4 +1,4 @@
-"""NPZ datasets: every accepted layout gives the same images, and bad ones are refused by name."""
+"""NPZ datasets: every accepted layout gives the same images; bad ones are refused with a reason."""
 
 import io
 import zipfile
@@ -127,13 +127,13 @@ def npy(shape: str, content: bytes) -> bytes:
         b"",
     ],
 )
-def test_a_header_that_lies_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_header_that_does_not_fit_its_data_is_refused(tmp_path: Path, content: bytes) -> None:
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as target:
         target.writestr("x.npy", content)
     assert refusal(tmp_path / "d.npz").code == "bad_dataset"
 
 
-def test_a_bare_npy_file_is_no_npz(tmp_path: Path) -> None:
+def test_a_bare_npy_file_is_not_an_npz(tmp_path: Path) -> None:
     stream = io.BytesIO()
     np.save(stream, NCHW)
     (tmp_path / "d.npz").write_bytes(stream.getvalue())

@@ -1,4 +1,4 @@
-"""Packs: decoded once, whole or not there, checked before they are mapped."""
+"""Packs: decoded once, complete or absent, checked before they are mapped."""
 
 import os
 import shutil
@@ -124,13 +124,13 @@ def test_other_content_or_another_size_is_another_pack(npz: RunDataset, tmp_path
     assert len(keys | {pack_key(npz, Fit())}) == 5
 
 
-def test_a_known_hash_is_believed_and_names_the_pack(npz: RunDataset) -> None:
+def test_a_given_hash_is_trusted_and_names_the_pack(npz: RunDataset) -> None:
     known = npz.model_copy(update={"sha256": "ab" * 32})
     assert pack_key(known, Fit()).startswith("abababababababab-")
     assert pack_key(known, Fit()) != pack_key(npz, Fit())
 
 
-def test_a_changed_folder_is_packed_anew(pictures: RunDataset, packs: Path) -> None:
+def test_a_changed_folder_is_packed_again(pictures: RunDataset, packs: Path) -> None:
     before = load_dataset(pictures, packs=packs)
     Image.fromarray(IMAGES[5]).save(Path(pictures.path) / "train" / "a" / "9.png")
     assert len(load_dataset(pictures, packs=packs).train) == len(before.train) + 1
@@ -198,7 +198,7 @@ def test_of_large_packs_blocks_spread_from_first_to_last_are_checked(
         (entry / "train.pixels").write_bytes(content)
 
 
-def test_what_breaks_off_leaves_nothing(
+def test_packing_that_fails_leaves_nothing(
     npz: RunDataset, packs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupted(BaseException):
@@ -229,7 +229,7 @@ def test_what_a_killed_run_left_is_removed_a_day_later_and_the_unused_in_a_month
     assert not used.exists()
 
 
-def test_room_is_made_by_removing_what_was_not_used_for_longest(
+def test_space_is_freed_by_removing_the_least_recently_used(
     npz: RunDataset, packs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = [(8, 9), (10, 10), (12, 12)]
@@ -248,7 +248,7 @@ def test_room_is_made_by_removing_what_was_not_used_for_longest(
     assert int(kept[0].train.images_NCHW.sum()) > 0  # still mapped
 
 
-def test_a_disk_that_is_too_full_is_an_error_that_says_so(
+def test_a_disk_that_is_too_full_is_an_error(
     npz: RunDataset, packs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = shutil._ntuple_diskusage(10**9, 10**9, 100)
@@ -290,7 +290,7 @@ def test_long_packing_logs_its_progress(
         assert [line for line in lines if line.endswith(split)] == expected
 
 
-def test_two_runs_that_pack_at_once_agree(
+def test_two_runs_that_pack_simultaneously_agree(
     npz: RunDataset, packs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finish = packfile.finish_pack

@@ -1,4 +1,4 @@
-"""Pixels that do not stay: gathered ahead, with the bits and the order they have anyway."""
+"""Pixels that are not kept on the device: gathered ahead, with the same bits in the same order."""
 
 import dataclasses
 import threading
@@ -27,7 +27,7 @@ def split() -> Split:
 
 @pytest.fixture
 def mapped(split: Split, monkeypatch: pytest.MonkeyPatch) -> Split:
-    """The same, said to be mapped from a file that is larger than memory."""
+    """The same, as if mapped from a file that is larger than memory."""
     monkeypatch.setattr(pixels_module, "_fits_memory", lambda _: False)
     return dataclasses.replace(split, mapped=True)
 
@@ -36,12 +36,12 @@ def batches(split: Split | Pixels, start: int = 0) -> list[Batch]:
     return list(Loader(split, torch.arange(22), EVERY, 1, CPU).batches(0, 1, start))
 
 
-def test_ahead_of_time_is_for_what_does_not_fit_alone(split: Split, mapped: Split) -> None:
+def test_only_what_does_not_fit_is_read_ahead(split: Split, mapped: Split) -> None:
     assert Pixels(mapped, CPU).ahead
     assert not Pixels(split, CPU).ahead
 
 
-def test_a_small_mapped_file_is_read_as_memory_is(split: Split) -> None:
+def test_a_small_mapped_file_is_read_like_memory(split: Split) -> None:
     assert not Pixels(dataclasses.replace(split, mapped=True), CPU).ahead
 
 
@@ -74,7 +74,7 @@ def test_what_reading_raises_reaches_the_loop(mapped: Split) -> None:
         list(loader.batches(0, 0))
 
 
-def test_pixels_that_are_there_are_not_brought_again(split: Split) -> None:
+def test_pixels_on_the_device_are_not_copied_again(split: Split) -> None:
     there = Pixels(split, CPU)
     assert pixels_of(there, CPU) is there
     for plain, again in zip(batches(split), batches(there), strict=True):

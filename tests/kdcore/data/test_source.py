@@ -1,4 +1,4 @@
-"""A dataset at the size a run wants: stretched, padded, limited."""
+"""A dataset at the size a run needs: stretched, padded, limited."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_stretching_keeps_the_brightness(dataset: RunDataset) -> None:
     assert abs(small - IMAGES.mean()) < 2
 
 
-def test_a_limit_keeps_the_first_training_images_alone(dataset: RunDataset) -> None:
+def test_a_limit_keeps_only_the_first_training_images(dataset: RunDataset) -> None:
     data = load_dataset(dataset, train_limit=4)
     assert len(data.train) == 4
     assert torch.equal(data.train.images_NCHW[:, 0], torch.from_numpy(IMAGES[:4]))
@@ -60,6 +60,6 @@ def test_padding_to_less_is_refused(dataset: RunDataset) -> None:
     assert (caught.value.code, caught.value.pointer) == ("bad_pad", "/data/pad_to")
 
 
-def test_an_npz_said_to_be_a_folder_is_refused(dataset: RunDataset) -> None:
+def test_an_npz_declared_as_a_folder_is_refused(dataset: RunDataset) -> None:
     with pytest.raises(RunError, match="no images"):
         load_dataset(dataset.model_copy(update={"format": "folder"}))

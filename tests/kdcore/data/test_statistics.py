@@ -1,4 +1,4 @@
-"""Mean and deviation of pixels: exact, however the images are taken together."""
+"""Mean and deviation of pixels: exact, however the images are grouped."""
 
 import dataclasses
 
@@ -23,7 +23,7 @@ def test_sums_are_exact(shape: tuple[int, int, int, int]) -> None:
         assert torch.equal(pixel_sums(images_NCHW), wanted)
 
 
-def test_sums_that_are_known_are_used_and_give_the_same() -> None:
+def test_known_sums_are_used_and_give_the_same() -> None:
     split = make_split(20, 3, 9, 16)
     index_N = torch.tensor([3, 1, 17, 5])
     known = dataclasses.replace(split, sums_NC2=pixel_sums(split.images_NCHW))

@@ -1,4 +1,4 @@
-"""A frozen network's faster form says the same, at every tap, and the network itself stays."""
+"""A frozen network's faster form has the same outputs at every tap; the network does not change."""
 
 from collections.abc import Sequence
 
@@ -55,7 +55,7 @@ def form_of(
         ("torchvision/densenet121", None),
     ],
 )
-def test_norms_are_folded_and_it_says_the_same(name: str, left: int | None) -> None:
+def test_norms_are_folded_and_the_outputs_are_the_same(name: str, left: int | None) -> None:
     network = trained(small_network(name))
     before = state_of(network)
     form = form_of(network)
@@ -68,7 +68,7 @@ def test_norms_are_folded_and_it_says_the_same(name: str, left: int | None) -> N
     assert same_bits(before, state_of(network))
 
 
-def test_what_is_read_stays_as_it_was() -> None:
+def test_what_is_read_does_not_change() -> None:
     network = trained(small_network("resnet20"))
     taps = (
         Tap(module="stem.0"),
@@ -129,7 +129,7 @@ class Shared(nn.Module):
 
 
 @pytest.mark.parametrize("network", [Twice(), Shared()])
-def test_what_cannot_be_folded_is_left(network: nn.Module) -> None:
+def test_what_cannot_be_folded_is_not(network: nn.Module) -> None:
     network = trained(network)
     form = form_of(network)
     assert norms(form) == 1

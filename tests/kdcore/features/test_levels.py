@@ -15,7 +15,7 @@ SQUARE = (32, 32)
 
 
 def _counted(*shape: int) -> Tensor:
-    """Every value once, so that none can be lost or doubled unseen."""
+    """Every value once, so that a lost or duplicated one is noticed."""
     return torch.arange(torch.Size(shape).numel(), dtype=torch.float32).reshape(shape)
 
 
@@ -23,7 +23,7 @@ MAP_BCHW = _counted(2, 3, 4, 6)  # whatever the layout, this is what it folds to
 
 
 @pytest.mark.parametrize("prefix", [0, 1, 5])
-def test_tokens_fold_row_by_row_without_those_ahead(prefix: int) -> None:
+def test_tokens_fold_row_by_row_without_prefix_tokens(prefix: int) -> None:
     tokens_BNC = MAP_BCHW.flatten(2).transpose(1, 2)
     ahead_BNC = torch.full((2, prefix, 3), -1.0)
     grid = Grid(3, 4, 6, "tokens", prefix)
@@ -39,7 +39,7 @@ def test_a_map_is_itself() -> None:
     assert Grid(3, 4, 6).fold(MAP_BCHW) is MAP_BCHW
 
 
-def test_a_vector_is_a_map_of_one_place() -> None:
+def test_a_vector_is_a_map_of_one_position() -> None:
     x_BC = _counted(2, 3)
     folded_BCHW = Grid(3, 1, 1, "vector").fold(x_BC)
     assert folded_BCHW.shape == (2, 3, 1, 1) and torch.equal(folded_BCHW.flatten(1), x_BC)
@@ -104,7 +104,7 @@ def test_tokens_tile_the_image_in_square_patches(
         ((1, 192), (224, 224)),  # a class token alone is not a map
     ],
 )
-def test_what_does_not_lie_on_the_image_is_no_map(
+def test_what_does_not_cover_the_image_is_not_a_map(
     shape: tuple[int, ...], image: tuple[int, int]
 ) -> None:
     assert grid_of(shape, image) is None

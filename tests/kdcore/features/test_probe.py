@@ -1,4 +1,4 @@
-"""A probe sees shapes and activations of any network and changes nothing in it."""
+"""A probe finds shapes and activations of any network and does not change it."""
 
 import pytest
 import torch
@@ -154,7 +154,7 @@ def test_a_container_has_the_nonlinearity_it_ends_with() -> None:
     assert seen.nonlinearity(Tap(module="stage2.0.bn2")) is None
 
 
-def test_looking_changes_nothing() -> None:
+def test_probing_changes_nothing() -> None:
     network = Traps()
     network.bn2.eval()
     before = {k: v.clone() for k, v in network.state_dict().items()}

@@ -17,7 +17,7 @@ def _image(side: int = 8) -> torch.Tensor:
 
 
 def test_before_an_in_place_relu_sees_negative_values() -> None:
-    """Trap 1: a hook on the value itself would see it after the ReLU acted."""
+    """Trap 1: a hook on the value itself would see it after the ReLU."""
     network, tap = Traps().eval(), Tap(module="relu", position="before_relu")
     with Tapped(network, [tap]) as tapped:
         feature_BCHW = tapped(_image()).features[tap]
@@ -124,7 +124,7 @@ def test_a_call_that_does_not_happen_is_named() -> None:
     assert caught.value.code == "tap_not_called"
 
 
-def test_a_module_that_gives_no_tensor_is_named() -> None:
+def test_a_module_that_does_not_return_a_tensor_is_named() -> None:
     class Pair(nn.Module):
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return x, x

@@ -64,7 +64,7 @@ METHOD = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def _keep_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The handlers are the process's; here they stay pytest's."""
+    """Signal handlers belong to the process; keep pytest's."""
     monkeypatch.setattr("kdcore.runtime.signals.StopFlag.listen", lambda _self: None)
 
 
@@ -176,7 +176,7 @@ def test_trap_05_the_squared_temperature_stays_when_the_hard_weight_is_zero(hard
 
 
 @pytest.mark.parametrize("method", ["kd", "dkd", "dist", "standardized_kd"])
-def test_trap_05_a_soft_loss_alone_teaches_the_whole_student(method: str) -> None:
+def test_trap_05_a_soft_loss_alone_trains_the_whole_student(method: str) -> None:
     student = calm_traps(0)
     with stage_run(student, calm_traps(1), {"method": method}) as run:
         run.train_mode()
@@ -324,7 +324,7 @@ def test_trap_11_code_in_a_spec_is_only_text(tmp_path: Path, place: str) -> None
     assert not (tmp_path / "ran").exists()
 
 
-def test_trap_11_a_spec_is_json_and_no_language_with_tags(tmp_path: Path) -> None:
+def test_trap_11_a_spec_is_json_and_not_yaml_with_tags(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     ran = tmp_path / "ran"
     (folder / "spec.json").write_text(f"!!python/object/apply:os.system ['touch {ran}']")

@@ -57,7 +57,7 @@ def passes(method: MapMethod[Any], seed: int = 0) -> tuple[Outputs, list[Outputs
 
 
 def each_loss(method: MapMethod[Any], student: Outputs, teachers: list[Outputs]) -> list[Tensor]:
-    """What the method says of every teacher alone."""
+    """The method's loss with each teacher alone."""
     losses = []
     for part, pairs, teacher in zip(method.heads, method.pairs, teachers, strict=True):
         own = [level.read(student) for level, _ in pairs]

@@ -59,7 +59,7 @@ def test_a_pair_and_its_negatives_at_the_level_of_noise() -> None:
     assert loss.item() == pytest.approx(3 * math.log(2), rel=1e-5)
 
 
-def test_what_is_no_negative_does_not_count() -> None:
+def test_samples_that_are_not_negatives_do_not_count() -> None:
     """Neither as a score nor in K."""
     own_B, negative_BK = torch.full((1,), 0.5), torch.tensor([[True, False, True]])
     loss = contrast_loss(own_B, torch.tensor([[0.3, 77.0, 0.4]]), negative_BK, samples=4)
@@ -67,7 +67,7 @@ def test_what_is_no_negative_does_not_count() -> None:
     torch.testing.assert_close(loss, without)
 
 
-def test_sure_pairs_against_remote_negatives_cost_nothing() -> None:
+def test_sure_pairs_against_distant_negatives_cost_nothing() -> None:
     negative_BK = torch.ones(2, 3, dtype=torch.bool)
     loss = contrast_loss(torch.full((2,), 1e6), torch.zeros(2, 3), negative_BK, samples=10)
     assert loss.item() == pytest.approx(0, abs=1e-4)
@@ -114,7 +114,7 @@ def test_memories_take_in_only_the_batchs_samples_with_momentum() -> None:
 
 
 def test_validation_moves_neither_memories_nor_scale_nor_generators() -> None:
-    """It works on samples that are in no memory, and says the same every time."""
+    """It works on samples that are not in the memory, and gives the same every time."""
     contrast = _contrast(negatives=2)
     contrast(random(2, 3), random(2, 5, seed=1), _batch(1, 7))
     before, state = {k: v.clone() for k, v in contrast.state_dict().items()}, torch.get_rng_state()
@@ -163,7 +163,7 @@ def test_without_labels_all_but_the_sample_itself_are_negatives(row: int, counts
     assert is_negative_BK[0, row].item() is counts
 
 
-def test_all_samples_are_negatives_where_there_are_no_more_than_asked_for() -> None:
+def test_all_samples_are_negatives_if_there_are_no_more_than_wanted() -> None:
     """Then nothing is drawn: every sample once, and no generator moves."""
     state = torch.get_rng_state()
     for negatives in (5, 100):
@@ -177,7 +177,7 @@ def test_all_samples_are_negatives_where_there_are_no_more_than_asked_for() -> N
     assert not torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_student_that_tells_its_samples_apart_as_the_teacher_does_costs_less() -> None:
+def test_a_student_that_separates_samples_like_the_teacher_costs_less() -> None:
     torch.manual_seed(0)
     knobs = CrdKnobs(embedding=3, temperature=0.1)
     contrast = Contrast(3, 3, knobs, between(training_N=torch.arange(3), labels_N=torch.arange(3)))
@@ -225,6 +225,6 @@ def test_every_teacher_has_its_own_memories() -> None:
     assert first.memory_teacher_NE.data_ptr() != second.memory_teacher_NE.data_ptr()
 
 
-def test_one_sample_a_batch_is_refused() -> None:
+def test_one_sample_per_batch_is_refused() -> None:
     error = refusal(lambda: Crd(CrdKnobs(), between(batch_size=1, **ALL)))
     assert error.code == "batch_too_small" and "needs at least 2, not 1" in error.message

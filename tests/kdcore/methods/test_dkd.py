@@ -53,7 +53,7 @@ def test_alpha_and_beta_weigh_their_own_part() -> None:
     torch.testing.assert_close(both, 2 * target + 8 * others)
 
 
-def test_the_others_part_does_not_see_the_labels_class() -> None:
+def test_the_other_classes_term_ignores_the_labels_class() -> None:
     z_BK, target_BK = random(3, 5), _log_probs(random(3, 5, seed=1))
     loss = dkd_loss(z_BK, target_BK, LABELS, 1.0, 0.0, 1.0)
     z_BK[torch.arange(3), LABELS] += 5.0

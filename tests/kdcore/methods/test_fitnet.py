@@ -70,7 +70,7 @@ def test_a_hint_before_its_relu_is_regressed_without_one() -> None:
     assert isinstance(regressor, nn.Sequential) and isinstance(regressor[-1], nn.Identity)
 
 
-def test_the_joint_forms_regressor_has_a_batch_norm_where_asked() -> None:
+def test_the_joint_forms_regressor_can_have_a_batch_norm() -> None:
     knobs = FitnetKnobs(regressor_batch_norm=True)
     method = Fitnet(knobs, MethodContext(probe(Traps()), (probe(Traps(6), "t"),), (1.0,)))
     regressor = method.regressors[0]
@@ -92,7 +92,7 @@ def test_several_teachers_have_a_regressor_each_and_count_by_weight() -> None:
     torch.testing.assert_close(loss["fitnet"], 0.75 * each[0] + 0.25 * each[1])
 
 
-def test_what_is_no_map_is_refused_with_both_taps_and_shapes() -> None:
+def test_what_is_not_a_map_is_refused_with_both_taps_and_shapes() -> None:
     knobs = FitnetKnobs(guided=Tap(module="bn1"), hint=Tap(module="head"))
     with pytest.raises(RunError) as caught:
         Fitnet(knobs, MethodContext(probe(Traps()), (probe(Traps(), "t"),), (1.0,)))

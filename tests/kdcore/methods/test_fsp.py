@@ -38,7 +38,7 @@ def test_the_loss_is_the_mean_square_over_entries() -> None:
 
 
 def test_a_student_of_the_teachers_flow_costs_nothing_wherever_it_flows() -> None:
-    """Places may be shuffled, the same way in both maps, and sizes may differ."""
+    """Positions may be shuffled, the same way in both maps, and sizes may differ."""
     a_BCHW, b_BDHW = random(2, 3, 4, 4), random(2, 5, 4, 4, seed=1)
     order = torch.randperm(16, generator=torch.Generator().manual_seed(2))
     moved_a, moved_b = (x.flatten(2)[:, :, order].reshape(2, -1, 2, 8) for x in (a_BCHW, b_BDHW))

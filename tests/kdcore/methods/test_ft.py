@@ -1,4 +1,4 @@
-"""Factor transfer: the paraphraser's own stage, what takes it over, and the joint form."""
+"""Factor transfer: the paraphraser's own stage, the stage that loads it, and the joint form."""
 
 from typing import cast
 
@@ -35,7 +35,7 @@ def _grads(loss: Tensor, module: nn.Module) -> list[Tensor | None]:
 
 
 def _taught() -> tuple[Ft, Ft]:
-    """A trained paraphraser's method, and a transfer that took it over."""
+    """A method that trains a paraphraser, and a transfer that has loaded it."""
     context = between(Traps(6))
     first, second = Ft(PARAPHRASER, context), Ft(FtKnobs(), context)
     _, teachers = passes(first)
@@ -97,7 +97,7 @@ def test_a_paraphraser_learns_to_rebuild_the_map() -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_a_later_transfer_takes_the_paraphraser_over_and_freezes_it() -> None:
+def test_a_later_transfer_loads_the_paraphraser_and_freezes_it() -> None:
     first, second = _taught()
     mine, theirs = _factors(second).paraphraser, _factors(first).paraphraser
     state = theirs.state_dict()
@@ -107,7 +107,7 @@ def test_a_later_transfer_takes_the_paraphraser_over_and_freezes_it() -> None:
     assert translator is not None and all(p.requires_grad for p in translator.parameters())
 
 
-def test_what_was_taken_over_stays_in_evaluation_mode_and_as_it_is() -> None:
+def test_a_loaded_paraphraser_stays_in_evaluation_mode_and_does_not_change() -> None:
     _, second = _taught()
     second.train()
     factors = _factors(second)
@@ -124,7 +124,7 @@ def test_what_was_taken_over_stays_in_evaluation_mode_and_as_it_is() -> None:
 @pytest.mark.parametrize(
     "other", [{"rate": 0.25}, {"teacher_taps": ({"module": "bn2"},)}, {"part": "transfer"}]
 )
-def test_a_paraphraser_of_something_else_is_not_taken_over(other: dict[str, object]) -> None:
+def test_a_paraphraser_of_something_else_is_not_loaded(other: dict[str, object]) -> None:
     context = between(Traps(6))
     first = Ft(FtKnobs.model_validate({"part": "paraphraser", **other}), context)
     second = Ft(FtKnobs(), context)
@@ -133,7 +133,7 @@ def test_a_paraphraser_of_something_else_is_not_taken_over(other: dict[str, obje
     assert set(second(student, teachers, BATCH)) == {"ft", "ft_reconstruction"}
 
 
-def test_jointly_the_reconstruction_alone_shapes_the_paraphraser() -> None:
+def test_jointly_only_the_reconstruction_trains_the_paraphraser() -> None:
     method = Ft(FtKnobs(), between(Traps(6)))
     factors = _factors(method)
     student, teachers = passes(method)

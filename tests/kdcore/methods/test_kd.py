@@ -1,4 +1,4 @@
-"""Soft targets: the golden values, the limits that define them, and who may teach whom."""
+"""Soft targets: the golden values, the limits that define them, and which teachers fit."""
 
 import pytest
 import torch
@@ -42,7 +42,7 @@ def test_at_high_temperature_it_is_the_squared_distance_of_centred_logits() -> N
     assert _loss(z_BK, v_BK, 30.0).item() == pytest.approx(expected.item(), rel=0.05)
 
 
-def test_it_is_summed_over_classes_and_meant_over_the_batch() -> None:
+def test_it_is_summed_over_classes_and_averaged_over_the_batch() -> None:
     """Trap 5: divided by the classes too, the loss is a hundred times too small."""
     z_BK, v_BK = _logits(0), _logits(1)
     doubled = _loss(torch.cat([z_BK, z_BK]), torch.cat([v_BK, v_BK]), 2.0)

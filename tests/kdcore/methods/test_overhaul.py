@@ -151,7 +151,7 @@ def test_a_network_without_norms_is_measured() -> None:
 
 
 def test_the_deepest_level_counts_in_full_each_one_before_half() -> None:
-    """The sum over places, divided by the batch: 2^-(n-1-i) of level i."""
+    """The sum over positions, divided by the batch: 2^-(n-1-i) of level i."""
     taps = tuple({"module": name} for name in ("bn1", "relu", "bn2"))
     knobs = OverhaulKnobs.model_validate({"student_taps": taps, "teacher_taps": taps})
     method = Overhaul(knobs, between()).eval()
@@ -186,7 +186,7 @@ def test_several_teachers_count_by_weight() -> None:
     assert_weighted(lambda context: Overhaul(OverhaulKnobs(), context))
 
 
-def test_a_place_before_no_activation_is_refused() -> None:
+def test_before_relu_of_what_is_not_an_activation_is_refused() -> None:
     tap = {"module": "bn1", "position": "before_relu"}
     knobs = OverhaulKnobs.model_validate({"teacher_taps": (tap,)})
     error = refusal(lambda: Overhaul(knobs, between()))

@@ -55,7 +55,7 @@ def test_silent_and_opposite_samples_have_a_finite_gradient(value: float) -> Non
     assert_finite(neighbour_loss(student_BC, random(2, 64, seed=1)), student_BC)
 
 
-def test_it_reads_the_means_over_places_of_the_deepest_level() -> None:
+def test_it_reads_the_means_over_positions_of_the_deepest_level() -> None:
     method = Pkt(PktKnobs(), between())
     student, (teacher,) = passes(method)
     ((s_BCHW,), (t_BCHW,)) = student.features.values(), teacher.features.values()

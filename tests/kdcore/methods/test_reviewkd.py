@@ -102,7 +102,7 @@ def test_middle_width_is_the_deepest_students_at_most_512_or_the_knob(
     assert widths == [middle, middle]
 
 
-def test_every_level_and_the_pooled_one_learn_from_deep_to_shallow() -> None:
+def test_every_level_and_the_pooled_one_are_compared_from_deep_to_shallow() -> None:
     method = Reviewkd(ReviewkdKnobs(), between(Traps(6))).eval()
     student, (teacher,) = passes(method)
     (s0, s1), (t0, t1) = student.features.values(), teacher.features.values()

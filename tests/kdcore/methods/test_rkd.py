@@ -64,7 +64,7 @@ def test_equal_samples_have_a_finite_gradient() -> None:
     assert_finite(relational_loss(equal_BC, random(4, 3), 25.0, 50.0), equal_BC)
 
 
-def test_it_reads_the_means_over_places_of_the_deepest_level() -> None:
+def test_it_reads_the_means_over_positions_of_the_deepest_level() -> None:
     method = Rkd(RkdKnobs(distance=2.0, angle=3.0), between())
     student, (teacher,) = passes(method)
     ((s_BCHW,), (t_BCHW,)) = student.features.values(), teacher.features.values()

@@ -1,4 +1,4 @@
-"""Similarity preserving: which samples look alike, whatever the maps are."""
+"""Similarity preserving: which samples are alike, whatever the maps are."""
 
 import pytest
 import torch
@@ -55,7 +55,7 @@ def test_a_silent_sample_has_a_finite_gradient() -> None:
     assert_finite(similarity_loss(silent_BCHW, random(3, 2, 2, 2)), silent_BCHW)
 
 
-def test_the_deepest_level_by_default_and_more_when_asked() -> None:
+def test_the_deepest_level_by_default_and_more_if_wanted() -> None:
     for levels in (1, 2):
         method = Sp(SpKnobs(levels=levels), between())
         student, (teacher,) = passes(method)

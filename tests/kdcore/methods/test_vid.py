@@ -28,7 +28,7 @@ def _variance(regression: Regression) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("variance", [1e-3, 0.5, 5.0, 100.0, 1e4])
-def test_every_channel_starts_at_the_variance_asked_for(variance: float) -> None:
+def test_every_channel_starts_at_the_initial_variance(variance: float) -> None:
     regression = Regression(2, 3, variance)
     torch.testing.assert_close(_variance(regression), torch.full((3,), variance))
 

@@ -1,4 +1,4 @@
-"""torchvision's and timm's networks by name: adapted, random, and never by way of a file or net."""
+"""torchvision's and timm's networks by name: adapted, random, without files or the network."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Weights load strictly or are refused with a reason; nothing in a file is ever run."""
+"""Weights load strictly or are refused with a reason; nothing in a file is executed."""
 
 import pickle
 import zipfile
@@ -172,7 +172,7 @@ def test_a_truncated_file_is_refused(
         (b"\x00\x00\x00\x01" + b"\x00" * 4, "header"),
     ],
 )
-def test_what_is_no_safetensors_file_is_told_by_content(
+def test_what_is_not_a_safetensors_file_is_recognised_by_content(
     tmp_path: Path, content: bytes, message: str
 ) -> None:
     (tmp_path / "w").write_bytes(content)

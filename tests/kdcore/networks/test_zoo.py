@@ -84,7 +84,7 @@ def test_a_resnet_has_the_size_of_its_paper(name: str) -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED_100)
 def test_each_activation_is_a_module_of_its_own_called_once(name: str) -> None:
-    """A tap names one module: a shared or functional ReLU could not be told from another."""
+    """A tap names one module: a shared or functional ReLU could not be distinguished."""
     module = build_network(network(name, size=(8, 8))).eval()
     calls: list[nn.Module] = []
     relus = [m for m in module.modules() if isinstance(m, nn.ReLU | nn.ReLU6)]

@@ -1,4 +1,4 @@
-"""What all methods on maps share: which levels are paired, and with whom.
+"""What all methods on maps share: which levels are paired, and with which teacher.
 
 B: batch, C: channels, H, W: height and width.
 """
@@ -48,7 +48,7 @@ class _Three(nn.Module):
 
 
 class _Plain(MapMethod[MapKnobs]):
-    """Says the first teacher level's mean; builds a part that knows the channels of its pairs."""
+    """Returns the first teacher level's mean; builds a head with the channels of its pairs."""
 
     def build(self, pairs: Sequence[Pair], teacher: Probe, context: MethodContext) -> nn.Module:
         sizes = [(own.grid.channels, theirs.grid.channels) for own, theirs in pairs]
@@ -89,7 +89,7 @@ def test_levels_are_paired_from_the_deepest_up() -> None:
 
 
 @pytest.mark.parametrize(("levels", "pairs"), [(1, 1), (2, 2), (3, 3), (4, 3), (16, 3)])
-def test_levels_are_at_most_so_many_of_the_deepest(levels: int, pairs: int) -> None:
+def test_levels_are_limited_to_the_deepest(levels: int, pairs: int) -> None:
     method = _method(between(_Three(), student=_Three()), levels=levels)
     shapes = [(2, 8, 8), (3, 4, 4), (5, 2, 2)]
     assert _paired(method) == [(shape, shape) for shape in shapes[-pairs:]]
@@ -119,14 +119,14 @@ def test_taps_of_both_networks_are_paired_in_order_whatever_levels_says() -> Non
     [("student_taps", "/teacher_taps"), ("teacher_taps", "/student_taps")],
 )
 def test_more_taps_than_the_other_network_has_levels_are_refused(knob: str, pointer: str) -> None:
-    """The taps of the other network would help, so the pointer is there."""
+    """The pointer is at the taps of the other network, which would help."""
     taps = _taps("conv1", "bn1", "conv2")
     error = refusal(lambda: _method(between(), **{knob: taps}))
     assert (error.code, error.pointer) == ("tap_count_mismatch", pointer)
     assert "3 taps are given" in error.message and "2" in error.message
 
 
-def test_taps_of_both_in_different_number_are_no_knobs() -> None:
+def test_taps_of_both_in_different_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="1 student_taps, but 2 teacher_taps"):
         _method(between(), student_taps=_taps("bn1"), teacher_taps=_taps("bn1", "bn2"))
 
@@ -158,7 +158,7 @@ def test_a_network_without_maps_points_at_the_taps_to_name() -> None:
     assert (error.code, error.pointer) == ("no_default_tap", "/student_taps")
 
 
-def test_each_teacher_has_its_own_pairs_parts_and_weight() -> None:
+def test_each_teacher_has_its_own_pairs_head_and_weight() -> None:
     method = _method(between(Traps(6), _Three(), weights=(1.0, 3.0)), levels=1)
     shapes = [p.shape[:2] for part in method.heads for p in part.parameters() if p.ndim == 4]
     assert shapes == [(6, 4), (5, 4)]
@@ -183,12 +183,12 @@ def test_two_maps_meet_at_the_smaller_height_and_the_smaller_width() -> None:
     torch.testing.assert_close(small_b, functional.avg_pool2d(b_BCHW, (1, 3)))
 
 
-def test_a_map_that_has_the_size_is_left_alone() -> None:
+def test_a_map_that_has_the_size_does_not_change() -> None:
     x_BCHW = random(2, 3, 4, 4)
     assert pooled_to(x_BCHW, 4, 4) is x_BCHW
     assert same_size(x_BCHW, random(2, 3, 8, 8))[0] is x_BCHW
 
 
-def test_embedding_is_the_mean_over_places() -> None:
+def test_embedding_is_the_mean_over_positions() -> None:
     x_BCHW = random(2, 3, 4, 6)
     torch.testing.assert_close(embedding(x_BCHW), x_BCHW.flatten(2).mean(2))

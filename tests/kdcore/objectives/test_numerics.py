@@ -1,4 +1,4 @@
-"""Shared arithmetic: ensembles as the paper says, float32 whatever comes in."""
+"""Shared arithmetic: ensembles as in the paper, in float32 whatever the inputs."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def test_huge_logits_stay_finite(mean: Ensemble) -> None:
     assert bool(torch.isfinite(log_probs_BK).all())
 
 
-def test_in_float32_converts_floats_also_in_lists_and_leaves_autocast() -> None:
+def test_in_float32_converts_floats_even_in_lists_and_disables_autocast() -> None:
     @in_float32
     def multiply(a: Tensor, others: list[Tensor], index: Tensor) -> Tensor:
         assert a.dtype is others[0].dtype is torch.float32 and index.dtype is torch.int64

@@ -40,7 +40,7 @@ LISTEN = StopFlag.listen
 
 @pytest.fixture(autouse=True)
 def _keep_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The handlers are the process's; here they stay pytest's."""
+    """Signal handlers belong to the process; keep pytest's."""
     monkeypatch.setattr("kdcore.runtime.signals.StopFlag.listen", lambda _self: None)
 
 

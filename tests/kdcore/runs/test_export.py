@@ -67,7 +67,7 @@ def test_every_file_gives_the_logits_of_the_network(tmp_path: Path) -> None:
     np.testing.assert_allclose(given_BK, wanted_BK.numpy(), atol=1e-4)
 
 
-def test_the_onnx_file_says_what_it_eats_and_not_where_it_was_made(tmp_path: Path) -> None:
+def test_the_onnx_file_describes_its_input_and_not_where_it_was_made(tmp_path: Path) -> None:
     export_network(trained(SMALL), SMALL, tmp_path, ("onnx",), "student")
     model = onnx.load(tmp_path / "student.onnx")
     properties = {p.key: p.value for p in model.metadata_props}
@@ -77,7 +77,7 @@ def test_the_onnx_file_says_what_it_eats_and_not_where_it_was_made(tmp_path: Pat
     assert str(Path(export.__file__).parent).encode() not in model.SerializeToString()
 
 
-def test_the_module_and_the_random_state_are_left_as_they_were(tmp_path: Path) -> None:
+def test_the_module_and_the_random_state_do_not_change(tmp_path: Path) -> None:
     module = trained(SMALL)
     module.register_forward_hook(lambda *_: pytest.fail("a hook ran during the export"))
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
@@ -88,7 +88,7 @@ def test_the_module_and_the_random_state_are_left_as_they_were(tmp_path: Path) -
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
 
 
-def test_parameters_that_are_not_the_networks_never_leave(tmp_path: Path) -> None:
+def test_parameters_that_are_not_the_networks_are_not_exported(tmp_path: Path) -> None:
     module = trained(SMALL)
     module.add_module("regressor", nn.Linear(2, 2))
     with pytest.raises(RuntimeError, match="regressor"):

@@ -1,4 +1,4 @@
-"""Inspection of an uploaded model and dataset: what it says, and what it leaves in out/."""
+"""Inspection of an uploaded model and dataset: its result, and the files in out/."""
 
 from pathlib import Path
 

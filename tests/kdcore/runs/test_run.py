@@ -1,5 +1,5 @@
-"""However a run ends, its exit code and last event say how; and a killed one goes on to the same
-bits."""
+"""However a run ends, its exit code and last event name the reason; a killed one resumes with the
+same bits."""
 
 import errno
 import hashlib
@@ -64,8 +64,8 @@ def _weights(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def test_killed_and_stopped_processes_go_on_to_the_same_bits(tmp_path: Path) -> None:
-    """SIGKILL in the second stage, SIGTERM in the baseline, against a run left alone."""
+def test_killed_and_stopped_processes_resume_with_the_same_bits(tmp_path: Path) -> None:
+    """SIGKILL in the second stage, SIGTERM in the baseline, against an undisturbed run."""
     spec = {"stages": LONG, "checkpoint_every_s": 0}
     control = make_folder(tmp_path / "control", **{**spec, "checkpoint_every_s": 3600})
     assert run(control, StopFlag()) is Exit.OK
@@ -137,7 +137,7 @@ FAULTS: list[tuple[BaseException, Exit, str]] = [
 
 
 @pytest.mark.parametrize(("fault", "exit", "code"), FAULTS)
-def test_every_death_is_named(
+def test_every_failure_has_a_code(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -156,7 +156,7 @@ def test_every_death_is_named(
     assert not (tmp_path / "out" / "result.json").exists()
 
 
-def test_a_full_disk_does_not_take_the_last_event_either_and_the_exit_code_tells(
+def test_with_a_disk_too_full_for_the_last_event_the_exit_code_names_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -178,7 +178,7 @@ def test_a_real_allocation_failure_is_out_of_memory(
     assert run(make_folder(tmp_path), StopFlag()) is Exit.OUT_OF_MEMORY
 
 
-def test_labels_out_of_nowhere_are_bad_input(tmp_path: Path) -> None:
+def test_labels_that_do_not_fit_are_bad_input(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     np.savez(folder / "data.npz", x_train=np.zeros((4, 8, 8), np.uint8), y_train=np.arange(3))
     assert run(folder, StopFlag()) is Exit.BAD_INPUT

@@ -1,4 +1,4 @@
-"""A run that waited for its directory is the run it would have been cold, bit for bit."""
+"""A warm run that waited for its directory equals a cold run, bit for bit."""
 
 import os
 import random
@@ -53,7 +53,7 @@ def wait_for_ready(process: "subprocess.Popen[str]") -> None:
     assert process.stdout.readline() == "ready\n"
 
 
-def tell(process: "subprocess.Popen[str]", line: str) -> None:
+def send(process: "subprocess.Popen[str]", line: str) -> None:
     assert process.stdin is not None
     process.stdin.write(line)
     process.stdin.flush()
@@ -72,53 +72,55 @@ def test_a_run_that_waited_gives_the_bits_of_a_cold_one_also_when_killed_and_res
     folder = make_folder(tmp_path / "broken", stages=LONG, checkpoint_every_s=0)
     killed = start()
     wait_for_ready(killed)
-    tell(killed, f"{folder}\n")
+    send(killed, f"{folder}\n")
     _wait_for(folder, lambda saved: any(e["step"] > 6 for e in saved))
     killed.kill()
     assert killed.wait(10) == -signal.SIGKILL
     resumed = start()
     wait_for_ready(resumed)
-    tell(resumed, f"{folder}\n")
+    send(resumed, f"{folder}\n")
     assert resumed.wait(120) == Exit.OK
     result = result_of(folder)
     assert result["resumes"] == 1 and result["bit_exact"]
     assert _weights(folder) == _weights(control)
 
 
-def test_a_warm_run_has_imported_torch_before_it_is_told(tmp_path: Path, start: Start) -> None:
-    """With two threads, whose bits are others."""
+def test_a_warm_run_has_imported_torch_before_its_directory_comes(
+    tmp_path: Path, start: Start
+) -> None:
+    """With two threads, which give other bits."""
     control = make_folder(tmp_path / "control", threads=2)
     run_cold(control)
     waiting = start("-X", "importtime")
     wait_for_ready(waiting)
     before = (tmp_path / "log").stat().st_size
     folder = make_folder(tmp_path / "job", threads=2)
-    tell(waiting, f"{folder}\n")
+    send(waiting, f"{folder}\n")
     assert waiting.wait(120) == Exit.OK
-    said = (tmp_path / "log").read_bytes()
-    modules = [line.rpartition(b"|")[2].strip() for line in said.splitlines()]
-    late = [line.rpartition(b"|")[2].strip() for line in said[before:].splitlines()]
+    log = (tmp_path / "log").read_bytes()
+    modules = [line.rpartition(b"|")[2].strip() for line in log.splitlines()]
+    late = [line.rpartition(b"|")[2].strip() for line in log[before:].splitlines()]
     wanted = {b"torch", b"torch._dynamo", b"timm.models", b"kdcore.runs.distill"}
     assert wanted <= set(modules)
     assert not [name for name in late if name.split(b".")[0] in {b"torch", b"timm", b"kdcore"}]
     assert _weights(folder) == _weights(control)
 
 
-def test_a_line_that_is_there_already_is_obeyed_and_failures_keep_their_exit(
+def test_a_line_that_comes_early_is_used_and_failures_keep_their_exit_code(
     tmp_path: Path, start: Start
 ) -> None:
     folder = make_folder(tmp_path / "job")
     (folder / "spec.json").write_text("{}")
-    told = start()
-    tell(told, f"{folder}\n")
-    assert told.wait(120) == Exit.BAD_SPEC
+    busy = start()
+    send(busy, f"{folder}\n")
+    assert busy.wait(120) == Exit.BAD_SPEC
     assert events_of(folder)[-1]["code"] == "bad_spec"
 
 
 @pytest.mark.parametrize("line", ["", "half a line"])
 def test_without_a_whole_line_there_is_no_run(tmp_path: Path, start: Start, line: str) -> None:
     waiting = start()
-    tell(waiting, line)
+    send(waiting, line)
     assert waiting.stdin is not None
     waiting.stdin.close()
     assert waiting.wait(120) == Exit.OK
@@ -133,7 +135,7 @@ def test_sigterm_ends_the_waiting(start: Start) -> None:
 
 
 def test_the_warm_up_draws_nothing_and_sets_nothing() -> None:
-    def look() -> list[object]:
+    def state() -> list[object]:
         return [
             torch.get_rng_state().tolist(),
             random.getstate(),
@@ -144,6 +146,6 @@ def test_the_warm_up_draws_nothing_and_sets_nothing() -> None:
             torch.get_default_dtype(),
         ]
 
-    before = look()
+    before = state()
     train_once()
-    assert look() == before
+    assert state() == before

@@ -49,7 +49,7 @@ def _run(*arguments: str, log: Path) -> int:
 
 @pytest.fixture(autouse=True)
 def _keep_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The handlers are the process's; here they stay pytest's."""
+    """Signal handlers belong to the process; keep pytest's."""
     monkeypatch.setattr("kdcore.runtime.signals.StopFlag.listen", lambda _self: None)
 
 
@@ -80,10 +80,10 @@ def test_both_processes_have_the_same_bits(together: Path, name: str) -> None:
     assert all(torch.equal(v, second[k]) for k, v in first.items())
 
 
-def test_one_process_asked_to_stop_stops_both_and_they_go_on_to_the_same_bits(
+def test_a_stop_of_one_process_stops_both_and_they_resume_with_the_same_bits(
     together: Path,
 ) -> None:
-    """The last process alone was asked, after eight steps; the first alone has checkpoints."""
+    """Only the last process was asked, after eight steps; only the first has checkpoints."""
     whole, again = (
         load_file(together / "0" / f"{name}.safetensors")
         for name in ("fitnet first", "interrupted")
@@ -94,8 +94,8 @@ def test_one_process_asked_to_stop_stops_both_and_they_go_on_to_the_same_bits(
 
 
 def test_one_command_runs_a_spec_on_two_processes(tmp_path: Path) -> None:
-    """Names, files and results are those of one process, and one process alone writes; a finished
-    run goes on from its checkpoint."""
+    """Names, files and results are those of one process, and only one process writes; a finished
+    run resumes from its checkpoint."""
     stages = [stage(FITNET), stage(HARD, KD, epochs=2, ema={})]
     data = {"batch_size": 6, "accumulate": 2, "validation": 0.25, "augment": ["crop"]}
     folders = [tmp_path / "alone", tmp_path / "together"]
@@ -123,7 +123,7 @@ def test_one_command_runs_a_spec_on_two_processes(tmp_path: Path) -> None:
     assert all(torch.equal(v, together[k]) for k, v in again.items())
 
 
-def test_sigterm_leaves_one_checkpoint_to_go_on_from(tmp_path: Path) -> None:
+def test_sigterm_leaves_one_checkpoint_to_resume_from(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "run", stages=[stage(HARD, epochs=100_000)], **EXACT)
     log = tmp_path / "log"
     running = _start("kdcore", "run", str(folder), log=log)

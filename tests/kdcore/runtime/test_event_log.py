@@ -24,7 +24,7 @@ def _progress(events: EventLog) -> None:
     )
 
 
-def test_every_line_is_an_event_at_once_and_seq_has_no_gaps(tmp_path: Path) -> None:
+def test_every_line_is_written_immediately_and_seq_has_no_gaps(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text("old\n")
     events = EventLog(path)

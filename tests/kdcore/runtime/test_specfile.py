@@ -1,4 +1,4 @@
-"""A spec that is wrong is refused with a pointer to where."""
+"""A wrong spec is refused with a pointer to the fault."""
 
 import json
 from pathlib import Path
@@ -46,12 +46,12 @@ def test_what_is_wrong_is_pointed_at(
     assert error is not None and (error.code, error.pointer) == (code, pointer)
 
 
-def test_the_first_of_several_faults_says_how_many_more_there_are(tmp_path: Path) -> None:
+def test_the_first_of_several_faults_is_reported_with_the_number_of_others(tmp_path: Path) -> None:
     error = _read(tmp_path, make_spec(seed=-1, seeed=1))
     assert error is not None and error.message.endswith("(and 1 more)")
 
 
-def test_what_is_no_json_or_no_object_is_named(tmp_path: Path) -> None:
+def test_what_is_not_json_or_not_an_object_is_named(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text('{"seed": 1,}')
     with pytest.raises(RunError, match=r"spec\.json is not JSON: line 1, column 12") as caught:
         read_spec(tmp_path)

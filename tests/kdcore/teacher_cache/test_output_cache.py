@@ -1,4 +1,4 @@
-"""A teacher is paid for once: what it said is read again, where it is valid and nowhere else."""
+"""A teacher runs once per image: cached outputs are read where they are valid, and only there."""
 
 import shutil
 from pathlib import Path
@@ -35,7 +35,7 @@ OFF = {"teacher_cache": {"views": 2, "enabled": False}, "baseline": False}
 
 @pytest.fixture(autouse=True)
 def _keep_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The handlers are the process's; here they stay pytest's."""
+    """Signal handlers belong to the process; keep pytest's."""
     monkeypatch.setattr("kdcore.runtime.signals.StopFlag.listen", lambda _self: None)
 
 
@@ -46,7 +46,7 @@ def _distil(folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def _share(source: Path, target: Path) -> None:
-    """The teacher outputs of a run, given to one that has not begun."""
+    """Copy the teacher outputs of one run to another that has not begun."""
     shutil.copytree(source / TEACHER_OUTPUTS_DIR, target / TEACHER_OUTPUTS_DIR)
 
 
@@ -61,7 +61,7 @@ def test_each_view_is_computed_once_and_the_student_is_the_same_to_the_bit(tmp_p
     assert weights_hash(tmp_path / "kept") == weights_hash(tmp_path / "live")
 
 
-def test_the_second_student_of_a_teacher_pays_nothing_whatever_its_seed(tmp_path: Path) -> None:
+def test_a_teachers_second_student_computes_no_outputs_whatever_its_seed(tmp_path: Path) -> None:
     first = {**VIEWS, "data": {"batch_size": 12, "validation": 0.25, "augment": ["crop"]}}
     _distil(tmp_path / "first", **first)
     _share(tmp_path / "first", tmp_path / "again")
@@ -91,7 +91,7 @@ def test_interrupted_in_a_view_s_first_epoch_it_ends_with_the_same_bits(
 
 
 def _interrupt_after(patch: pytest.MonkeyPatch, steps: int) -> None:
-    """As if SIGTERM came in this step of the run."""
+    """Act as if SIGTERM came in this step of the run."""
     real, done = Trainer._after_step, [0]
 
     def after_step(self: Trainer, *arguments: Any) -> None:
@@ -141,15 +141,15 @@ def test_outputs_of_another_teacher_are_not_used(tmp_path: Path) -> None:
         {"teacher_cache": {"views": 2}, "stages": [stage(HARD, {"method": "overhaul"}, KD)]},
     ],
 )
-def test_what_cannot_be_kept_is_computed(changes: dict[str, Any], tmp_path: Path) -> None:
+def test_what_cannot_be_cached_is_computed(changes: dict[str, Any], tmp_path: Path) -> None:
     result = _distil(tmp_path, baseline=False, **changes)
     assert result["teacher_outputs"] is None
     warnings = [e["message"] for e in events_of(tmp_path, "log") if e["level"] == "warning"]
-    told = any("max_bytes" in message for message in warnings)
-    assert told == ("max_bytes" in changes["teacher_cache"])
+    warned = any("max_bytes" in message for message in warnings)
+    assert warned == ("max_bytes" in changes["teacher_cache"])
 
 
-def test_images_that_are_not_augmented_are_kept_without_asking(tmp_path: Path) -> None:
+def test_outputs_of_images_that_are_not_augmented_are_cached_by_default(tmp_path: Path) -> None:
     data = {"batch_size": 12, "validation": 0.25, "augment": []}
     result = _distil(tmp_path, data=data, baseline=False)
     assert result["teacher_outputs"] == {"computed": 36, "read": (EPOCHS - 1) * 36}
@@ -161,15 +161,15 @@ def test_simkd_reads_features_from_disk(tmp_path: Path) -> None:
     assert result["teacher_outputs"]["read"] >= 2 * TRAINED - 8
 
 
-def test_kept_scores_come_back_and_damaged_ones_do_not(tmp_path: Path) -> None:
+def test_cached_scores_come_back_and_damaged_ones_do_not(tmp_path: Path) -> None:
     scores = [Score(accuracy=0.5, loss=1.25, samples=2)]
-    kept = CachedScores(tmp_path, {"exam": "x"})
+    kept = CachedScores(tmp_path, {"images": "x"})
     assert kept.load() is None
     kept.save(scores, torch.tensor([1, 0]))
-    found = CachedScores(tmp_path, {"exam": "x"}).load()
+    found = CachedScores(tmp_path, {"images": "x"}).load()
     assert found is not None and found[0] == scores
     assert found[1] is not None and found[1].tolist() == [1, 0]
-    assert CachedScores(tmp_path, {"exam": "y"}).load() is None
+    assert CachedScores(tmp_path, {"images": "y"}).load() is None
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes().replace(b"1.25", b"1.26"))
     assert kept.load() is None

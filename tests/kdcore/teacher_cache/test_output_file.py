@@ -1,4 +1,4 @@
-"""A file of teacher outputs: what is put comes back in half precision, whole or not at all."""
+"""A file of teacher outputs: values come back in half precision, complete or not at all."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_bfloat16_loses_nothing() -> None:
     assert torch.equal(to_half(values).float(), values.float())
 
 
-def test_a_finished_file_is_a_safetensors_file_that_says_what_it_holds(tmp_path: Path) -> None:
+def test_a_finished_file_is_a_safetensors_file_that_describes_its_content(tmp_path: Path) -> None:
     path = _filled(tmp_path)
     assert path.stem == output_key(FACTS) and list(tmp_path.iterdir()) == [path]
     tensors = load_file(path)
@@ -89,7 +89,7 @@ def _lie(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_flip_a_bit, _cut, _lie])
-def test_a_damaged_file_is_noticed_and_made_anew(damage: object, tmp_path: Path) -> None:
+def test_a_damaged_file_is_noticed_and_created_again(damage: object, tmp_path: Path) -> None:
     path = _filled(tmp_path)
     damage(path)  # type: ignore[operator]
     output_file = _open(tmp_path)

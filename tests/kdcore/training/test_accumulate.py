@@ -29,7 +29,7 @@ BATCH = Batch(torch.arange(8), IMAGES_BCHW, torch.arange(8) % CLASSES)
 
 
 def _student() -> nn.Module:
-    """Without batch norm or chance."""
+    """A student without batch norm and randomness."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 5), nn.Tanh(), nn.Linear(5, CLASSES))
 
@@ -107,7 +107,7 @@ def test_interrupted_between_its_steps_it_ends_with_the_same_bits(tmp_path: Path
     assert resume(tmp_path / "run", snapshot, STAGES, 1) != control
 
 
-def test_asked_to_stop_within_a_step_it_finishes_the_step_first(
+def test_a_stop_within_a_step_waits_for_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     control = hash_of(make_trainer(tmp_path / "control", make_setup(STAGES, 2))[0].run())

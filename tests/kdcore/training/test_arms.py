@@ -1,4 +1,4 @@
-"""The baseline has the student's budget and nothing of the teacher; or a reason why it is not."""
+"""The baseline has the student's budget and nothing of the teacher; or a reason for its absence."""
 
 from kdcore.training.arms import plan_arms
 from tests.kdcore.tiny import FITNET, HARD, KD, make_spec, parse, stage
@@ -35,6 +35,6 @@ def test_without_labels_or_teacher_there_is_no_baseline_and_a_reason() -> None:
     assert len(arms) == 1 and warning and "teacher" in warning
 
 
-def test_not_asked_for_is_no_reason_to_warn() -> None:
+def test_a_baseline_that_is_not_wanted_gives_no_warning() -> None:
     arms, warning = plan_arms(parse(make_spec(baseline=False)), labelled=True)
     assert len(arms) == 1 and warning is None

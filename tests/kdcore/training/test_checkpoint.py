@@ -177,7 +177,7 @@ def test_everything_is_flushed_before_it_is_named_and_the_old_go_last(
 
 
 @pytest.mark.parametrize("dies_at", range(7))
-def test_dead_before_any_call_the_newest_whole_one_is_there(
+def test_killed_before_any_call_the_newest_complete_one_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int
 ) -> None:
     checkpoints = Checkpoints(tmp_path)
@@ -190,7 +190,7 @@ def test_dead_before_any_call_the_newest_whole_one_is_there(
     assert _load(tmp_path) == (2 if dies_at < 5 else 3, 0)
 
 
-def test_one_that_was_never_finished_is_not_there(tmp_path: Path) -> None:
+def test_one_that_was_never_finished_is_removed(tmp_path: Path) -> None:
     Checkpoints(tmp_path).save(_snapshot(1))
     (tmp_path / ".writing-00000002").mkdir()
     (tmp_path / ".writing-00000002" / "state.json").write_text("{")

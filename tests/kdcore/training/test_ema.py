@@ -36,7 +36,7 @@ def _walk(network: nn.Module) -> None:
     network.train()(torch.randn(4, 2, 5, 5))
 
 
-def test_decay_rises_to_what_is_asked() -> None:
+def test_decay_rises_to_its_limit() -> None:
     assert decay_at(0, 0.999) == 0.1
     assert decay_at(89, 0.999) == pytest.approx(90 / 99)
     assert decay_at(10**6, 0.999) == 0.999

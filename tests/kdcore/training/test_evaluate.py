@@ -35,7 +35,7 @@ def _eval_set(labelled: bool = True) -> EvalSet:
 
 
 def _fixed(logits_NK: Tensor) -> Scorer:
-    """Gives these scores, batch after batch."""
+    """A scorer that returns these scores, batch after batch."""
     position = 0
 
     def run(images_BCHW: Tensor) -> Tensor:
@@ -103,13 +103,13 @@ def test_several_teachers_are_scored_alone_and_together() -> None:
     torch.testing.assert_close(log_probs_BK, torch.log_softmax(mixed_NK, 1))
 
 
-def test_a_teacher_of_other_classes_has_no_accuracy_and_is_no_reference() -> None:
+def test_a_teacher_of_other_classes_has_no_accuracy_and_is_not_the_reference() -> None:
     eval_set = _eval_set()
     scores = score_teachers([_teacher(0, classes=7)], "arithmetic", CLASSES, eval_set)
     assert scores.accuracy is None and eval_set.teacher_top_N is None
 
 
-def test_a_teacher_with_broken_weights_is_the_teachers_fault() -> None:
+def test_a_teacher_with_broken_weights_is_bad_input() -> None:
     teacher = _teacher(0)
     teacher.network.get_submodule("head").weight.data.fill_(math.nan)  # type: ignore[operator]
     with pytest.raises(RunError) as caught:

@@ -1,4 +1,4 @@
-"""bfloat16 learns as float32 does: the same curve, step by step, to what its eight bits allow."""
+"""bfloat16 trains like float32: the same curve, step by step, as far as its eight bits allow."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ GENTLE = {"name": "sgd", "learning_rate": 0.02}
 
 @pytest.fixture(autouse=True)
 def _keep_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The handlers are the process's; here they stay pytest's."""
+    """Signal handlers belong to the process; keep pytest's."""
     monkeypatch.setattr("kdcore.runtime.signals.StopFlag.listen", lambda _self: None)
 
 

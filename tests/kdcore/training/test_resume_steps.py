@@ -1,4 +1,4 @@
-"""Killed after any step, a run goes on to the same bits: every method, stage layout, precision."""
+"""Killed after any step, a run resumes with the same bits: any method, stage layout, precision."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Teachers stay as they came, to the bit, whatever mode their batch norms run in."""
+"""Teachers do not change by a bit, whatever mode their batch norms run in."""
 
 import pytest
 import torch
@@ -67,7 +67,7 @@ def test_train_mode_normalises_with_the_batch() -> None:
         assert (teacher.network(IMAGES) - logits_BK).abs().max() > 1e-3
 
 
-def test_a_teacher_nobody_reads_is_not_run_and_hints_end_the_pass() -> None:
+def test_a_teacher_that_is_not_read_does_not_run_and_hints_end_the_pass() -> None:
     teacher = _teacher()
     assert _teacher_forward(teacher, HARD)(BATCH)[0].logits_BK is None
     ran: list[nn.Module] = []

@@ -85,7 +85,7 @@ def test_a_stop_during_validation_loses_no_step(
     assert resume(tmp_path, snapshot) == control
 
 
-def test_checkpoints_come_at_every_step_when_asked(tmp_path: Path) -> None:
+def test_checkpoints_come_at_every_step_if_always_due(tmp_path: Path) -> None:
     make_trainer(tmp_path, make_setup(), every_s=0)[0].run()
     saved = [(e["arm"], e["step"]) for e in events_of(tmp_path, "checkpoint")]
     assert {("student", n) for n in range(1, 16)} | {("baseline", n) for n in range(1, 7)} == {
@@ -121,7 +121,7 @@ def test_the_first_stage_of_fitnet_leaves_the_rest_of_the_student_alone(tmp_path
 
 
 @pytest.mark.parametrize(("start_from", "epoch"), [("best", 1), ("last", 3)])
-def test_a_stage_starts_from_the_weights_it_asks_for(
+def test_a_stage_starts_from_the_weights_it_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_from: str, epoch: int
 ) -> None:
     """Scores are replaced so that the stage before is best after its first epoch."""

@@ -74,7 +74,7 @@ def test_any_number_of_channels_stays_in_range(channels: int) -> None:
     assert colour.equalize(images_BHWC).shape == images_BHWC.shape
 
 
-def test_jitter_draws_each_factor_evenly_and_leaves_what_is_0() -> None:
+def test_jitter_draws_factors_evenly_and_skips_those_that_are_0() -> None:
     drawn = colour.Jitter(ColourJitter(brightness=0.4, contrast=0.2, saturation=0)).draw(
         torch.arange(20_000), KEY
     )

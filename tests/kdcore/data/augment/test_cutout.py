@@ -1,4 +1,4 @@
-"""Cutout: a square of the size asked for, anywhere, cut at the borders."""
+"""Cutout: a square of the given size, anywhere, clipped at the borders."""
 
 import pytest
 import torch
@@ -9,7 +9,9 @@ from tests.kdcore.data.augment.cases import KEY, pictures, unit
 
 
 @pytest.mark.parametrize(("size", "side"), [(0.5, 8), (0.01, 1), (1.0, 17)])
-def test_the_square_has_its_side_and_value_and_the_rest_stays(size: float, side: int) -> None:
+def test_the_square_has_its_side_and_value_and_the_rest_does_not_change(
+    size: float, side: int
+) -> None:
     patch = Patch(Cutout(size=size, fill=0.25), (17, 22))
     images_BHWC = unit(pictures(300)) * 0.1 + 0.5
     drawn = patch.draw(torch.arange(300), KEY)
@@ -31,7 +33,7 @@ def test_its_centre_is_any_pixel() -> None:
     assert float((drawn["top"] + 4).double().mean()) == pytest.approx(8, abs=0.2)
 
 
-def test_only_a_part_of_the_images_has_one() -> None:
+def test_only_a_fraction_of_the_images_has_one() -> None:
     patch = Patch(Cutout(probability=0.25), (17, 22))
     drawn = patch.draw(torch.arange(20_000), KEY)
     has = drawn["bottom"] > drawn["top"]

@@ -44,7 +44,7 @@ def test_a_blend_is_the_weighted_mean() -> None:
     assert torch.equal(mix.apply(images_BHWC, partners_BHWC, drawn), wanted_BHWC)
 
 
-def test_a_cut_has_the_partner_inside_and_its_area_is_the_partners_share() -> None:
+def test_a_rectangle_shows_the_partner_and_its_area_is_the_partners_share() -> None:
     mix = mixer(cutmix=Cutmix())
     drawn = mix.draw(torch.arange(400), KEY)
     images_BHWC, partners_BHWC = torch.zeros(400, *SIZE, 3), torch.ones(400, *SIZE, 3)
@@ -58,7 +58,7 @@ def test_a_cut_has_the_partner_inside_and_its_area_is_the_partners_share() -> No
         assert bool((mixed_BHWC[index, top:bottom, left:right] == 1).all())
 
 
-def test_a_cut_away_from_the_border_has_the_area_drawn_and_the_images_shape() -> None:
+def test_a_rectangle_away_from_the_border_has_the_drawn_area_and_the_images_shape() -> None:
     size = (100, 200)
     drawn = Mixer(None, Cutmix(), POOL, size).draw(MANY, KEY)
     height, width = drawn["bottom"] - drawn["top"], drawn["right"] - drawn["left"]
@@ -75,13 +75,13 @@ def test_partners_are_any_of_the_training_samples() -> None:
     assert int(counts[100:].min()) > 300 and int(counts.max()) < 500
 
 
-def test_only_a_part_of_the_images_is_mixed() -> None:
+def test_only_a_fraction_of_the_images_is_mixed() -> None:
     for mix in (mixer(Mixup(alpha=1, probability=0.3)), mixer(None, Cutmix(probability=0.3))):
         share_N = mix.draw(MANY, KEY)["share"]
         assert float((share_N < 1).double().mean()) == pytest.approx(0.3, abs=0.015)
 
 
-def test_beside_each_other_each_has_half() -> None:
+def test_together_each_gets_half_of_the_images() -> None:
     mix = mixer(Mixup(alpha=1), Cutmix())
     drawn = mix.draw(MANY, KEY)
     assert float(drawn["cut"].double().mean()) == pytest.approx(0.5, abs=0.01)

@@ -27,7 +27,7 @@ def test_a_resized_window_is_torchvisions() -> None:
         assert float(difference.abs().max()) <= 0.51
 
 
-def test_resized_windows_lie_inside_with_the_areas_and_shapes_asked_for() -> None:
+def test_resized_windows_lie_inside_with_areas_and_shapes_in_range() -> None:
     stored = (200, 260)
     crop = ResizedCrop(RandomResizedCrop(scale=(0.2, 0.6), ratio=(0.5, 2.0)), stored, (8, 8))
     drawn = {name: values.double() for name, values in crop.draw(MANY, KEY).items()}

@@ -1,4 +1,4 @@
-"""RandAugment: every operation as often, of the strength asked for, and what each one does."""
+"""RandAugment: operations are equally likely, of the given strength, and do what they should."""
 
 import math
 
@@ -29,7 +29,7 @@ def test_there_are_the_papers_operations() -> None:
     assert len(OPERATIONS) == len(set(OPERATIONS)) == 14
 
 
-def test_every_operation_comes_as_often_and_independently() -> None:
+def test_every_operation_is_equally_likely_and_independent() -> None:
     drawn = RandomOperations(RandAugment(operations=2)).draw(torch.arange(28_000), KEY)
     assert drawn["operation"].shape == (28_000, 2)
     for place in range(2):
@@ -81,7 +81,7 @@ def test_shapes_are_torchvisions(name: str, strength: float) -> None:
     assert torch.allclose(planes(changed_BHWC), wanted_BCHW, atol=1e-4)
 
 
-def test_no_warp_is_the_image_itself() -> None:
+def test_the_identity_warp_is_the_image_itself() -> None:
     images_BHWC = unit(pictures())
     same_B23 = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).expand(6, 2, 3)
     assert torch.equal(warp(images_BHWC, same_B23), images_BHWC)
@@ -120,7 +120,7 @@ def test_every_image_gets_its_own_operations_one_after_the_other() -> None:
         assert torch.equal(together_BHWC[index], image_1HWC[0])
 
 
-def test_at_no_strength_nothing_moves() -> None:
+def test_at_zero_strength_nothing_moves() -> None:
     images_BHWC = unit(pictures())
     for name in (*SHAPES, *rand.FACTORS):
         changed_BHWC = ONE.apply(images_BHWC, draw_one(name, 0.0))
