@@ -1,5 +1,6 @@
 """Describes JSON Schemas of the OpenAPI document in Markdown: types, ranges, tables of fields."""
 
+import json
 from typing import Any
 
 from scripts.markdown import cell, table
@@ -18,6 +19,7 @@ RANGES = (
     ("minItems", "{} or more"),
     ("maxItems", "at most {}"),
 )
+LONGEST_DEFAULT = 50  # characters in a cell
 STRINGS = {"date-time": "time", "binary": "bytes"}
 PLAIN = {"integer": "integer", "number": "number", "string": "string", "boolean": "boolean"}
 
@@ -95,10 +97,11 @@ def _reference(name: str) -> str:
 def _default(schema: Schema, required: bool) -> str:
     if required and "default" not in schema:
         return "required"
-    value = schema.get("default")
-    if value is None:
-        return "null" if "default" in schema else ""
-    return cell(f"`{value}`") if isinstance(value, str | int | float) else "see there"
+    if "default" not in schema:
+        return ""
+    value = schema["default"]
+    text = value if isinstance(value, str) else json.dumps(value)
+    return cell(f"`{text}`") if len(text) <= LONGEST_DEFAULT else "see its type"
 
 
 def _described(schema: Schema) -> str:

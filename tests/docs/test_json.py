@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from distillery.wire.common import Problem
 from distillery.wire.jobspec import FileSpec, JobSpec
 from kdcore.spec.methods import Objective
 from kdcore.spec.recipe import Data, Stage
@@ -36,6 +37,8 @@ def test_an_example_is_valid(example: dict[str, Any]) -> None:
         Stage.model_validate(example)
     elif "data" in example:
         Data.model_validate(example["data"])
+    elif "status" in example:
+        Problem.model_validate(example)
     elif "architecture" in example:
         Network.model_validate(example)
     else:

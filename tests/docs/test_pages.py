@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import DOCS, ROOT, blocks_of
+from tests.docs.blocks import DOCS, ROOT, RUN, blocks_of
 from tests.docs.play import play
 from tests.e2e.service import QUICK, Service
 
@@ -38,6 +38,9 @@ NOT_RUN = {
     ("quickstart", "kd up"),
     ("teachers", "kd models push resnet34.pth"),
     ("sdk", "pip install distillery-kd"),
+    ("sdk", 'photos = client.datasets.push("photos/"'),
+    ("sdk", 'teacher = client.models.push(\n    "resnet50.pth"'),
+    ("operations", "make faults RUNS=200"),
     ("recipes", "kd datasets push cifar100.npz"),
     ("recipes", "kd jobs submit recipes/cifar100/dkd"),
     ("recipes", "kd models push resnet34.pth"),
@@ -69,6 +72,12 @@ def _play(name: str, folder: Path, url: str) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, **QUICK, "PATH": path, "COLUMNS": "120", "KD_URL": url}
     play(PAGES[name].name, blocks_of(PAGES[name]), folder, environment, url)
+
+
+def test_no_block_hides_behind_its_language() -> None:
+    """`text` is for output; `json` is held by test_json.py; the rest is run or says why not."""
+    others = {b.language for page in PAGES.values() for b in blocks_of(page)} - RUN
+    assert others <= {"json", "text"}
 
 
 def test_the_blocks_that_are_not_run_are_known() -> None:

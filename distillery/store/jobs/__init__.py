@@ -1,4 +1,4 @@
-"""Jobs: every function that reads or moves one, gathered from the files beside this one."""
+"""Jobs: re-exports the functions that read or move one."""
 
 from distillery.store.jobs.claim import Claim, claim, claimable, renew_lease
 from distillery.store.jobs.clock import rein_in_backoffs, rein_in_leases

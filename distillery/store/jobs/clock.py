@@ -1,4 +1,4 @@
-"""What to do about times that lie too far ahead: the database's clock has been set back since."""
+"""Corrects times that lie too far ahead because the database's clock was set back."""
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
@@ -11,10 +11,9 @@ from distillery.wire.states import State
 
 
 def rein_in_leases(s: Session, longest_s: float) -> None:
-    """No lease lasts for more than `longest_s` from now.
+    """Shorten leases to at most `longest_s` from now.
 
-    Whoever lives renews its lease long before; whoever died is noticed although the clock that its
-    lease went by has been set back.
+    Live workers renew theirs long before; those of dead workers would otherwise lapse late.
     """
     latest = db_now(s) + int(longest_s * 1000)
     s.execute(
@@ -26,7 +25,7 @@ def rein_in_leases(s: Session, longest_s: float) -> None:
 
 
 def rein_in_backoffs(s: Session) -> None:
-    """No queued job waits longer than the longest backoff. Reads every queued job."""
+    """End backoffs that are longer than the longest one. Reads every queued job."""
     now = db_now(s)
     s.execute(
         update(Job)

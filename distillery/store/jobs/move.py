@@ -1,4 +1,4 @@
-"""The one place where a job's state changes: compare, swap, and write the transition."""
+"""Changes a job's state, by compare-and-swap, with its transition; nothing else may."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ LONGEST_BACKOFF_S = 300
 
 
 def move(s: Session, job: Job, target: State, message: str, now: int, **columns: Any) -> Job | None:
-    """Take a job from the state and attempt it was read in to `target`, with its transition.
+    """Move a job from the state and attempt in which it was read to `target`, and set `columns`.
 
-    None where somebody else moved it since; nothing is changed then. `columns` are set too.
+    Returns None, changing nothing, if the job was moved concurrently.
     """
     source = job.state
     assert is_legal(source, target), f"{job.id}: {source} -> {target}"
@@ -48,7 +48,7 @@ def move(s: Session, job: Job, target: State, message: str, now: int, **columns:
 
 
 def _columns(target: State, now: int) -> dict[str, Any]:
-    """What a state says about the other columns."""
+    """Return the values of the columns that a state determines."""
     if target is State.RUNNING:
         return {}
     columns: dict[str, Any] = {"lease_until": None, "request": None, "phase": None}
@@ -58,8 +58,15 @@ def _columns(target: State, now: int) -> dict[str, Any]:
     return columns | ({"queued_at": now} if target is State.QUEUED else {})
 
 
+def expect_moved(job: Job | None) -> Job:
+    """Return a moved job that was locked before, so that nothing can have moved it meanwhile."""
+    # On PostgreSQL its row was locked, on SQLite the whole database.
+    assert job is not None
+    return job
+
+
 def record_transition(s: Session, job: Job, source: State | None, now: int, message: str) -> None:
-    """Write down the move that a job has just made."""
+    """Insert the transition of a job that has just been moved."""
     s.add(
         Transition(
             job_id=job.id,
@@ -81,7 +88,7 @@ def _end_attempt(s: Session, job: Job, now: int, message: str) -> None:
 
 
 def held(s: Session, job_id: str, attempt: int) -> Job:
-    """The job, locked, while this attempt still holds it. Raises LeaseLost."""
+    """Lock and return a job that this attempt still holds. Raises LeaseLost."""
     query = select(Job).where(Job.id == job_id, Job.attempt == attempt, Job.state == State.RUNNING)
     job = s.scalar(query.with_for_update().execution_options(populate_existing=True))
     if job is None:
@@ -90,9 +97,9 @@ def held(s: Session, job_id: str, attempt: int) -> Job:
 
 
 def bury(s: Session, job: Job, now: int, error: dict[str, Any]) -> Job | None:
-    """An attempt died: back to the queue with a backoff, or failed as poison past the limit.
+    """Requeue a job whose attempt died, with a backoff, or fail it as `poison` past the limit.
 
-    Where a cancel or a pause had been asked for, the job goes there instead.
+    If a cancel or pause was requested, the job is cancelled or paused instead.
     """
     failures = job.failures + 1
     reason = f"{error['code']}: {error['message']}"
@@ -101,7 +108,7 @@ def bury(s: Session, job: Job, now: int, error: dict[str, Any]) -> Job | None:
     limit = limits_of(job).attempts
     if failures >= limit:
         message = f"{failures} of {limit} attempts died, the last with {reason}"
-        # A full disk is the service's trouble, not the job's.
+        # A full disk is no fault of the job.
         full = error["code"] == RunCode.NO_SPACE
         named = failure(RunCode.NO_SPACE if full else JobCode.POISON, message, error["pointer"])
         return move(s, job, State.FAILED, message, now, failures=failures, error=named)
@@ -112,7 +119,7 @@ def bury(s: Session, job: Job, now: int, error: dict[str, Any]) -> Job | None:
 
 
 def cancel(s: Session, job: Job, now: int, message: str) -> Job | None:
-    """Move to CANCELLED; the subject of an inspection is rejected with it."""
+    """Cancel a job; if it is an inspection, the model or dataset is rejected."""
     error = None
     if job.subject is not None:
         error = failure(JobCode.CANCELLED, "the inspection was cancelled")
@@ -120,12 +127,12 @@ def cancel(s: Session, job: Job, now: int, message: str) -> Job | None:
 
 
 def failure(code: ErrorCode, message: str, pointer: str | None = None) -> dict[str, Any]:
-    """The shape of `error` columns."""
+    """Return the value of an `error` column."""
     return {"code": code, "message": message, "pointer": pointer}
 
 
 def backoff_s(failures: int) -> int:
-    """Seconds to wait after so many deaths: 1, 5, 25, ... at most five minutes."""
+    """Return the pause after this many failures: 1, 5, 25, ... at most 300 seconds."""
     return int(min(_FIRST_BACKOFF_S * 5.0 ** (failures - 1), LONGEST_BACKOFF_S))
 
 

@@ -1,4 +1,4 @@
-"""Conditions that the partial indexes of `jobs` serve."""
+"""Conditions that match the partial indexes of `jobs`."""
 
 from sqlalchemy import ColumnElement, bindparam
 
@@ -7,6 +7,9 @@ from distillery.wire.states import State
 
 
 def in_state(state: State) -> ColumnElement[bool]:
-    """The job is in this state, which is written into the statement: a database that plans
-    without looking at parameters would not see that a partial index holds every such job."""
+    """Return the condition that a job is in a state.
+
+    The state is part of the statement: a database that plans without parameter values could not
+    use the state's partial index otherwise.
+    """
     return Job.state == bindparam(None, state, literal_execute=True)
