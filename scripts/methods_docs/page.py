@@ -41,7 +41,7 @@ def _overview(methods: Sequence[str], costs: MethodCosts | None) -> str:
     rows = []
     for method in methods:
         authors, year = facts.paper(method)
-        cost = f"{measured[method].ratio:.1f} x" if method in measured else "?"
+        cost = f"{measured[method].ratio:.1f}x" if method in measured else "?"
         rows.append(
             (
                 f"[`{method}`](#{method})",
@@ -70,7 +70,7 @@ def _measured(costs: MethodCosts | None) -> str:
     if "kd" in ratios:
         text += (
             " Of that, the teacher's forward pass is nearly all that `kd` adds "
-            f"({ratios['kd'] - 1:.1f} x); a teacher of whom nothing reads the logits runs only as "
+            f"({ratios['kd'] - 1:.1f}x); a teacher of whom nothing reads the logits runs only as "
             "far as its deepest tap. Other work ran on the machine: differences below 0.2 say "
             "nothing. On a GPU and for other pairs the ratios differ."
         )
