@@ -27,11 +27,17 @@ from distillery.store.db.tables import (
 )
 from distillery.wire.jobspec import JobSpec
 from distillery.wire.states import State
+from kdcore.spec.names import STUDENT_ACCURACY, STUDENT_LOSS, Metric
 from kdcore.spec.result import DistillResult, InspectDatasetResult
 
 TENANT = "default"
 DATASET = "ds_bench"
-SERIES = ("student/loss", "student/loss/kd", "student/learning_rate", "student/accuracy")
+SERIES = (
+    STUDENT_LOSS,
+    f"{STUDENT_LOSS}/kd",
+    Metric.LEARNING_RATE.of("student"),
+    STUDENT_ACCURACY,
+)
 EVENTS = 100  # of every job that has curves
 SHA = "ab" * 32
 START_MS = 1_700_000_000_000

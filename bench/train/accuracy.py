@@ -28,6 +28,7 @@ from bench.train.task import (
     normalised,
 )
 from kdcore.data.batches import hold_out
+from kdcore.spec.names import STUDENT_ACCURACY
 from kdcore.spec.recipe import Multistep
 
 TEACHER, STUDENT = "resnet20", "resnet8"
@@ -155,7 +156,7 @@ def _ours(trial: Trial, method: str, seed: int, inputs: Path) -> Curve:
     )
     folder = ours.carry_out(order, trial.work / "accuracy-run", inputs)
     values = [e["values"] for e in ours.events_of(folder) if e["kind"] == "metrics"]
-    found = [v["student/accuracy"] for v in values if "student/accuracy" in v]
+    found = [v[STUDENT_ACCURACY] for v in values if STUDENT_ACCURACY in v]
     precision = ours.result_of(folder)["machine"]["precision"]
     return Curve(f"ours, {precision}", method, seed, found)
 

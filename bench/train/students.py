@@ -17,9 +17,10 @@ from bench.train import ours
 from bench.train.floor import fastest_s
 from bench.train.task import BATCH, TEACHER, fresh, lay_out, load_arrays, normalised
 from kdcore.runtime.device import open_device
+from kdcore.spec.names import Phase
 
 SPARE = 0.1
-BUSY = ("teacher", "caching", "training")  # phases that learn, or make what is learnt from
+BUSY = (Phase.TEACHER, Phase.TRAINING)  # phases that learn, or make what is learnt from
 
 
 @dataclass(frozen=True)

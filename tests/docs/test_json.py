@@ -1,4 +1,4 @@
-"""JSON on the pages is what it claims to be: a spec, a stage, an objective, a network."""
+"""JSON on the pages is what it claims to be: a spec or a part of one, a network, a problem."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,9 @@ def _examples() -> Iterator[Any]:
 
 @pytest.mark.parametrize("example", list(_examples()))
 def test_an_example_is_valid(example: dict[str, Any]) -> None:
-    if "dataset" in example:
+    if "status" in example:
+        Problem.model_validate(example)
+    elif "dataset" in example:
         _check_spec(example)
     elif "stages" in example:
         for stage in example["stages"]:

@@ -11,7 +11,7 @@ import pytest
 
 from distillery.sdk.config import child_environment
 from kdcore.spec.result import DistillResult
-from tests.e2e.pictures import training, write_pictures
+from tests.e2e.pictures import readme_spec, training, write_pictures
 from tests.e2e.service import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -79,3 +79,36 @@ def test_an_invalid_dataset_is_reported(spec: Path, tmp_path: Path) -> None:
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 1
     assert "The run failed (" in output and "Traceback" not in output
+
+
+def test_the_readmes_spec_runs_with_paths_in_place_of_names(tmp_path: Path) -> None:
+    """The same text that `POST /v1/jobs` takes with ids: see tests/api/routes/test_jobs.py."""
+    write_pictures(tmp_path / "p.npz")
+    teacher = tmp_path / "teacher.json"
+    teacher.write_text(json.dumps(training("p.npz", epochs=1, export=["safetensors"])))
+    spec = readme_spec()
+    spec["teachers"][0]["model"] = "teacher/out/student.safetensors"  # its network is beside it
+    spec["dataset"] = "p.npz"
+    spec["stages"][0]["epochs"] = 1
+    student = tmp_path / "student.json"
+    student.write_text(json.dumps(spec))
+    for path, out in ((teacher, "teacher"), (student, "student")):
+        run = _kd(path, tmp_path / out, "--json")
+        output, _ = run.communicate(timeout=120)
+        assert run.returncode == 0, output
+    result = DistillResult.model_validate(json.loads(output.splitlines()[-1])["result"])
+    assert [report.name for report in result.teachers] == ["student"]
+    assert result.baseline is not None and result.gain is not None
+    assert (tmp_path / "student/out/student.onnx").exists()
+
+
+def test_a_bad_spec_is_told_with_places_in_the_file(spec: Path, tmp_path: Path) -> None:
+    body = json.loads(spec.read_text())
+    body["stages"][0] |= {"epochs": 0, "objectives": [{"method": "kd", "temperature": -1}]}
+    spec.write_text(json.dumps(body | {"teachers": [{"model": "none.safetensors"}], "task": "x"}))
+    run = _kd(spec, tmp_path / "out")
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 2
+    places = [line.split(":")[0].strip() for line in output.splitlines() if "  /" in line]
+    assert places == ["/stages/0/epochs", "/stages/0/objectives/0/temperature", "/task"]
+    assert not (tmp_path / "out").exists()

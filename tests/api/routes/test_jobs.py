@@ -8,6 +8,7 @@ from distillery.wire.job_codes import WaitReason
 from kdcore.spec.codes import RunCode
 from kdcore.spec.events import MetricsEvent
 from tests.api.makers import DISTILLED, ApiHarness, ok, refused, spec
+from tests.e2e.pictures import readme_spec
 
 
 def test_a_job_from_submission_to_its_result(either: ApiHarness) -> None:
@@ -133,3 +134,9 @@ def test_the_list_is_small(harness: ApiHarness) -> None:
 @pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry"])
 def test_asking_of_no_job(shared: ApiHarness, action: str) -> None:
     refused(shared.http.post(f"/v1/jobs/job_none/{action}"), 404, "not_found")
+
+
+def test_the_readmes_spec_is_taken_with_ids(harness: ApiHarness) -> None:
+    body = readme_spec() | {"dataset": harness.dataset()}
+    body["teachers"][0]["model"] = harness.teacher()
+    assert ok(harness.http.post("/v1/jobs", json=body))["state"] == "queued"

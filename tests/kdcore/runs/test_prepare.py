@@ -44,7 +44,7 @@ def _teacher(**changes: Any) -> dict[str, Any]:
         ),
         (
             {"stages": [stage({**FITNET, "hint": {"module": "head"}})]},
-            "feature_mismatch",
+            "not_a_map",
             "/stages/0/objectives/0/hint",
         ),
         ({"dataset": {"path": "nowhere.npz", "format": "npz"}}, None, "/dataset"),

@@ -114,7 +114,7 @@ def test_a_line_that_comes_early_is_used_and_failures_keep_their_exit_code(
     busy = start()
     send(busy, f"{folder}\n")
     assert busy.wait(120) == Exit.BAD_SPEC
-    assert events_of(folder)[-1]["code"] == "bad_spec"
+    assert events_of(folder)[-1]["code"] == "missing"
 
 
 @pytest.mark.parametrize("line", ["", "half a line"])
