@@ -24,7 +24,7 @@ class FaultyService(Service):
 
     def __init__(self, home: Path, *, standin: bool = False, **settings: str):
         # Stand-ins are programs of these tests, which are not installed.
-        super().__init__(home, PYTHONPATH=str(ROOT), **{**FAST, **settings})
+        super().__init__(home, **{"PYTHONPATH": str(ROOT), **FAST, **settings})
         self._settings = {**QUICK, **FAST, **settings}
         self._standin = standin
         if standin:

@@ -26,7 +26,7 @@ def test_server_brings_api_store_and_reaper_but_no_training(
 
 def test_train_brings_runs_but_no_service(distribution: Distribution, tmp_path: Path) -> None:
     train = Environment(tmp_path, distribution.wheel, "train")
-    ready = train.run(train.python, "-m", "kdcore", "wait")  # imports all that a run needs
+    ready = train.run(train.python, "-m", "kdcore", "warm")  # imports all that a run needs
     assert (ready.returncode, ready.stdout) == (0, "ready\n"), ready.stderr
     service = train.run(train.kd, "up")
     assert service.returncode == 2 and "'distillery-kd[server]'" in service.stderr

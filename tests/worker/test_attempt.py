@@ -140,9 +140,10 @@ def test_an_unsafe_or_changed_artifact_is_refused(harness: WorkerHarness, kind: 
 
 @pytest.mark.parametrize("exit", [Exit.BAD_SPEC, Exit.BAD_INPUT, Exit.DIVERGED])
 def test_a_failure_that_would_recur_is_not_retried(harness: WorkerHarness, exit: Exit) -> None:
-    end = {"code": "odd_image", "message": "image 7 is odd", "pointer": "/dataset"}
+    end = {"code": "bad_dataset", "message": "image 7 is odd", "pointer": "/dataset"}
     job = run(harness, harness.job(exit=int(exit), end=end))
-    assert (job.state, job.error) == ("failed", end)
+    # What the run calls its dataset is the upload in the request that the inspection is about.
+    assert (job.state, job.error) == ("failed", {**end, "pointer": "/upload"})
 
 
 @pytest.mark.parametrize(

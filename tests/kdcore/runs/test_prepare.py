@@ -91,7 +91,7 @@ def test_a_teacher_of_other_classes_cannot_teach_kd(tmp_path: Path) -> None:
     teacher = spec.teachers[0].model_copy(
         update={"network": wide, "weights": "wide.safetensors", "name": "wide"}
     )
-    with pytest.raises(RunError, match="wide knows 7 classes") as caught:
+    with pytest.raises(RunError, match="wide has 7 classes") as caught:
         prepare(spec.model_copy(update={"teachers": (teacher,)}), tmp_path)
     assert caught.value.code == "class_count_mismatch"
     hints = parse(make_spec(stages=[stage(FITNET), stage(HARD)]))

@@ -163,7 +163,7 @@ def test_with_a_disk_too_full_for_the_last_event_the_exit_code_names_the_reason(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("kdcore.runs.distill.prepare", full)
-    monkeypatch.setattr("kdcore.runtime.event_log.EventLog.end", full)
+    monkeypatch.setattr("kdcore.runtime.event_log.EventLog.fail", full)
     with Path("/dev/full").open("wb", buffering=0) as raw:
         monkeypatch.setattr("sys.stderr", io.TextIOWrapper(raw, write_through=True))
         assert run(make_folder(tmp_path), StopFlag()) is Exit.NO_SPACE
