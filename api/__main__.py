@@ -11,13 +11,13 @@ from kdcore.spec import distribution, failpoints
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit code."""
+    """Run one command; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m distillery.api", description="Distillery's API."
     )
     parser.add_argument("command", nargs="?", choices=("serve", "openapi"), default="serve")
-    parser.add_argument("--host", help="address to bind (KD_HOST)")
-    parser.add_argument("--port", type=int, help="0 picks a free one (KD_PORT)")
+    parser.add_argument("--host", help="address to listen on (KD_HOST)")
+    parser.add_argument("--port", type=int, help="port to listen on; 0: any free one (KD_PORT)")
     given = parser.parse_args(arguments)
     distribution.require("python -m distillery.api", "server")
     if given.command == "openapi":

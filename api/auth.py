@@ -1,4 +1,4 @@
-"""Who is asking: a bearer key with scopes, or the local user on loopback."""
+"""Authenticates requests: a bearer key with scopes, or the local user on loopback."""
 
 import contextlib
 from dataclasses import dataclass
@@ -12,10 +12,9 @@ from distillery.api.problems import Refusal
 from distillery.store import keys
 from distillery.store.db.database import Database
 from distillery.store.errors import Unavailable
-from distillery.store.keys import SCOPES, Holder, Scope
+from distillery.store.keys import DEFAULT_TENANT, SCOPES, Holder, Scope
 from distillery.wire.request_codes import RequestCode
 
-LOCAL_TENANT = "default"
 _PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _bearer = HTTPBearer(
     auto_error=False,
@@ -26,13 +25,13 @@ _bearer = HTTPBearer(
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: everything is read and written within `tenant`."""
+    """The authenticated caller, who reads and writes only within `tenant`."""
 
     tenant: str
     scopes: frozenset[Scope]
 
 
-LOCAL_USER = Caller(LOCAL_TENANT, frozenset(SCOPES))
+LOCAL_USER = Caller(DEFAULT_TENANT, frozenset(SCOPES))
 
 
 def authenticate(
@@ -41,7 +40,7 @@ def authenticate(
     deps: Deps,
     given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
 ) -> Caller:
-    """The caller; Refusal 401 without a valid key, 403 where a scope is missing."""
+    """Return the caller. Raises Refusal 401 without a valid key, 403 without the scope."""
     caller = _caller(request, deps, given)
     request.scope["tenant"] = caller.tenant  # for the log
     missing = [s for s in needed.scopes if s not in caller.scopes and "admin" not in caller.scopes]
@@ -55,13 +54,13 @@ def _caller(request: Request, deps: Deps, given: HTTPAuthorizationCredentials | 
         return LOCAL_USER
     holder = None if given is None else _holder(deps.database, given.credentials)
     if holder is None:
-        detail = "give a valid key: `Authorization: Bearer kd_...`"
+        detail = "send a valid key: `Authorization: Bearer kd_...`"
         raise Refusal(RequestCode.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
     return Caller(holder.tenant, holder.scopes)
 
 
 def _is_local(request: Request, deps: Deps) -> bool:
-    """Local mode, and not through a proxy, which would lend its loopback address to strangers."""
+    """Whether this is local mode, without a proxy, whose address would be loopback for anyone."""
     if not (deps.settings.local_user and deps.settings.on_loopback()):
         return False
     return not any(header in request.headers for header in _PROXIED)

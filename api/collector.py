@@ -1,4 +1,4 @@
-"""How the service stands, read from the store when Prometheus asks: a few short index walks."""
+"""Prometheus metrics of the whole service, read from the store by a few short index scans."""
 
 from collections.abc import Iterable, Iterator
 
@@ -18,7 +18,7 @@ MS_PER_S = 1000
 
 
 class StoreCollector(Collector):
-    """Collects from the parts of a running API. What does not answer is left out."""
+    """Collects metrics from the components of a running API; leaves out those that are down."""
 
     def __init__(self, deps: Services):
         self._deps = deps
@@ -27,11 +27,11 @@ class StoreCollector(Collector):
         """As in Collector."""
         yield self._components()
         yield from self._disk()
-        if self._deps.readiness.said("broker") == OK:
+        if self._deps.readiness.component("broker") == OK:
             waiting = self._deps.readiness.notifications
             yield _gauge(
                 "kd_notifications_waiting",
-                "Notifications that no worker took.",
+                "Notifications that no worker has taken.",
                 waiting,
             )
         try:
@@ -42,16 +42,16 @@ class StoreCollector(Collector):
         yield from families
 
     def _components(self) -> Family:
-        help_ = "Whether a component of the service works, as /v1/ready says."
+        help_ = "Whether a component of the service works, as in /v1/ready."
         family = GaugeMetricFamily("kd_component_up", help_, labels=("component",))
-        for component, said in self._deps.readiness.components().items():
-            family.add_metric((component,), float(said == OK))
+        for component, result in self._deps.readiness.components().items():
+            family.add_metric((component,), float(result == OK))
         return family
 
     def _disk(self) -> Iterator[Family]:
         free = self._deps.blobs.free_bytes()
         if free is not None:
-            yield _gauge("kd_disk_free_bytes", "Free space where the blobs lie.", free)
+            yield _gauge("kd_disk_free_bytes", "Free space on the disk of the blobs.", free)
 
 
 def _gauge(name: str, help_: str, value: float) -> Family:
@@ -59,23 +59,23 @@ def _gauge(name: str, help_: str, value: float) -> Family:
 
 
 def _jobs(s: Session) -> Iterator[Family]:
-    help_ = "Jobs that have not ended."
+    help_ = "Unfinished jobs."
     family = GaugeMetricFamily("kd_jobs", help_, labels=("state", "task"))
     for (state, task), count in job_counts.active(s).items():
         family.add_metric((state.value, task), count)
     yield family
     oldest = job_counts.oldest_queued_at(s)
     age_s = 0.0 if oldest is None else (db_now(s) - oldest) / MS_PER_S
-    yield _gauge("kd_oldest_queued_seconds", "Age of the job that has waited longest.", age_s)
+    yield _gauge("kd_oldest_queued_seconds", "Age of the job that has been queued longest.", age_s)
     lapsed = job_counts.lapsed(s)
-    yield _gauge("kd_leases_lapsed", "Running jobs whose worker fell silent.", lapsed)
+    yield _gauge("kd_leases_lapsed", "Running jobs whose lease has lapsed.", lapsed)
 
 
 def _workers(s: Session) -> Iterator[Family]:
     alive = workers.alive(s)
     yield _gauge("kd_workers", "Workers with a recent heartbeat.", len(alive))
     slots = sum(worker.slots for worker in alive)
-    yield _gauge("kd_worker_slots", "Slots of all living workers.", slots)
+    yield _gauge("kd_worker_slots", "Slots of all workers with a recent heartbeat.", slots)
 
 
 def _reaper(s: Session) -> Iterator[Family]:
@@ -83,12 +83,11 @@ def _reaper(s: Session) -> Iterator[Family]:
     if last is None:
         return
     age_s = (db_now(s) - last.at) / MS_PER_S
-    yield _gauge("kd_reaper_age_seconds", "Since the last reaper ended.", age_s)
+    yield _gauge("kd_reaper_age_seconds", "Time since the last pass of the reaper.", age_s)
     took_s = last.took_ms / MS_PER_S
-    yield _gauge("kd_reaper_duration_seconds", "What the last reaper took.", took_s)
-    yield CounterMetricFamily("kd_reaper_runs", "Reaper runs.", value=last.count)
-    reclaimed = "Lapsed leases put back into the queue, or failed past their limit."
+    yield _gauge("kd_reaper_duration_seconds", "Duration of the last pass of the reaper.", took_s)
+    yield CounterMetricFamily("kd_reaper_runs", "Passes of the reaper.", value=last.count)
+    reclaimed = "Lapsed leases whose jobs were requeued, or failed after their last attempt."
     yield CounterMetricFamily("kd_leases_reclaimed", reclaimed, value=last.reclaimed)
     if last.blob_bytes is not None:
-        told = "Bytes of all blobs, counted every ten minutes."
-        yield _gauge("kd_blob_bytes", told, last.blob_bytes)
+        yield _gauge("kd_blob_bytes", "Size of all blobs, measured every 10 min.", last.blob_bytes)

@@ -1,4 +1,4 @@
-"""What every route works with: settings, database, blobs, parts; made once, handed to routes."""
+"""The services that routes use: settings, database, blobs and more, made once per app."""
 
 import threading
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from distillery.store.ops.retention import Collector
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of a running API. `notify` tells the workers of a job; it may fail harmlessly."""
+    """What a running API works with. `notify` notifies workers of a job and may fail harmlessly."""
 
     settings: ApiSettings
     database: Database
@@ -38,7 +38,7 @@ def connect(
     notify: Callable[[str], object],
     notifications_waiting: Callable[[], int],
 ) -> Services:
-    """Open the store. Touches no table yet."""
+    """Open the store, without a query yet."""
     store.home.mkdir(parents=True, exist_ok=True)
     database = Database(store.database)
     blobs = make_blobs(store.blobs, store.min_free_bytes)
@@ -57,7 +57,7 @@ def connect(
 
 
 async def services(request: Request) -> Services:
-    """The app's services."""
+    """Return the app's services."""
     found = request.app.state.services
     assert isinstance(found, Services)
     return found

@@ -1,4 +1,4 @@
-"""A page at /docs that lists every operation; plain HTML, nothing loaded from other hosts."""
+"""Serves /docs, a list of every operation in plain HTML that loads nothing from other hosts."""
 
 from html import escape
 from typing import Any
@@ -21,13 +21,13 @@ def install(app: FastAPI) -> None:
 
 
 def page(document: dict[str, Any]) -> str:
-    """The document's operations by tag."""
+    """Render the document's operations by tag."""
     rows: dict[str, list[str]] = {tag["name"]: [] for tag in document["tags"]}
     for path, item in document["paths"].items():
         for method, operation in item.items():
-            says = escape(operation["description"].partition("\n")[0])
+            summary = escape(operation["description"].partition("\n")[0])
             head = f"<dt><code>{method.upper()} {escape(path)}</code></dt>"
-            rows[operation["tags"][0]].append(f"{head}<dd>{says}</dd>")
+            rows[operation["tags"][0]].append(f"{head}<dd>{summary}</dd>")
     sections = [
         f"<h2>{escape(tag['name'])}</h2><p>{escape(tag['description'])}</p>"
         f"<dl>{''.join(rows[tag['name']])}</dl>"

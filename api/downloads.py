@@ -18,7 +18,7 @@ _BYTES = {
 }
 DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole file.", **_BYTES},
-    206: {"description": "The range asked for.", **_BYTES},
+    206: {"description": "The requested range.", **_BYTES},
 }
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -26,7 +26,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 def download(
     request: Request, blobs: Blobs, sha256: str, size: int, name: str, media_type: str
 ) -> Response:
-    """A blob's bytes, or the one range asked for; several ranges are answered with the whole."""
+    """Return a blob's bytes or the requested range; the whole blob for several ranges."""
     etag = f'"{sha256}"'
     headers = {
         "ETag": etag,
@@ -55,7 +55,7 @@ def _bytes(blobs: Blobs, sha256: str, start: int, end: int) -> Iterator[bytes]:
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """The half-open range asked for; None: the whole; Refusal 416 outside the file."""
+    """Return the half-open range, or None for the whole file. Raises Refusal 416 outside it."""
     match = _RANGE.fullmatch(header.replace(" ", "")) if header else None
     if match is None or not any(match.groups()):
         return None
@@ -75,6 +75,6 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 
 def disposition(name: str) -> str:
-    """A Content-Disposition that cannot break out of its header."""
+    """Return a Content-Disposition that cannot inject headers."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", name.rpartition("/")[2]) or "file"
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,4 +1,4 @@
-"""A question to a part that may hang, asked so that nobody waits long for the answer."""
+"""Checks a component that may hang, so that no caller waits long for the result."""
 
 import threading
 import time
@@ -7,45 +7,45 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
 OK = "ok"
-FRESH_S = 1.0  # an answer is handed on for so long: whoever asks often costs nothing
+FRESH_S = 1.0  # a result is reused for this long, so that frequent callers cost nothing
 
 
 class HealthCheck:
-    """Asks one part in a thread, never twice at once; the answer is shared by all who wait.
+    """Checks one component in a thread, one check at a time; all callers share its result.
 
-    `ask` returns `ok` or what is wrong; what it raises is wrong too.
+    `check` returns `ok` or what is wrong; an exception is wrong, too.
     """
 
-    def __init__(self, ask: Callable[[], str], patience_s: float):
-        self._ask = ask
-        self._patience_s = patience_s
+    def __init__(self, check: Callable[[], str], timeout_s: float):
+        self._check = check
+        self._timeout_s = timeout_s
         self._lock = threading.Lock()
-        self._asked: Future[str] | None = None
-        self._asked_s = 0.0
+        self._result: Future[str] | None = None
+        self._started_s = 0.0
 
     def start(self) -> None:
-        """Begin to ask, unless somebody does, or just did."""
+        """Start a check, unless one is under way or its result is fresh."""
         with self._lock:
             now_s = time.monotonic()
-            is_fresh = now_s - self._asked_s < FRESH_S
-            if self._asked is not None and (is_fresh or not self._asked.done()):
+            is_fresh = now_s - self._started_s < FRESH_S
+            if self._result is not None and (is_fresh or not self._result.done()):
                 return
-            self._asked, self._asked_s = Future(), now_s
-            # Not a pool's thread: those are waited for at exit, and this one may hang.
-            threading.Thread(target=self._run, args=(self._asked,), daemon=True).start()
+            self._result, self._started_s = Future(), now_s
+            # Not a thread of a pool: the exit waits for those, and this one may hang.
+            threading.Thread(target=self._run, args=(self._result,), daemon=True).start()
 
-    def answer(self) -> str:
-        """What the part says, or that it says nothing."""
+    def result(self) -> str:
+        """Return `ok`, or what is wrong; a component that does not answer in time is wrong."""
         self.start()
-        asked = self._asked
-        assert asked is not None
+        result = self._result
+        assert result is not None
         try:
-            return asked.result(timeout=self._patience_s)
+            return result.result(timeout=self._timeout_s)
         except FutureTimeout:
-            return f"no answer within {self._patience_s:g} s"
+            return f"no answer within {self._timeout_s:g} s"
 
-    def _run(self, asked: "Future[str]") -> None:
+    def _run(self, result: "Future[str]") -> None:
         try:
-            asked.set_result(self._ask())
-        except Exception as error:  # noqa: BLE001 - every driver raises its own; the answer says it
-            asked.set_result(f"{error}" or type(error).__name__)
+            result.set_result(self._check())
+        except Exception as error:  # noqa: BLE001 - every driver raises its own; it is the result
+            result.set_result(f"{error}" or type(error).__name__)

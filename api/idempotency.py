@@ -1,4 +1,4 @@
-"""Creating POSTs: the work and, under an Idempotency-Key, its answer in one transaction."""
+"""Creating POSTs: does the work and saves its response, given a key, in one transaction."""
 
 import hashlib
 import json
@@ -22,18 +22,18 @@ _IdempotencyKey = Annotated[
         min_length=1,
         max_length=200,
         pattern=r"^[\x21-\x7e]+$",
-        description="Makes a repeated request harmless for a day: the first answer is repeated.",
+        description="Makes repeating the request safe for a day: the first response is repeated.",
     ),
 ]
 
 
 @dataclass(frozen=True)
-class Made:
-    """A created thing: its view and where it is."""
+class Created:
+    """A created resource: its view and its location."""
 
     view: BaseModel
     location: str
-    notify: str | None = None  # the job to tell the workers of, once all is committed
+    notify: str | None = None  # the job to notify workers of after the commit
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class IdempotentCreate:
         self,
         caller: Caller,
         body: BaseModel,
-        work: Callable[[Session], Made],
+        work: Callable[[Session], Created],
         *,
         status: int = 201,
         keep: Callable[[BaseModel], BaseModel] = lambda view: view,
     ) -> Response:
-        """Do the work once per key and answer with its view; `keep` takes out what must not be
-        stored. Refusal 422 where the key came with another request."""
+        """Do the work once per key and respond with its view; `keep` removes what must not be
+        saved. Raises Invalid if the key belongs to another request."""
         fingerprint = self._fingerprint(body)
         with self.deps.database.write() as session:
             replayed = self._find(session, caller, fingerprint)
@@ -75,7 +75,7 @@ class IdempotentCreate:
         failpoint("creation.committed")
         answer = _answer(made.view.model_dump_json(), status, made.location)
         if made.notify is not None:
-            # Behind the answer: a broker that hangs keeps nobody waiting.
+            # After the response: nobody waits for a broker that hangs.
             answer.background = BackgroundTask(self.deps.notify, made.notify)
         return answer
 
@@ -90,8 +90,8 @@ class IdempotentCreate:
         return answer
 
     def _fingerprint(self, body: BaseModel) -> str:
-        said = f"{self.request.method} {self.request.url.path} {body.model_dump_json()}"
-        return hashlib.sha256(said.encode()).hexdigest()
+        text = f"{self.request.method} {self.request.url.path} {body.model_dump_json()}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _answer(body: str, status: int, location: str | None) -> Response:

@@ -1,4 +1,4 @@
-"""One look at the database for all who follow jobs, however many they are."""
+"""Follows jobs for all event streams with one database query per interval."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ BATCH = 200
 
 @dataclass(frozen=True)
 class JobSnapshot:
-    """What a look at a job saw, in one row: a terminal state comes after every event."""
+    """A job's row at one moment: once the state is terminal, `last_event` is final."""
 
     state: State | None  # None: there is no such job
     last_event: int
@@ -29,7 +29,7 @@ class JobSnapshot:
 
 @dataclass(frozen=True)
 class Line:
-    """One event, ready to be sent to everybody."""
+    """One event, serialized once for all streams."""
 
     id: int
     kind: str
@@ -37,28 +37,28 @@ class Line:
 
 
 class JobFeed:
-    """Looks every `poll_s` at the jobs that somebody watches, in one query, and wakes those whose
-    job has changed. Events that several need are read and written out once.
+    """Queries all watched jobs every `poll_s` and wakes the streams of those that changed.
 
-    Belongs to one event loop. All methods raise Unavailable where the database does not answer.
+    Events that several streams need are read and serialized once. Belongs to one event loop. All
+    methods raise Unavailable if the database does not answer.
     """
 
     def __init__(self, database: Database, poll_s: float):
         self._database = database
         self._poll_s = poll_s
         self._watched: Counter[str] = Counter()
-        self._woken: dict[str, set[asyncio.Future[JobSnapshot]]] = {}
+        self._waiters: dict[str, set[asyncio.Future[JobSnapshot]]] = {}
         self._snapshots: dict[str, JobSnapshot] = {}
         self._reads: dict[tuple[str, int, int], asyncio.Task[Sequence[Line]]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._poller: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def watching(self, job_id: str) -> Iterator[None]:
-        """The job is looked at as long as the block lasts."""
+        """Watch a job for the duration of the block."""
         self._watched[job_id] += 1
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look_on(), name="lookout")
-            self._looking.add_done_callback(self._stopped)
+        if self._poller is None:
+            self._poller = asyncio.create_task(self._poll(), name="job-feed")
+            self._poller.add_done_callback(self._on_poller_done)
         try:
             yield
         finally:
@@ -67,78 +67,78 @@ class JobFeed:
                 del self._watched[job_id]
                 self._snapshots.pop(job_id, None)
             if not self._watched:
-                if self._looking is not None:
-                    self._looking.cancel()
-                self._looking = None
+                if self._poller is not None:
+                    self._poller.cancel()
+                self._poller = None
                 self._reads.clear()
 
     async def first(self, job_id: str) -> JobSnapshot:
-        """How the job stands now."""
-        seen = await run_in_threadpool(self._look, [job_id])
-        return seen[job_id]
+        """Return the job's present snapshot."""
+        snapshots = await run_in_threadpool(self._query, [job_id])
+        return snapshots[job_id]
 
     async def change(self, job_id: str, known: JobSnapshot, within_s: float) -> JobSnapshot:
-        """How the job stands once that is no longer as `known`, or after `within_s`."""
+        """Return the job's snapshot once it differs from `known`, or `known` after `within_s`."""
         newest = self._snapshots.get(job_id, known)
         if newest != known and newest.last_event >= known.last_event:
             return newest
-        woken = asyncio.get_running_loop().create_future()
-        waiting = self._woken.setdefault(job_id, set())
-        waiting.add(woken)
+        waiter = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(job_id, set())
+        waiters.add(waiter)
         try:
-            return await asyncio.wait_for(woken, max(0.0, within_s))
+            return await asyncio.wait_for(waiter, max(0.0, within_s))
         except TimeoutError:
             return known
         finally:
-            waiting.discard(woken)
-            if not waiting and self._woken.get(job_id) is waiting:
-                del self._woken[job_id]
+            waiters.discard(waiter)
+            if not waiters and self._waiters.get(job_id) is waiters:
+                del self._waiters[job_id]
 
     async def lines(self, job_id: str, after: int, last: int) -> Sequence[Line]:
-        """Events above `after`, the first of those up to `last`; none where they are gone."""
+        """Return the next events above `after`, of those up to `last`; none if they were
+        deleted."""
         key = (job_id, after, last)
         if key not in self._reads:
             task = asyncio.create_task(run_in_threadpool(self._read, job_id, after))
-            task.add_done_callback(_note)
+            task.add_done_callback(_retrieve_exception)
             self._reads[key] = task
-        # One of many who wait may leave.
+        # Shielded: one of several waiting streams may be cancelled.
         return await asyncio.shield(self._reads[key])
 
-    async def _look_on(self) -> None:
+    async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._poll_s)
             self._reads.clear()
             try:
-                seen = await run_in_threadpool(self._look, list(self._watched))
+                snapshots = await run_in_threadpool(self._query, list(self._watched))
             except Unavailable as error:
-                self._disappoint(error)
+                self._fail_waiters(error)
                 continue
-            for job_id, snapshot in seen.items():
+            for job_id, snapshot in snapshots.items():
                 if job_id in self._watched and self._snapshots.get(job_id) != snapshot:
                     self._snapshots[job_id] = snapshot
-                    for woken in self._woken.pop(job_id, ()):
-                        if not woken.done():
-                            woken.set_result(snapshot)
+                    for waiter in self._waiters.pop(job_id, ()):
+                        if not waiter.done():
+                            waiter.set_result(snapshot)
 
-    def _stopped(self, looking: asyncio.Task[None]) -> None:
-        """A bug must not leave people waiting for a look that never comes."""
-        if not looking.cancelled() and (bug := looking.exception()) is not None:
-            self._looking = None
-            self._disappoint(bug)
+    def _on_poller_done(self, poller: asyncio.Task[None]) -> None:
+        """Fail the waiting streams if a bug ended the poller: nothing would wake them."""
+        if not poller.cancelled() and (bug := poller.exception()) is not None:
+            self._poller = None
+            self._fail_waiters(bug)
 
-    def _disappoint(self, error: BaseException) -> None:
-        for job_id in list(self._woken):
-            for woken in self._woken.pop(job_id):
-                if not woken.done():
-                    woken.set_exception(error)
+    def _fail_waiters(self, error: BaseException) -> None:
+        for job_id in list(self._waiters):
+            for waiter in self._waiters.pop(job_id):
+                if not waiter.done():
+                    waiter.set_exception(error)
 
-    def _look(self, job_ids: list[str]) -> dict[str, JobSnapshot]:
+    def _query(self, job_ids: list[str]) -> dict[str, JobSnapshot]:
         query = select(Job.id, Job.state, Job.last_event).where(Job.id.in_(job_ids))
         with self._database.read() as session:
-            seen = {
-                row.id: JobSnapshot(row.state, row.last_event) for row in session.execute(query)
-            }
-        return dict.fromkeys(job_ids, JobSnapshot(None, 0)) | seen
+            rows = session.execute(query).all()
+        snapshots = {row.id: JobSnapshot(row.state, row.last_event) for row in rows}
+        return dict.fromkeys(job_ids, JobSnapshot(None, 0)) | snapshots
 
     def _read(self, job_id: str, after: int) -> Sequence[Line]:
         with self._database.read() as session:
@@ -146,7 +146,7 @@ class JobFeed:
         return [Line(row.id, row.kind, event_view(row).model_dump_json()) for row in rows]
 
 
-def _note(task: asyncio.Task[Sequence[Line]]) -> None:
-    """Whoever waits sees the exception; where all have left, nobody needs to."""
+def _retrieve_exception(task: asyncio.Task[Sequence[Line]]) -> None:
+    """Keep asyncio from logging the exception of a task whose streams have all left."""
     if not task.cancelled():
         task.exception()

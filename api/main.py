@@ -11,8 +11,8 @@ from distillery.api.collector import StoreCollector
 from distillery.api.config import ApiSettings
 from distillery.api.dashboard import dashboard
 from distillery.api.deps import connect
-from distillery.api.middleware.access_log import AccessLog
-from distillery.api.middleware.security import Security
+from distillery.api.middleware.access_log import AccessLogMiddleware
+from distillery.api.middleware.security import SecurityMiddleware
 from distillery.api.routes import (
     artifacts,
     datasets,
@@ -40,7 +40,7 @@ def create_app(
     notify: Callable[[str], object] = notify,
     notifications_waiting: Callable[[], int] = notifications_waiting,
 ) -> FastAPI:
-    """The app; it opens the store when it starts and lets it go when it stops."""
+    """Create the app, which opens the store when it starts and closes it when it stops."""
     settings = settings or ApiSettings()
 
     @asynccontextmanager
@@ -57,14 +57,14 @@ def create_app(
         title="Distillery",
         version="1",  # of the API, as in /v1: the same document from any installation
         lifespan=live,
-        docs_url=None,  # Swagger's page loads its scripts from other hosts
+        docs_url=None,  # Swagger UI loads its scripts from another host
         redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,
     )
     counted = metrics.HttpMetrics()
-    app.add_middleware(Security, hosts=settings.hosts())
-    app.add_middleware(AccessLog, metrics=counted)
+    app.add_middleware(SecurityMiddleware, hosts=settings.hosts())
+    app.add_middleware(AccessLogMiddleware, metrics=counted)
     problems.install(app)
     v1 = APIRouter(prefix="/v1")
     for module in V1:

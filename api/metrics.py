@@ -1,4 +1,4 @@
-"""`GET /metrics`: what this process served, and how the service stands, for Prometheus."""
+"""`GET /metrics`: metrics of this process and of the whole service, for Prometheus."""
 
 from fastapi import FastAPI, Response
 from prometheus_client import (
@@ -15,38 +15,38 @@ from distillery.api.auth import Admin
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every counter
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every counter's series
 
 
 class HttpMetrics:
-    """The registry of one app. Labels are few: routes by their template, never ids or tenants."""
+    """The metrics of one app. Labels are bounded: routes by template, never ids or tenants."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._requests = Counter(
             "kd_http_requests",
-            "Requests answered.",
+            "Requests.",
             ("method", "route", "status"),
             registry=self.registry,
         )
         self._seconds = Histogram(
             "kd_http_request_seconds",
-            "From a request's arrival to the beginning of its answer.",
+            "Time from a request's arrival to the start of its response.",
             ("method", "route"),
             buckets=BUCKETS_S,
             registry=self.registry,
         )
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Note one request."""
+        """Count one request."""
         known = method if method in METHODS else "other"
         self._requests.labels(known, route, str(status)).inc()
         self._seconds.labels(known, route).observe(seconds)
 
 
 def install(app: FastAPI, metrics: HttpMetrics) -> None:
-    """Serve them, to whoever may administer: an admin key, or the local user on loopback."""
+    """Serve the metrics to an admin key, or to the local user on loopback."""
 
     @app.get("/metrics", include_in_schema=False)
     def show_metrics(caller: Admin) -> Response:

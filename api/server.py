@@ -1,4 +1,4 @@
-"""Running the API: refuse an open door without keys, bind, say where, serve."""
+"""Runs the API: refuses to be reachable without keys, binds, prints the address, serves."""
 
 import gc
 import socket
@@ -18,11 +18,11 @@ from distillery.telemetry import logs, traces
 from distillery.telemetry.config import TelemetrySettings
 
 REFUSED = 2
-LOOK_S = 2.0  # between two looks for a database that is away
+RETRY_S = 2.0  # between two tries to reach the database
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it does."""
+    """Prints its address once it listens."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print the address."""
@@ -33,50 +33,50 @@ class _Server(uvicorn.Server):
 
 
 def address(listening: socket.socket) -> str:
-    """The URL of a listening socket."""
+    """Return the URL of a listening socket."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def objection(settings: ApiSettings, store: StoreSettings) -> str | None:
-    """Why the API must not start, or None. Raises Unavailable."""
+def startup_error(settings: ApiSettings, store: StoreSettings) -> str | None:
+    """Return why the API must not start, or None. Raises Unavailable."""
     if settings.local_user and not settings.on_loopback():
         return (
-            f"KD_LOCAL_USER lets everybody in, and {settings.host} is not loopback: "
+            f"KD_LOCAL_USER accepts requests without a key, and {settings.host} is not loopback: "
             "unset one of them"
         )
     database = Database(store.database)
     try:
         database.check_schema()
         with database.read() as session:
-            if settings.on_loopback() or keys.exist(session):
+            if settings.on_loopback() or keys.any_usable(session):
                 return None
     except SchemaMismatch as error:
         return str(error)
     finally:
         database.dispose()
     return (
-        f"{settings.host} is not loopback and there are no API keys: make one with "
-        "`python -m distillery.store keys create --name NAME --scopes read,write,admin`, or bind "
-        "127.0.0.1"
+        f"{settings.host} is not loopback and there are no API keys: create one with "
+        "`python -m distillery.store keys create --name NAME --scopes read,write,admin`, or listen "
+        "on 127.0.0.1"
     )
 
 
-def _objection_in_time(settings: ApiSettings, store: StoreSettings) -> str | None:
-    """The objection, once the database answers; until then says why nothing else happens."""
+def _wait_for_startup_error(settings: ApiSettings, store: StoreSettings) -> str | None:
+    """Wait for the database, logging why, and return `startup_error`."""
     while True:
         try:
-            return objection(settings, store)
+            return startup_error(settings, store)
         except Unavailable as error:
             sys.stderr.write(f"Distillery waits for its database: {error.reason}\n")
             sys.stderr.flush()
-        time.sleep(LOOK_S)
+        time.sleep(RETRY_S)
 
 
 def serve(settings: ApiSettings, store: StoreSettings) -> int:
-    """Serve until told to stop; the exit code."""
+    """Serve until a signal; return the exit code."""
     store.home.mkdir(parents=True, exist_ok=True)
-    why = _objection_in_time(settings, store)
+    why = _wait_for_startup_error(settings, store)
     if why is not None:
         sys.stderr.write(f"Distillery does not start: {why}\n")
         return REFUSED
@@ -87,15 +87,15 @@ def serve(settings: ApiSettings, store: StoreSettings) -> int:
         create_app(settings, store),
         host=settings.host,
         port=settings.port,
-        log_config=None,  # ours
+        log_config=None,  # set up above
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nobody may claim another's address
+        proxy_headers=False,  # they could forge the caller's address
         timeout_graceful_shutdown=5,
     )
     server = _Server(config)
     gc.collect()
-    gc.freeze()  # what start-up made stays: walking it again and again costs every 20th answer
+    gc.freeze()  # objects of the start-up stay: collecting them would delay every 20th response
     server.run(sockets=[config.bind_socket()])
     return 0 if server.started else 1

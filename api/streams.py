@@ -1,4 +1,4 @@
-"""A job's events as server-sent events: resumable, bounded, ended with the job."""
+"""Streams a job's events as server-sent events: resumable, bounded, until the job ends."""
 
 import json
 import time
@@ -17,7 +17,7 @@ RETRY_S = 5
 
 
 def stream_events(deps: Services, job_id: str, after: int) -> Response:
-    """Events above `after` as they come; Refusal 429 while too many streams are open."""
+    """Stream events above `after` as they are stored. Raises Refusal 429 at too many streams."""
     if not deps.streams.acquire(blocking=False):
         headers = {"Retry-After": str(RETRY_S)}
         raise Refusal(
@@ -27,14 +27,14 @@ def stream_events(deps: Services, job_id: str, after: int) -> Response:
 
 
 class _Stream(EventSourceResponse):
-    """The response that holds one of the slots for streams as long as it lives."""
+    """A response that occupies one of the stream slots until it ends."""
 
     def __init__(self, deps: Services, job_id: str, after: int):
         super().__init__(_follow(deps, job_id, after), ping=deps.settings.stream_ping_s)
         self._slots = deps.streams
 
     async def __call__(self, *scope_receive_send: object) -> None:
-        """Stream, and give the slot back whatever happens."""
+        """Stream, and release the slot in any case."""
         try:
             await super().__call__(*scope_receive_send)  # type: ignore[arg-type]
         finally:
@@ -42,7 +42,7 @@ class _Stream(EventSourceResponse):
 
 
 async def _follow(deps: Services, job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
-    """Everything that is there, then whatever comes, until the job has ended."""
+    """Yield the stored events, then new ones, until the job has ended."""
     job_feed = deps.job_feed
     until_s = time.monotonic() + deps.settings.stream_limit_s
     try:
@@ -62,4 +62,4 @@ async def _follow(deps: Services, job_id: str, after: int) -> AsyncIterator[Serv
                     return
                 snapshot = await job_feed.change(job_id, snapshot, left_s)
     except Unavailable:
-        return  # the client comes back with its Last-Event-ID
+        return  # the client reconnects with its Last-Event-ID

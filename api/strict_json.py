@@ -1,4 +1,4 @@
-"""JSON bodies, read strictly: bounded, in time, and only values that every part can store."""
+"""Reads JSON bodies strictly: bounded in size and time, and only values that can be stored."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from distillery.wire.request_codes import RequestCode
 from kdcore.spec.faults import pointer_to, syntax_fault
 
 MAX_DEPTH = 32
-MAX_INTEGER = 2**53 - 1  # what JSON numbers carry everywhere (RFC 7493)
+MAX_INTEGER = 2**53 - 1  # exact in every JSON implementation (RFC 7493)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -23,7 +23,7 @@ class StrictRequest(Request):
     """A request whose body is bounded in size and time and whose JSON is checked."""
 
     async def body(self) -> bytes:
-        """The whole body; Refusal 413 when too large, 408 when too slow."""
+        """Return the whole body. Raises Refusal 413 if it is too large, 408 if it is too slow."""
         if not hasattr(self, "_body"):
             settings = self.app.state.services.settings
             chunks: list[bytes] = []
@@ -44,7 +44,7 @@ class StrictRequest(Request):
             chunks.append(chunk)
 
     async def json(self) -> Any:
-        """The parsed body; Refusal 400 unless it is JSON, 422 for values nobody can keep."""
+        """Return the parsed body. Raises Refusal 400 unless it is JSON, 422 for bad values."""
         return parse(await self.body())
 
 
@@ -52,7 +52,7 @@ class StrictRoute(APIRoute):
     """A route that reads its JSON body strictly."""
 
     def get_route_handler(self) -> Handler:
-        """FastAPI's handler over a StrictRequest."""
+        """Return FastAPI's handler with a StrictRequest."""
         handle = super().get_route_handler()
         takes_json = self.body_field is not None
 
@@ -74,7 +74,7 @@ def _check_media_type(request: Request) -> None:
 
 
 def parse(text: bytes) -> Any:
-    """JSON to Python, without NaN, infinities, NULs, lone surrogates or unsafe integers."""
+    """Parse JSON; refuse NaN, infinities, NULs, lone surrogates and inexact integers."""
     try:
         value = json.loads(text.decode("utf-8"), parse_int=_integer)
     except (ValueError, RecursionError) as error:

@@ -29,7 +29,7 @@ from distillery.worker.config import WorkerSettings
 from distillery.worker.context import WorkerContext
 from distillery.worker.device import find_gpus, make_slots
 from distillery.worker.dispatcher import Dispatcher
-from distillery.worker.reaper import BYTES_EVERY_S, collecting, reap
+from distillery.worker.reaper import SCAN_EVERY_S, collecting, reap
 from distillery.worker.runner import KDCORE, Command
 
 logger = logging.getLogger("worker")
@@ -62,7 +62,7 @@ def run_jobs(
         command = (*command, "--failpoint", store.failpoint)
     database = open_database(store.database)
     # A renewal that gets no answer must be retried well before half of the lease is over.
-    lease_database = Database(store.database, answer_s=max(2.0, settings.lease_s / 8))
+    lease_database = Database(store.database, timeout_s=max(2.0, settings.lease_s / 8))
     context = WorkerContext(settings, database, lease_database, make_blobs(store.blobs), command)
     slots = make_slots(find_gpus(settings.gpus), settings.slots, settings.threads)
     dispatcher = Dispatcher(context, slots)
@@ -79,7 +79,7 @@ def run_reaper(settings: WorkerSettings, store: StoreSettings, broker: BrokerSet
     parts, blobs = UploadParts(store.uploads), make_blobs(store.blobs)
     clock, runs = ClockGuard(settings.lease_s), settings.runs
     reap_once = partial(reap, database, parts, blobs, Notifier(app), clock, runs, settings.reaper_s)
-    collector = Collector(database, blobs, parts, runs, settings, BYTES_EVERY_S)
+    collector = Collector(database, blobs, parts, runs, settings, SCAN_EVERY_S)
     with collecting(collector):
         return tasks.serve_reaper(app, reap_once, settings.reaper_s)
 

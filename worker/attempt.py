@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from distillery.store import jobs
-from distillery.store.blobs.disk import failing_disk
+from distillery.store.blobs.disk import translate_disk_errors
 from distillery.store.catalog import teacher_outputs
 from distillery.store.catalog.teacher_outputs import NewOutput
 from distillery.store.db.tables import Job
@@ -100,7 +100,7 @@ class Attempt:
         try:
             plan = self._until_available(self._make_plan)
             with self._warm_pool.acquire(self._slot) as warm:
-                with traces.span("lay out"), failing_disk():
+                with traces.span("lay out"), translate_disk_errors():
                     warm_dir = None if warm is None else warm.path
                     self._dir.lay_out(plan, self._context.blobs, self._check, warm_dir)
                     self._outputs.lay_out(plan.outputs, self._context.blobs, self._check)
@@ -275,7 +275,7 @@ class Attempt:
 
     def _keep_outputs(self, session: Session, outputs: Sequence[NewOutput]) -> None:
         bound, used = self._context.settings.teacher_cache_bytes, self._outputs.used
-        teacher_outputs.keep(session, self._claim.tenant, outputs, used, bound)
+        teacher_outputs.save(session, self._claim.tenant, outputs, used, bound)
 
     def _check(self) -> None:
         """Called often while files are copied. Raises LeaseLost or Stopped."""

@@ -158,7 +158,7 @@ class Dispatcher:
     def _retire(self) -> None:
         try:
             with self._context.database.write() as session:
-                workers.retire_worker(session, self.name)
+                workers.remove_worker(session, self.name)
         except StoreError as error:
             logger.warning("cannot remove this worker's row: %s", error)
 

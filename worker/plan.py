@@ -85,7 +85,7 @@ def _outputs(
     if not run.teacher_cache.enabled:
         return {}
     teachers = [inputs[teacher.weights] for teacher in run.teachers]
-    found = teacher_outputs.fitting(session, claim.tenant, teachers, inputs[run.dataset.path])
+    found = teacher_outputs.find(session, claim.tenant, teachers, inputs[run.dataset.path])
     return {f"{TEACHER_OUTPUTS_DIR}/{row.key}.safetensors": row.blob for row in found}
 
 

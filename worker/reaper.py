@@ -25,7 +25,7 @@ MAX_LEASES = (
 )
 COLLECT_EVERY_S = 60.0
 COLLECT_WITHIN_S = 20.0
-BYTES_EVERY_S = 3600.0
+SCAN_EVERY_S = 3600.0
 
 
 def reap(
@@ -45,7 +45,7 @@ def reap(
     try:
         report = _reap_leases(database, clock, runs)
         with database.read() as session:
-            weight = reaper_status.weigh(session)
+            weight = reaper_status.measure_blobs(session)
         took_s = time.monotonic() - started_s
         with database.write() as session:
             reclaimed = len(report.lapsed)
@@ -69,13 +69,13 @@ def reap(
 def _reap_leases(database: Database, clock: ClockGuard, runs: Path) -> jobs.ReaperReport:
     with database.write() as session:
         clock.check(db_now(session))
-        jobs.rein_in_leases(session, MAX_LEASES * clock.lease_s)
+        jobs.clamp_leases(session, MAX_LEASES * clock.lease_s)
         if clock.was_set:
-            jobs.rein_in_backoffs(session)
+            jobs.clamp_backoffs(session)
         report = jobs.reap(
             session,
             lambda job, number: log_tail(runs / job / str(number)),
-            judge=not clock.is_paused,
+            reclaim=not clock.is_paused,
         )
         if report.lapsed:
             failpoint("reaper.committing")

@@ -1,4 +1,4 @@
-"""Models and datasets as the wire shows them."""
+"""Maps rows of models and datasets to views."""
 
 from collections.abc import Iterable
 
@@ -22,9 +22,9 @@ _COUNTS = (
 
 
 def model_view(row: tables.Model, size: int, *, modules: bool) -> Model:
-    """Return a model whose blob has `size` bytes, with its module paths where asked.
+    """Return the view of a model whose blob has `size` bytes, with its module paths if `modules`.
 
-    The blob of a model that is not ready is the upload, which nobody is shown.
+    The blob of a model that is not ready is the uploaded file, which the view leaves out.
     """
     is_ready = row.state == "ready"
     return Model.model_validate(
@@ -46,7 +46,7 @@ def model_view(row: tables.Model, size: int, *, modules: bool) -> Model:
 
 
 def dataset_view(row: tables.Dataset, size: int) -> Dataset:
-    """A dataset whose blob has `size` bytes."""
+    """Return the view of a dataset whose blob has `size` bytes."""
     info = row.info or {}
     return Dataset.model_validate(
         {

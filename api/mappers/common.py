@@ -1,4 +1,4 @@
-"""What rows of every kind have in common: times and failures."""
+"""Maps what all rows have in common: times, failures and pages."""
 
 from datetime import UTC, datetime
 from typing import TypeVar, overload
@@ -15,15 +15,15 @@ def time_of(at_ms: int) -> datetime: ...
 @overload
 def time_of(at_ms: int | None) -> datetime | None: ...
 def time_of(at_ms: int | None) -> datetime | None:
-    """Milliseconds since 1970 as a UTC time."""
+    """Return milliseconds since 1970 as a UTC time."""
     return None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
 def failure_of(error: Json | None) -> Failure | None:
-    """A row's error column."""
+    """Return the view of an error column."""
     return None if error is None else Failure(**error, next_step=next_step(error["code"]))
 
 
 def page_of(data: list[V], next_cursor: str | None) -> Page[V]:
-    """A page of views."""
+    """Return a page of views."""
     return Page(data=data, has_more=next_cursor is not None, next_cursor=next_cursor)

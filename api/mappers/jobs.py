@@ -1,4 +1,4 @@
-"""Jobs and what hangs on them as the wire shows them."""
+"""Maps rows of jobs and what belongs to them to views."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ ACCURACIES = (STUDENT_ACCURACY, BASELINE_ACCURACY, TEACHER_ACCURACY)
 
 
 def summary_view(row: tables.Job) -> JobSummary:
-    """A row of the list, kept small: live numbers only while there is something live."""
+    """Return the view of a job in a list: small, with live numbers only while it is unfinished."""
     fields = _summary(row)
     fields["latest"] = {k: v for k, v in row.latest.items() if k in ACCURACIES}
     if row.state in TERMINAL:
@@ -23,7 +23,7 @@ def summary_view(row: tables.Job) -> JobSummary:
 
 
 def job_view(row: tables.Job, waiting: jobs.Waiting | None, spec: JobSpec | None = None) -> Job:
-    """Return the whole job. `spec`: the row's, if the caller has parsed it already."""
+    """Return the full view of a job. `spec`: the row's, if the caller has parsed it already."""
     is_distillation = row.task == "distill"
     return Job.model_validate(
         {
@@ -42,7 +42,7 @@ def job_view(row: tables.Job, waiting: jobs.Waiting | None, spec: JobSpec | None
 
 
 def waiting_view(waiting: jobs.Waiting) -> Waiting:
-    """Why a job does not go on."""
+    """Return the view of what a job waits for."""
     return Waiting(
         reason=waiting.reason,
         next_step=waiting.reason.next_step,
@@ -80,13 +80,13 @@ def _summary(row: tables.Job) -> dict[str, Any]:
 
 
 def event_view(row: tables.Event) -> Event:
-    """One event."""
+    """Return the view of an event."""
     at = time_of(row.at)
     return Event(id=row.id, attempt=row.attempt, kind=row.kind, at=at, body=row.body)
 
 
 def transition_view(row: tables.Transition) -> Transition:
-    """One move."""
+    """Return the view of a transition."""
     return Transition(
         source=None if row.source is None else State(row.source),
         target=State(row.target),
@@ -97,7 +97,7 @@ def transition_view(row: tables.Transition) -> Transition:
 
 
 def artifact_view(row: tables.Artifact) -> Artifact:
-    """One file."""
+    """Return the view of an artifact."""
     return Artifact(
         id=row.id,
         job=row.job_id,

@@ -1,4 +1,4 @@
-"""API keys as the wire shows them: never with their secret."""
+"""Maps rows of API keys to views, which never have the secret."""
 
 from distillery.api.mappers.common import time_of
 from distillery.store.db import tables
@@ -7,7 +7,7 @@ from distillery.wire.keys import Key
 
 
 def key_view(row: tables.ApiKey) -> Key:
-    """One key."""
+    """Return the view of a key."""
     held = scopes_of(row)
     return Key(
         id=row.id,

@@ -1,4 +1,4 @@
-"""How the whole service stands, as the wire shows it."""
+"""Maps the state of the whole service to a view."""
 
 from sqlalchemy.orm import Session
 
@@ -11,7 +11,7 @@ from distillery.wire.states import State
 
 
 def status_view(s: Session, tenant: str, health: Health) -> Status:
-    """Counts of all tenants; of jobs, this tenant's alone are named."""
+    """Return the service's status: counts of all tenants, and the oldest job of this one."""
     alive = workers.alive(s)
     counts = job_counts.active(s)
     by_state = {

@@ -1,4 +1,4 @@
-"""Uploads as the wire shows them."""
+"""Maps rows of uploads to views."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from distillery.wire.uploads import Upload, UploadPart
 
 
 def upload_view(row: tables.Upload, parts: Sequence[tables.UploadPart]) -> Upload:
-    """An upload and the parts that have arrived."""
+    """Return the view of an upload with its received parts."""
     return Upload.model_validate(
         {
             "id": row.id,
@@ -25,5 +25,5 @@ def upload_view(row: tables.Upload, parts: Sequence[tables.UploadPart]) -> Uploa
 
 
 def part_view(row: tables.UploadPart) -> UploadPart:
-    """One part."""
+    """Return the view of a part."""
     return UploadPart(number=row.number, size=row.size, sha256=row.sha256)

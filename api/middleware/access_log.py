@@ -1,4 +1,4 @@
-"""One line in the log, one count and one span for every request."""
+"""Writes a log line, a count and a span for every request."""
 
 import logging
 import time
@@ -12,29 +12,29 @@ from distillery.telemetry import logs, traces
 
 log = logging.getLogger("api.access")
 V1 = "/v1/"
-QUIET = frozenset({"/v1/health", "/v1/ready", "/metrics"})  # asked every few seconds for ever
+QUIET = frozenset({"/v1/health", "/v1/ready", "/metrics"})  # requested every few seconds
 IDS = {"job_id": "job", "model_id": "model", "dataset_id": "dataset", "upload_id": "upload"}
 
 
-class AccessLog:
-    """ASGI middleware around all others. Knows routes by their templates; never sees a key."""
+class AccessLogMiddleware:
+    """Outermost ASGI middleware. Logs routes by their templates, and no keys."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics):
         self.app = app
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request be answered, and note it."""
+        """Serve one request and log it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began_s = time.perf_counter()
-        status, started_s = 0, 0.0
+        start_s = time.perf_counter()
+        status, response_s = 0, 0.0
 
         async def watched_send(message: Message) -> None:
-            nonlocal status, started_s
+            nonlocal status, response_s
             if message["type"] == "http.response.start":
-                status, started_s = message["status"], time.perf_counter() - began_s
+                status, response_s = message["status"], time.perf_counter() - start_s
             await send(message)
 
         parent = Headers(scope=scope).get("traceparent")
@@ -43,15 +43,15 @@ class AccessLog:
                 await self.app(scope, receive, watched_send)
             finally:
                 route = template(scope)
-                seconds = time.perf_counter() - began_s
-                self.metrics.count(scope["method"], route, status or 499, started_s or seconds)
+                seconds = time.perf_counter() - start_s
+                self.metrics.count(scope["method"], route, status or 499, response_s or seconds)
                 _log(scope, route, status, seconds)
                 if span is not None:
                     _describe(span, scope, route, status)
 
 
 def template(scope: Scope) -> str:
-    """The route's template, with its prefix; one word for whatever has no route."""
+    """Return the template of the request's route, with its prefix; `(none)` without a route."""
     path = getattr(scope.get("route"), "path", None)
     if path is None:
         return "(none)"

@@ -1,4 +1,4 @@
-"""The outermost layer: request ids, host and origin checks, security headers."""
+"""Adds request ids and security headers, and checks hosts and origins."""
 
 import logging
 import re
@@ -31,10 +31,10 @@ _HEADERS = {
 }
 
 
-class Security:
-    """ASGI middleware that refuses what a foreign web page could make a browser send.
+class SecurityMiddleware:
+    """ASGI middleware that refuses requests which another site's page makes a browser send.
 
-    DNS rebinding meets the host check; cross-site request forgery meets the origin check.
+    The host check stops DNS rebinding, the origin check cross-site request forgery.
     """
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str] | None):
@@ -42,7 +42,7 @@ class Security:
         self.hosts = None if hosts is None else frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or refuse, one request."""
+        """Serve or refuse one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -68,7 +68,7 @@ class Security:
             await response(scope, receive, send_with_headers)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> Refused | None:
-        """Run the app; a bug is logged and told without its details."""
+        """Run the app; log a bug and report it without its details."""
         started = False
 
         async def watched_send(message: Message) -> None:
@@ -82,23 +82,23 @@ class Security:
         except Exception as error:  # noqa: BLE001 - outermost: whatever a route lets through
             bug = error
         if started:
-            raise bug  # the server cuts the connection: half an answer must not look whole
+            raise bug  # the server closes the connection: half a response must not look complete
         log.error("the request failed", exc_info=bug)
-        return RequestCode.INTERNAL_ERROR, "this is our mistake; the request id finds it in the log"
+        return RequestCode.INTERNAL_ERROR, "the request failed; find its request id in the log"
 
     def _refuse(self, scope: Scope, headers: Headers) -> Refused | None:
         host = headers.get("host", "")
         if self.hosts is not None and host_name(host) not in self.hosts:
-            return RequestCode.WRONG_HOST, "this service does not answer to that host name"
+            return RequestCode.WRONG_HOST, "Host header not allowed; add it to KD_ALLOWED_HOSTS"
         if scope["method"] not in _SAFE_METHODS and is_foreign(headers, host):
-            return RequestCode.CROSS_ORIGIN, "another web site may not send this"
+            return RequestCode.CROSS_ORIGIN, "another site's page may not send this request"
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-            return RequestCode.BAD_REQUEST, "the address may not hold NUL"
+            return RequestCode.BAD_REQUEST, "the address must not contain NUL"
         return None
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, without port or brackets, in lower case."""
+    """Return the name in a Host header, without port or brackets, in lower case."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -106,7 +106,7 @@ def host_name(host: str) -> str:
 
 
 def is_foreign(headers: Headers, host: str) -> bool:
-    """Whether a browser says that another origin's page made this request."""
+    """Whether a browser sent this request for a page of another origin."""
     site = headers.get("sec-fetch-site")
     if site is not None and site not in ("same-origin", "none"):
         return True

@@ -1,4 +1,4 @@
-"""The files that jobs made."""
+"""Artifacts: the files of succeeded jobs."""
 
 from typing import Annotated
 
@@ -20,7 +20,7 @@ ArtifactId = Annotated[str, Path(examples=["art_01k2v6r8m3q4t5w6x7y8z9a0b1"])]
 def show_artifact(
     artifact_id: ArtifactId, caller: Reader, request: Request, deps: Deps
 ) -> Response:
-    """One file's name, size and hash."""
+    """Return a file's name, size and hash."""
     with deps.database.read() as s:
         return answer(request, artifact_view(artifacts.get(s, caller.tenant, artifact_id)))
 
@@ -35,7 +35,7 @@ def show_artifact(
 def download_artifact(
     artifact_id: ArtifactId, caller: Reader, request: Request, deps: Deps
 ) -> Response:
-    """The file's bytes; Range, If-Range and If-None-Match are honoured."""
+    """Return a file's bytes; Range, If-Range and If-None-Match are supported."""
     with deps.database.read() as s:
         row = artifacts.get(s, caller.tenant, artifact_id)
     return download(request, deps.blobs, row.sha256, row.size, row.name, row.media_type)

@@ -1,4 +1,4 @@
-"""What happened to a job: events as pages or as a stream, moves, and curves."""
+"""A job's history: events as pages or as a stream, transitions, and metric curves."""
 
 from typing import Annotated
 
@@ -33,13 +33,13 @@ def list_events(
     caller: Reader,
     request: Request,
     deps: Deps,
-    after: Annotated[int, Query(ge=0, le=MAX_ID, description="The last id you have.")] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_ID, description="The last id already received.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = MAX_LIMIT,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Events after one, by rising id; with `Accept: text/event-stream` a live stream of them.
+    """List the events after an id; with `Accept: text/event-stream`, stream them live.
 
-    The stream goes on after `Last-Event-ID` and ends with `event: end` once the job has ended.
+    A stream resumes after `Last-Event-ID` and ends with `event: end` once the job has ended.
     """
     with deps.database.read() as s:
         job = jobs.get(s, caller.tenant, job_id)
@@ -63,7 +63,7 @@ def _resume_point(last_event_id: str | None, after: int) -> int:
     "/{job_id}/transitions", operation_id="listTransitions", response_model=Page[Transition]
 )
 def list_transitions(job_id: JobId, caller: Reader, request: Request, deps: Deps) -> Response:
-    """Every move of the job's state, oldest first."""
+    """List every change of the job's state, oldest first."""
     with deps.database.read() as s:
         job = jobs.get(s, caller.tenant, job_id)
         rows = events.transitions(s, job.id)
@@ -77,12 +77,12 @@ def show_metrics(
     request: Request,
     deps: Deps,
     keys: Annotated[
-        str | None, Query(max_length=2000, description="Comma-separated names; none: all.")
+        str | None, Query(max_length=2000, description="Comma-separated names. Default: all.")
     ] = None,
     after_step: Annotated[int | None, Query(ge=-1, le=MAX_ID)] = None,
     max_points: Annotated[int, Query(ge=2, le=5000, description="Per series.")] = 500,
 ) -> Response:
-    """Curves after a step; `downsampled` says where points between were left out."""
+    """Return curves after a step; `downsampled` marks those with points left out in between."""
     names = None if keys is None else [name for name in keys.split(",") if name]
     with deps.database.read() as s:
         job = jobs.get(s, caller.tenant, job_id)

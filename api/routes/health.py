@@ -1,4 +1,4 @@
-"""Health: the process lives; ready: the parts it needs answer; status: how the service stands."""
+"""Health (the process runs), readiness (its components work) and status of the service."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -15,7 +15,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/health", operation_id="health")
 async def health() -> Health:
-    """The process lives and answers."""
+    """Return that the process is running."""
     return Health(ok=True, version=distribution.version(), components={})
 
 
@@ -23,12 +23,12 @@ async def health() -> Health:
     "/ready",
     operation_id="ready",
     response_model=Health,
-    responses={503: {"model": Health, "description": "Not ready: `components` says why."}},
+    responses={503: {"model": Health, "description": "Not ready; see `components`."}},
 )
 def ready(deps: Deps) -> Response:
-    """Whether the API can serve: 503 where database, schema or blobs are broken.
+    """Return whether the API can serve: 503 if the database, its schema or the blobs are broken.
 
-    What is broken beside them (disk, broker, workers, reaper) is told with 200, as `degraded`.
+    If only disk, broker, workers or reaper are broken, the response is 200 with `degraded`.
     """
     view = _health(deps)
     headers = {"Cache-Control": "no-store"} | ({} if view.ok else {"Retry-After": "5"})
@@ -38,7 +38,7 @@ def ready(deps: Deps) -> Response:
 
 @router.get("/status", operation_id="status", response_model=Status)
 def status(caller: Reader, request: Request, deps: Deps) -> Response:
-    """Parts, workers, slots, the queue, and why the caller's oldest job waits."""
+    """Return components, workers, slots, the queue, and why the caller's oldest job waits."""
     with deps.database.read() as s:
         view = status_view(s, caller.tenant, _health(deps))
     return answer(request, view)
@@ -46,7 +46,7 @@ def status(caller: Reader, request: Request, deps: Deps) -> Response:
 
 def _health(deps: Services) -> Health:
     components = deps.readiness.components()
-    said = status_of(components)
+    level = status_of(components)
     return Health(
-        ok=said != "down", status=said, version=distribution.version(), components=components
+        ok=level != "down", status=level, version=distribution.version(), components=components
     )

@@ -1,4 +1,4 @@
-"""Jobs: submit, list, show, and what may be asked of one."""
+"""Jobs: submit, list, show, cancel, pause, resume, retry."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -9,7 +9,7 @@ from starlette.background import BackgroundTask
 
 from distillery.api.auth import Caller, Reader, Writer
 from distillery.api.deps import Deps, Services
-from distillery.api.idempotency import Creates, Made
+from distillery.api.idempotency import Created, Creates
 from distillery.api.mappers.common import page_of
 from distillery.api.mappers.jobs import artifact_view, job_view, summary_view
 from distillery.api.responses import After, Limit, answer
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 JobId = Annotated[str, Path(examples=["job_01k2v6r8m3q4t5w6x7y8z9a0b1"])]
 Task = Literal["distill", "inspect_model", "inspect_dataset"]
 POLL_S = 2
-DryRun = Annotated[bool, Query(description="Check the spec and estimate its cost; make nothing.")]
+DryRun = Annotated[bool, Query(description="Check the spec and estimate its cost only.")]
 
 
 @router.post(
@@ -34,18 +34,18 @@ DryRun = Annotated[bool, Query(description="Check the spec and estimate its cost
     operation_id="submitJob",
     status_code=202,
     response_model=Job,
-    responses={200: {"model": Check, "description": "The dry run's answer."}},
+    responses={200: {"model": Check, "description": "The result of a dry run."}},
 )
 def submit_job(
     body: JobCreate, caller: Writer, creating: Creates, deps: Deps, dry_run: DryRun = False
 ) -> Response:
-    """Queue a distillation, checked against everything it names."""
+    """Submit a distillation, after checking it against the models and dataset it names."""
     if dry_run:
         return _dry_run(deps, caller, body)
 
-    def work(s: Session) -> Made:
+    def work(s: Session) -> Created:
         row = jobs.submit(s, caller.tenant, body, body.name)
-        return Made(job_view(row, None, body), f"/v1/jobs/{row.id}", notify=row.id)
+        return Created(job_view(row, None, body), f"/v1/jobs/{row.id}", notify=row.id)
 
     return creating.run(caller, body, work, status=202)
 
@@ -67,10 +67,11 @@ def list_jobs(
     state: State | None = None,
     task: Task = "distill",
     order: Annotated[
-        jobs.Order, Query(description="Newest first, or highest first; jobs without a value last.")
+        jobs.Order,
+        Query(description="Newest first, or best first; jobs without a value come last."),
     ] = "newest",
 ) -> Response:
-    """Jobs, newest first or best first."""
+    """List jobs, newest or best first."""
     with deps.database.read() as s:
         rows, cursor = jobs.page(
             s, caller.tenant, limit=limit, after=after, state=state, task=task, order=order
@@ -80,7 +81,7 @@ def list_jobs(
 
 @router.get("/{job_id}", operation_id="showJob", response_model=Job)
 def show_job(job_id: JobId, caller: Reader, request: Request, deps: Deps) -> Response:
-    """One job. Small: its latest numbers only; `Retry-After` says when to look again."""
+    """Return a job with its latest metric values; `Retry-After` says when to poll again."""
     with deps.database.read() as s:
         row = jobs.get(s, caller.tenant, job_id)
         view = job_view(row, jobs.waiting_for(s, row))
@@ -89,7 +90,7 @@ def show_job(job_id: JobId, caller: Reader, request: Request, deps: Deps) -> Res
 
 @router.get("/{job_id}/artifacts", operation_id="listArtifacts", response_model=Page[Artifact])
 def list_artifacts(job_id: JobId, caller: Reader, request: Request, deps: Deps) -> Response:
-    """The files a succeeded job made, by name."""
+    """List the files of a succeeded job, by name."""
     with deps.database.read() as s:
         jobs.get(s, caller.tenant, job_id)
         rows = artifacts.of_job(s, caller.tenant, job_id)
@@ -98,25 +99,25 @@ def list_artifacts(job_id: JobId, caller: Reader, request: Request, deps: Deps) 
 
 @router.post("/{job_id}/cancel", operation_id="cancelJob", status_code=202, response_model=Job)
 def cancel_job(job_id: JobId, caller: Writer, deps: Deps) -> Response:
-    """Cancel: at once where nothing runs, else the run stops at its next step."""
+    """Cancel a job; a running one stops at its next step."""
     return _ask(deps, caller, job_id, jobs.request_cancel)
 
 
 @router.post("/{job_id}/pause", operation_id="pauseJob", status_code=202, response_model=Job)
 def pause_job(job_id: JobId, caller: Writer, deps: Deps) -> Response:
-    """Pause: the run writes a checkpoint and gives its slot back."""
+    """Pause a job; a running one writes a checkpoint and releases its slot."""
     return _ask(deps, caller, job_id, jobs.request_pause)
 
 
 @router.post("/{job_id}/resume", operation_id="resumeJob", status_code=202, response_model=Job)
 def resume_job(job_id: JobId, caller: Writer, deps: Deps) -> Response:
-    """Put a paused job back into the queue; it goes on from its checkpoint."""
+    """Queue a paused job again; it continues from its checkpoint."""
     return _ask(deps, caller, job_id, jobs.resume)
 
 
 @router.post("/{job_id}/retry", operation_id="retryJob", status_code=202, response_model=Job)
 def retry_job(job_id: JobId, caller: Writer, deps: Deps) -> Response:
-    """Put a failed job back into the queue; it goes on from its last checkpoint."""
+    """Queue a failed job again; it continues from its last checkpoint."""
     return _ask(deps, caller, job_id, jobs.retry)
 
 

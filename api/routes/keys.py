@@ -1,4 +1,4 @@
-"""API keys: made with their text shown once, listed, revoked."""
+"""API keys: created with their text shown once, listed, revoked."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from distillery.api.auth import Admin
 from distillery.api.deps import Deps
-from distillery.api.idempotency import Creates, Made
+from distillery.api.idempotency import Created, Creates
 from distillery.api.mappers.common import page_of
 from distillery.api.mappers.keys import key_view
 from distillery.api.responses import After, Limit, answer
@@ -23,12 +23,12 @@ SHOWN_ONCE = "(shown once)"
 
 @router.post("", operation_id="createKey", status_code=201, response_model=NewKey)
 def create_key(body: KeyCreate, caller: Admin, creating: Creates) -> Response:
-    """Make a key. Its text is in this answer alone: a repeated answer leaves it out."""
+    """Create a key. Its text is only in this response, and not in a repeated one."""
 
-    def work(s: Session) -> Made:
+    def work(s: Session) -> Created:
         row, text = keys.create(s, caller.tenant, body.name, body.scopes, body.expires_in_s)
         view = NewKey.model_validate({**key_view(row).model_dump(), "key": text})
-        return Made(view, f"/v1/keys/{row.id}")
+        return Created(view, f"/v1/keys/{row.id}")
 
     return creating.run(caller, body, work, keep=_without_text)
 
@@ -37,7 +37,7 @@ def create_key(body: KeyCreate, caller: Admin, creating: Creates) -> Response:
 def list_keys(
     caller: Admin, request: Request, deps: Deps, limit: Limit = 50, after: After = None
 ) -> Response:
-    """Every key, newest first, revoked ones too."""
+    """List all keys, newest first, including revoked ones."""
     with deps.database.read() as s:
         rows, cursor = keys.page(s, caller.tenant, limit=limit, after=after)
     return answer(request, page_of([key_view(row) for row in rows], cursor))
@@ -45,7 +45,7 @@ def list_keys(
 
 @router.delete("/{key_id}", operation_id="revokeKey", status_code=204)
 def revoke_key(key_id: Annotated[str, Path()], caller: Admin, deps: Deps) -> None:
-    """End a key now."""
+    """Revoke a key."""
     with deps.database.write() as s:
         keys.revoke(s, caller.tenant, key_id)
 

@@ -1,4 +1,4 @@
-"""What there is to choose from: methods with their knobs, and architectures of ours."""
+"""The methods with their knobs, and the built-in architectures."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -38,11 +38,11 @@ KNOWN_ARCHITECTURES = page_of(
 
 @router.get("/methods", operation_id="listMethods", response_model=Page[Method])
 async def list_methods(caller: Reader, request: Request) -> Response:
-    """Every method, with the JSON Schema of its knobs: forms and clients are driven by it."""
+    """List every method with the JSON Schema of its knobs, for forms and clients."""
     return answer(request, METHODS)
 
 
 @router.get("/architectures", operation_id="listArchitectures", response_model=Page[Architecture])
 async def list_architectures(caller: Reader, request: Request) -> Response:
-    """The architectures of ours; `torchvision/NAME` and `timm/NAME` are accepted too."""
+    """List the built-in architectures; `torchvision/NAME` and `timm/NAME` are accepted, too."""
     return answer(request, KNOWN_ARCHITECTURES)

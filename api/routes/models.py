@@ -1,4 +1,4 @@
-"""Models: uploaded weights of a named architecture, and the students that jobs made."""
+"""Models: uploaded weights of a named architecture, and the students of jobs."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from distillery.api.auth import Reader, Writer
 from distillery.api.deps import Deps
 from distillery.api.downloads import DOWNLOAD_RESPONSES, download
-from distillery.api.idempotency import Creates, Made
+from distillery.api.idempotency import Created, Creates
 from distillery.api.mappers.catalog import blob_sizes, model_view
 from distillery.api.mappers.common import page_of
 from distillery.api.responses import After, Limit, answer
@@ -24,9 +24,9 @@ ModelId = Annotated[str, Path(examples=["mdl_01k2v6r8m3q4t5w6x7y8z9a0b1"])]
 
 @router.post("", operation_id="createModel", status_code=202, response_model=Model)
 def create_model(body: ModelCreate, caller: Writer, creating: Creates, deps: Deps) -> Response:
-    """Register uploaded weights; an inspection job opens them, then the model is `ready`."""
+    """Register uploaded weights; the model is `ready` once a job has inspected them."""
 
-    def work(s: Session) -> Made:
+    def work(s: Session) -> Created:
         row = catalog.create_model(
             s,
             deps.blobs,
@@ -37,7 +37,7 @@ def create_model(body: ModelCreate, caller: Writer, creating: Creates, deps: Dep
             network=body.network(),
         )
         view = model_view(row, blob_sizes(s, [row.blob])[row.blob], modules=False)
-        return Made(view, f"/v1/models/{row.id}", notify=row.inspect_job)
+        return Created(view, f"/v1/models/{row.id}", notify=row.inspect_job)
 
     return creating.run(caller, body, work, status=202)
 
@@ -46,7 +46,7 @@ def create_model(body: ModelCreate, caller: Writer, creating: Creates, deps: Dep
 def list_models(
     caller: Reader, request: Request, deps: Deps, limit: Limit = 50, after: After = None
 ) -> Response:
-    """Models, newest first, without their modules."""
+    """List models, newest first, without their modules."""
     with deps.database.read() as s:
         rows, cursor = catalog.list_models(s, caller.tenant, limit=limit, after=after)
         sizes = blob_sizes(s, [row.blob for row in rows])
@@ -56,7 +56,7 @@ def list_models(
 
 @router.get("/{model_id}", operation_id="showModel", response_model=Model)
 def show_model(model_id: ModelId, caller: Reader, request: Request, deps: Deps) -> Response:
-    """A model with every module path that a tap may name."""
+    """Return a model with every module path that a tap may name."""
     with deps.database.read() as s:
         row = catalog.get_model(s, caller.tenant, model_id)
         sizes = blob_sizes(s, [row.blob])
@@ -65,7 +65,7 @@ def show_model(model_id: ModelId, caller: Reader, request: Request, deps: Deps) 
 
 @router.delete("/{model_id}", operation_id="deleteModel", status_code=204)
 def delete_model(model_id: ModelId, caller: Writer, deps: Deps) -> None:
-    """Forget a model; 409 while an unfinished job needs it."""
+    """Delete a model; 409 while an unfinished job needs it."""
     with deps.database.write() as s:
         catalog.delete_model(s, caller.tenant, model_id)
 
@@ -78,7 +78,7 @@ def delete_model(model_id: ModelId, caller: Writer, deps: Deps) -> None:
     responses=DOWNLOAD_RESPONSES,
 )
 def download_weights(model_id: ModelId, caller: Reader, request: Request, deps: Deps) -> Response:
-    """The weights as safetensors; Range, If-Range and If-None-Match are honoured."""
+    """Return the weights as safetensors; Range, If-Range and If-None-Match are supported."""
     with deps.database.read() as s:
         row = catalog.get_model(s, caller.tenant, model_id)
         sizes = blob_sizes(s, [row.blob])

@@ -1,12 +1,13 @@
-"""Retention by hand: what was kept long enough goes now, or is counted."""
+"""Deletes expired data on request, or counts it."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from distillery.api.auth import LOCAL_TENANT, Admin
+from distillery.api.auth import Admin
 from distillery.api.deps import Deps
 from distillery.api.strict_json import StrictRoute
+from distillery.store.keys import DEFAULT_TENANT
 from distillery.store.ops.retention import Usage
 from distillery.wire.retention import CollectedItems, RetentionReport
 
@@ -18,22 +19,22 @@ WITHIN_S = 20.0
 def collect_garbage(
     caller: Admin,
     deps: Deps,
-    dry_run: Annotated[bool, Query(description="Only count what would go.")] = False,
+    dry_run: Annotated[bool, Query(description="Only count what would be deleted.")] = False,
 ) -> RetentionReport:
-    """Let go of what the settings (`KD_KEEP_...`) say, as the service does by itself every minute.
+    """Delete data whose retention period (`KD_KEEP_...`) has expired, of the caller's tenant.
 
-    Of the caller's tenant alone; for the default tenant, which is the operator's, of all tenants,
-    with the bytes that nothing names any more.
+    For the default tenant, which is the operator's, that is of all tenants, and unreferenced blobs.
+    The service does the same by itself every minute.
     """
-    tenant = None if caller.tenant == LOCAL_TENANT else caller.tenant
+    tenant = None if caller.tenant == DEFAULT_TENANT else caller.tenant
     if dry_run:
         return _view(deps.collector.count(tenant), dry_run=True, complete=True)
-    gone, complete = deps.collector.collect(tenant, WITHIN_S)
-    return _view(gone, dry_run=False, complete=complete)
+    deleted, complete = deps.collector.collect(tenant, WITHIN_S)
+    return _view(deleted, dry_run=False, complete=complete)
 
 
-def _view(found: list[Usage], *, dry_run: bool, complete: bool) -> RetentionReport:
+def _view(usages: list[Usage], *, dry_run: bool, complete: bool) -> RetentionReport:
     kinds = [
-        CollectedItems(kind=each.kind, count=each.count, size_bytes=each.size) for each in found
+        CollectedItems(kind=each.kind, count=each.count, size_bytes=each.size) for each in usages
     ]
     return RetentionReport(dry_run=dry_run, complete=complete, kinds=kinds)

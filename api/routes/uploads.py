@@ -1,4 +1,4 @@
-"""Uploads: a file in parts, in any order, resumable, streamed to disk."""
+"""Uploads: files sent in parts, in any order, resumable, streamed to disk."""
 
 import asyncio
 from typing import Annotated
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from distillery.api.auth import Caller, Reader, Writer
 from distillery.api.deps import Deps, Services
-from distillery.api.idempotency import Creates, Made
+from distillery.api.idempotency import Created, Creates
 from distillery.api.mappers.uploads import part_view, upload_view
 from distillery.api.problems import Refusal
 from distillery.api.responses import answer
@@ -28,20 +28,20 @@ PartNumber = Annotated[int, Path(ge=1, le=MAX_PART_NUMBER, description="From 1."
 
 @router.post("", operation_id="createUpload", status_code=201, response_model=Upload)
 def create_upload(body: UploadCreate, caller: Writer, creating: Creates, deps: Deps) -> Response:
-    """Announce a file; it is complete at once where its bytes are already known."""
+    """Announce a file; the upload is complete already if the tenant has uploaded these bytes."""
 
-    def work(s: Session) -> Made:
+    def work(s: Session) -> Created:
         row = uploads.create(
             s, deps.parts, caller.tenant, size=body.size, sha256=body.sha256, filename=body.filename
         )
-        return Made(upload_view(row, []), f"/v1/uploads/{row.id}")
+        return Created(upload_view(row, []), f"/v1/uploads/{row.id}")
 
     return creating.run(caller, body, work)
 
 
 @router.get("/{upload_id}", operation_id="showUpload", response_model=Upload)
 def show_upload(upload_id: UploadId, caller: Reader, request: Request, deps: Deps) -> Response:
-    """An upload and the parts that have arrived."""
+    """Return an upload and its received parts."""
     with deps.database.read() as s:
         row = uploads.get(s, caller.tenant, upload_id)
         view = upload_view(row, uploads.parts_of(s, upload_id))
@@ -63,7 +63,7 @@ def show_upload(upload_id: UploadId, caller: Reader, request: Request, deps: Dep
 async def put_part(
     upload_id: UploadId, number: PartNumber, caller: Writer, request: Request, deps: Deps
 ) -> UploadPart:
-    """Send part `number` as raw bytes; sent again, it replaces what was there."""
+    """Send part `number` as raw bytes; a part that is sent again replaces the earlier one."""
     slot = await run_in_threadpool(_slot, deps, caller, upload_id, number)
     announced = int(request.headers.get("content-length", slot.size))
     if announced != slot.size:
@@ -77,7 +77,7 @@ async def put_part(
 def complete_upload(
     upload_id: UploadId, caller: Writer, deps: Deps, body: UploadComplete | None = None
 ) -> Upload:
-    """Join the parts and compare the hashes; again on a complete upload changes nothing."""
+    """Join the parts and verify the hash; a complete upload is left as it is."""
     sha256 = None if body is None else body.sha256
     row = uploads.complete(deps.database, deps.parts, deps.blobs, caller.tenant, upload_id, sha256)
     with deps.database.read() as s:
@@ -86,7 +86,7 @@ def complete_upload(
 
 @router.delete("/{upload_id}", operation_id="abortUpload", status_code=204)
 def abort_upload(upload_id: UploadId, caller: Writer, deps: Deps) -> None:
-    """Give an open upload up; its parts are dropped."""
+    """Abort an open upload and delete its parts."""
     with deps.database.write() as s:
         uploads.abort(s, deps.parts, caller.tenant, upload_id)
 
@@ -105,7 +105,9 @@ async def _receive(request: Request, part: IncomingPart, stall_s: float) -> None
             async with asyncio.timeout(stall_s):
                 chunk = await anext(stream, None)
         except TimeoutError:
-            raise Refusal(RequestCode.REQUEST_TIMEOUT, "the part's bytes stopped coming") from None
+            raise Refusal(
+                RequestCode.REQUEST_TIMEOUT, "no more bytes of the part arrived in time"
+            ) from None
         if chunk is not None:
             buffer += chunk
         if part.received + len(buffer) > part.slot.size:

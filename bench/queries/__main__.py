@@ -61,7 +61,7 @@ class Report(BaseModel):
 def measure(seeds: Seeds) -> tuple[Size, str]:
     """All queries on a server of their own, and the server's version."""
     with postgresql() as url:
-        database = Database(url, answer_s=None)
+        database = Database(url, timeout_s=None)
         database.migrate()
         begun_s = time.monotonic()
         fill(database, seeds)

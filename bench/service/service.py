@@ -47,7 +47,7 @@ class Service:
             for name, args in PROGRAMS.items()
         }
         given = servers.get("KD_DATABASE_URL")
-        self.database = Database(given or f"sqlite:///{home / 'distillery.sqlite'}", answer_s=None)
+        self.database = Database(given or f"sqlite:///{home / 'distillery.sqlite'}", timeout_s=None)
         subprocess.run(
             [sys.executable, "-m", "distillery.store", "migrate"],
             env=self._environment,

@@ -17,17 +17,15 @@ from distillery.store.config import StoreSettings
 from distillery.store.db import schema
 from distillery.store.db.database import Database
 from distillery.store.errors import StoreError
-from distillery.store.ops.backup import Note, back_up, restore
+from distillery.store.ops.backup import Manifest, back_up, restore
 from distillery.store.ops.check import check
-
-DEFAULT_TENANT = "default"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
     settings = StoreSettings()
-    database = Database(settings.database, answer_s=None)  # a migration takes its time
+    database = Database(settings.database, timeout_s=None)  # a migration takes its time
     try:
         return _run(options, settings, database)
     except (StoreError, schema.SchemaMismatch, HashMismatch) as error:
@@ -48,14 +46,14 @@ def _run(options: argparse.Namespace, settings: StoreSettings, database: Databas
             sys.stdout.write(_create_key(database, options) + "\n")
         case "backup":
             blobs = make_blobs(settings.blobs)
-            note = back_up(database, blobs, options.folder, blobs_only=options.blobs_only)
-            sys.stdout.write(f"backed up: {_told(note)}\n")
-            for sha256 in note.missing:
+            manifest = back_up(database, blobs, options.folder, blobs_only=options.blobs_only)
+            sys.stdout.write(f"backed up: {_described(manifest)}\n")
+            for sha256 in manifest.missing:
                 sys.stderr.write(f"blob {sha256} is missing in storage\n")
         case "restore":
             blobs = make_blobs(settings.blobs)
-            note = restore(database, blobs, options.folder, blobs_only=options.blobs_only)
-            sys.stdout.write(f"restored: {_told(note)}\n")
+            manifest = restore(database, blobs, options.folder, blobs_only=options.blobs_only)
+            sys.stdout.write(f"restored: {_described(manifest)}\n")
             return _check(database, settings, hashes=False)
         case "check":
             database.check_schema()
@@ -69,12 +67,13 @@ def _check(database: Database, settings: StoreSettings, *, hashes: bool) -> int:
         faults += 1
         sys.stderr.write(f"{fault}\n")
     if not faults:
-        sys.stdout.write("every blob is there\n")
+        sys.stdout.write("every blob is in storage\n")
     return 1 if faults else 0
 
 
-def _told(note: Note) -> str:
-    return f"the database at schema {note.schema_revision}, {note.blobs} blobs, {note.bytes} bytes"
+def _described(manifest: Manifest) -> str:
+    size = f"{manifest.blobs} blobs, {manifest.bytes} bytes"
+    return f"the database at schema {manifest.schema_revision}, {size}"
 
 
 def _create_key(database: Database, options: argparse.Namespace) -> str:
@@ -89,32 +88,39 @@ def _scopes(text: str) -> list[keys.Scope]:
     scopes = [scope.strip() for scope in text.split(",")]
     unknown = sorted(set(scopes) - set(keys.SCOPES))
     if unknown:
-        raise argparse.ArgumentTypeError(f"no scope {unknown[0]!r}: {', '.join(keys.SCOPES)}")
+        known = ", ".join(keys.SCOPES)
+        raise argparse.ArgumentTypeError(f"unknown scope {unknown[0]!r}: choose from {known}")
     return [cast(keys.Scope, scope) for scope in scopes]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m distillery.store", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    migrate = commands.add_parser("migrate", help="bring the database's schema up to date")
-    migrate.add_argument("--to", default="head", help="a revision, or `base` to remove it all")
-    key = commands.add_parser("keys", help="API keys").add_subparsers(dest="action", required=True)
-    create = key.add_parser("create", help="make a key and print it, once")
+    migrate = commands.add_parser("migrate", help="migrate the database to this program's schema")
+    migrate.add_argument("--to", default="head", help="a revision, or `base` to remove every table")
+    key = commands.add_parser("keys", help="manage API keys").add_subparsers(
+        dest="action", required=True
+    )
+    create = key.add_parser("create", help="create a key and print it; it is not shown again")
     create.add_argument("--name", required=True)
     create.add_argument("--scopes", type=_scopes, default=["read", "write"])
-    create.add_argument("--tenant", default=DEFAULT_TENANT)
+    create.add_argument("--tenant", default=keys.DEFAULT_TENANT)
     create.add_argument("--expires-in-s", type=int, default=None)
     for name, words in (
-        ("backup", "write database and blobs into a folder, or bring it up to date"),
-        ("restore", "fill an empty database and storage from such a folder"),
+        ("backup", "write the database and blobs into a folder, or update a backup there"),
+        ("restore", "fill an empty database and storage from a backup"),
     ):
         command = commands.add_parser(name, help=words)
         command.add_argument("folder", type=Path)
         command.add_argument(
-            "--blobs-only", action="store_true", help="the database is taken care of elsewhere"
+            "--blobs-only",
+            action="store_true",
+            help="leave out the database, which is dumped by other means",
         )
-    checking = commands.add_parser("check", help="name every blob that storage lacks")
-    checking.add_argument("--hashes", action="store_true", help="read and hash all of them, too")
+    checking = commands.add_parser("check", help="list every blob that is missing in storage")
+    checking.add_argument(
+        "--hashes", action="store_true", help="also read every blob and verify its hash"
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Idempotency keys: the answer to a creating request, kept in the transaction that did the work."""
+"""Idempotency keys: saves a creating request's response in the transaction of its work."""
 
 from typing import Any
 
@@ -14,25 +14,26 @@ LIFETIME_S = 24 * 3600
 
 
 def find(s: Session, tenant: str, key: str, fingerprint: str) -> IdempotencyKey | None:
-    """The kept answer to this key, or None: then do the work and `save` in the same transaction.
+    """Return the saved response of a key, or None: then do the work and `save` its response in the
+    same transaction.
 
     Call it first in a write transaction: a second request with the same key waits here until the
-    first is done. Raises Invalid `idempotency_key_reused` where the key belongs to another request.
+    first is done. Raises Invalid `idempotency_key_reused` if the key belongs to another request.
     """
     if s.get_bind().dialect.name == "postgresql":
-        # SQLite's writers queue anyway.
+        # On SQLite, writers queue anyway.
         s.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{tenant} {key}", 0))))
-    found = s.get(IdempotencyKey, (tenant, key))
-    if found is not None and found.created_at < db_now(s) - LIFETIME_S * 1000:
-        s.delete(found)
+    kept = s.get(IdempotencyKey, (tenant, key))
+    if kept is not None and kept.created_at < db_now(s) - LIFETIME_S * 1000:
+        s.delete(kept)
         s.flush()
         return None
-    if found is not None and found.fingerprint != fingerprint:
+    if kept is not None and kept.fingerprint != fingerprint:
         raise Invalid(
             "this Idempotency-Key was used for another request",
             code=RequestCode.IDEMPOTENCY_KEY_REUSED,
         )
-    return found
+    return kept
 
 
 def save(
@@ -45,7 +46,7 @@ def save(
     location: str | None,
     body: dict[str, Any],
 ) -> None:
-    """Keep the answer; it becomes durable together with the work."""
+    """Save the response, in the transaction of the work."""
     s.add(
         IdempotencyKey(
             tenant=tenant,
@@ -60,7 +61,7 @@ def save(
     s.flush()
 
 
-def forget_old(s: Session) -> None:
-    """Drop answers older than a day."""
+def delete_expired(s: Session) -> None:
+    """Delete responses older than a day."""
     old = IdempotencyKey.created_at < db_now(s) - LIFETIME_S * 1000
     s.execute(delete(IdempotencyKey).where(old))

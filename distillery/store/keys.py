@@ -1,4 +1,4 @@
-"""API keys, `kd_<id>_<secret>_<checksum>`: shown once, kept as a hash."""
+"""API keys, `kd_<id>_<secret>_<checksum>`: shown once, stored as a hash."""
 
 import hashlib
 import hmac
@@ -18,6 +18,7 @@ from distillery.store.db.ids import new_id
 from distillery.store.db.tables import ApiKey
 from distillery.store.errors import NotFound
 
+DEFAULT_TENANT = "default"  # of the local user and the operator
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 TOUCH_EVERY_S = 60
@@ -27,7 +28,7 @@ _NO_HASH = "0" * 64
 
 @dataclass(frozen=True)
 class Holder:
-    """Who a valid key speaks for. Call `touch` when `touch_due`."""
+    """The holder of a valid key. Call `touch` if `touch_due`."""
 
     key_id: str
     tenant: str
@@ -43,7 +44,7 @@ def create(
     scopes: Iterable[Scope],
     expires_in_s: int | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key and its text, which is kept nowhere."""
+    """Create a key; return it with its text, which is not stored."""
     secret = secrets.token_hex(32)
     now = db_now(s)
     chosen = set(scopes)
@@ -63,12 +64,12 @@ def create(
 
 
 def verify(s: Session, token: str) -> Holder | None:
-    """Who holds this key, or None where it is malformed, unknown, revoked or expired."""
+    """Return a key's holder, or None if it is malformed, unknown, revoked or expired."""
     match = _TOKEN.fullmatch(token)
     if match is None or _checksum(token[: match.end(2)]) != match[3]:
         return None
     key = s.get(ApiKey, f"key_{match[1]}")
-    # An unknown key costs the same comparison as a wrong secret.
+    # An unknown key takes the same comparison as a wrong secret.
     same = hmac.compare_digest(_hash(match[2]), _NO_HASH if key is None else key.secret_hash)
     if key is None or not same or key.revoked_at is not None:
         return None
@@ -85,12 +86,12 @@ def verify(s: Session, token: str) -> Holder | None:
 
 
 def scopes_of(key: ApiKey) -> frozenset[Scope]:
-    """What a key may do."""
+    """Return the scopes of a key."""
     return frozenset(cast(Scope, scope) for scope in key.scopes.split(","))
 
 
 def touch(s: Session, key_id: str) -> None:
-    """Note that a key was used; at most once a minute, whoever calls."""
+    """Record that a key was used, at most once a minute."""
     now = db_now(s)
     stale = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at <= now - TOUCH_EVERY_S * 1000)
     s.execute(update(ApiKey).where(ApiKey.id == key_id, stale).values(last_used_at=now))
@@ -99,13 +100,13 @@ def touch(s: Session, key_id: str) -> None:
 def page(
     s: Session, tenant: str, *, limit: int = 50, after: str | None = None
 ) -> tuple[list[ApiKey], str | None]:
-    """Keys, newest first, and the cursor of the next page."""
+    """Return keys, newest first, and the cursor of the next page."""
     query = select(ApiKey).where(ApiKey.tenant == tenant)
     return cursors.page_by_id(s, query, ApiKey.id, limit, after)
 
 
 def revoke(s: Session, tenant: str, key_id: str) -> ApiKey:
-    """End a key now; again changes nothing. Raises NotFound."""
+    """Revoke a key; a revoked one is left as it is. Raises NotFound."""
     key = s.get(ApiKey, key_id)
     if key is None or key.tenant != tenant:
         raise NotFound(f"no key {key_id}")
@@ -114,7 +115,7 @@ def revoke(s: Session, tenant: str, key_id: str) -> ApiKey:
     return key
 
 
-def exist(s: Session) -> bool:
+def any_usable(s: Session) -> bool:
     """Whether any key would be accepted now."""
     lasting = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > db_now(s))
     query = select(ApiKey.id).where(ApiKey.revoked_at.is_(None), lasting).limit(1)
@@ -122,10 +123,10 @@ def exist(s: Session) -> bool:
 
 
 def _hash(secret: str) -> str:
-    # 256 random bits need no slow hash: there is nothing to guess.
+    # 256 random bits cannot be guessed, so a fast hash is enough.
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _checksum(text: str) -> str:
-    """Tells a typing error from a wrong key without asking the database."""
+    """Return a checksum that detects typing errors without querying the database."""
     return f"{zlib.crc32(text.encode()):08x}"

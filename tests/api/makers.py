@@ -35,16 +35,16 @@ class Answer(Protocol):
 
 
 class ApiHarness:
-    """An app with its client. `rung` lists the jobs that workers were told of."""
+    """An app with its client. `notified` lists the jobs that workers were notified of."""
 
     def __init__(self, database_url: str, home: Path, **settings: Any):
-        self.rung: list[str] = []
+        self.notified: list[str] = []
         self.home = home
         usual: JsonObject = {"local_user": True, "web_dir": home / "web", "stream_poll_s": 0.02}
         self.settings = ApiSettings.model_validate(usual | settings)
         store = StoreSettings(home=home, database_url=database_url, min_free_bytes=0)
         self.app = create_app(
-            self.settings, store, notify=self.rung.append, notifications_waiting=lambda: 0
+            self.settings, store, notify=self.notified.append, notifications_waiting=lambda: 0
         )
         self.http = TestClient(self.app, LOCAL, raise_server_exceptions=False)
 

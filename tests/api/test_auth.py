@@ -1,4 +1,4 @@
-"""Every route has a row that says who may use it; the table is tried against everybody."""
+"""Every route has a row with its allowed callers; each row is tried with every caller."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +61,7 @@ def walk() -> Iterator[tuple[str, str]]:
 
 
 def fill(path: str, **ids: str) -> str:
-    """A path with ids in it; those not given are nobody's."""
+    """A path with ids in it; those not given do not exist."""
     names = ("upload_id", "model_id", "dataset_id", "job_id", "artifact_id", "key_id")
     return path.format_map(dict.fromkeys(names, NOT_THERE) | {"number": "1"} | ids)
 
@@ -99,7 +99,7 @@ def test_scopes(harness: ApiHarness) -> None:
 
 
 def test_another_tenants_things_are_missing_things(either: ApiHarness) -> None:
-    """For every route with an id: a foreign id is answered exactly as one that is nobody's."""
+    """For every route with an id: another tenant's id gives the same response as a missing one."""
     teacher, job = either.teacher(), either.submit()["id"]
     either.finish(job, DISTILLED, {"weights": b"w"})
     artifact = ok(either.http.get(f"/v1/jobs/{job}/artifacts"))["data"][0]["id"]

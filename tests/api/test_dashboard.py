@@ -10,7 +10,7 @@ from tests.api.makers import ApiHarness, refused
 
 @pytest.fixture
 def built(harness: ApiHarness) -> ApiHarness:
-    """A house with a built dashboard, and a secret beside it."""
+    """An app with a built dashboard, and a secret file beside it."""
     web = harness.home / "web"
     (web / "assets").mkdir(parents=True)
     (web / "index.html").write_text("<html>page</html>")

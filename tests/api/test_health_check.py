@@ -1,4 +1,4 @@
-"""A part that hangs keeps nobody waiting, and is not asked again meanwhile."""
+"""A component that hangs keeps no caller waiting, and is not checked again meanwhile."""
 
 import threading
 import time
@@ -10,41 +10,41 @@ from distillery.api import health_check
 from distillery.api.health_check import HealthCheck
 
 
-def test_a_part_that_hangs_is_asked_once_and_answers_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_component_that_hangs_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_check, "FRESH_S", 60.0)
-    free, asked = threading.Event(), []
+    free, checks = threading.Event(), []
 
-    def ask() -> str:
-        asked.append(1)
+    def check() -> str:
+        checks.append(1)
         free.wait(60)
         return "ok"
 
-    hanging = HealthCheck(ask, patience_s=0.2)
+    hanging = HealthCheck(check, timeout_s=0.2)
     with ThreadPoolExecutor(8) as pool:
-        began_s = time.monotonic()
-        said = set(pool.map(lambda _: hanging.answer(), range(8)))
-        assert time.monotonic() - began_s < 30
-    assert said == {"no answer within 0.2 s"}
+        start_s = time.monotonic()
+        results = set(pool.map(lambda _: hanging.result(), range(8)))
+        assert time.monotonic() - start_s < 30
+    assert results == {"no answer within 0.2 s"}
     free.set()
-    assert HealthCheck(lambda: "ok", 30).answer() == "ok"
+    assert HealthCheck(lambda: "ok", 30).result() == "ok"
     deadline_s = time.monotonic() + 30
-    while hanging.answer() != "ok":
+    while hanging.result() != "ok":
         assert time.monotonic() < deadline_s
-    assert len(asked) == 1
+    assert len(checks) == 1
 
 
-def test_an_answer_is_kept_for_a_moment_then_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter(["bad", "ok"])
-    one = HealthCheck(lambda: next(answers), 30)
+def test_a_result_is_reused_while_it_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = iter(["bad", "ok"])
+    check = HealthCheck(lambda: next(results), 30)
     monkeypatch.setattr(health_check, "FRESH_S", 60.0)
-    assert [one.answer(), one.answer()] == ["bad", "bad"]
+    assert [check.result(), check.result()] == ["bad", "bad"]
     monkeypatch.setattr(health_check, "FRESH_S", 0.0)
-    assert one.answer() == "ok"
+    assert check.result() == "ok"
 
 
-def test_what_is_raised_is_the_answer() -> None:
-    def ask() -> str:
+def test_an_exception_is_the_result() -> None:
+    def check() -> str:
         raise OSError("no such broker")
 
-    assert HealthCheck(ask, 30).answer() == "no such broker"
-    assert HealthCheck(lambda: [][0], 30).answer() == "list index out of range"
+    assert HealthCheck(check, 30).result() == "no such broker"
+    assert HealthCheck(lambda: [][0], 30).result() == "list index out of range"

@@ -13,7 +13,7 @@ KEY = {"Idempotency-Key": "key-1"}
 
 def test_a_repeated_job_is_the_first_one(either: ApiHarness) -> None:
     body = spec(either.dataset(), either.teacher())
-    either.rung.clear()
+    either.notified.clear()
     first = either.http.post("/v1/jobs", json=body, headers=KEY)
     again = either.http.post("/v1/jobs", json=dict(reversed(body.items())), headers=KEY)
     assert first.status_code == again.status_code == 202
@@ -22,7 +22,7 @@ def test_a_repeated_job_is_the_first_one(either: ApiHarness) -> None:
     assert "idempotency-replayed" not in first.headers
     assert again.headers["idempotency-replayed"] == "true"
     assert len(ok(either.http.get("/v1/jobs"))["data"]) == 1
-    assert either.rung == [first.json()["id"]]
+    assert either.notified == [first.json()["id"]]
 
 
 def test_the_same_key_with_another_request_is_refused(harness: ApiHarness) -> None:
@@ -92,9 +92,9 @@ def test_keys_that_cannot_be(shared: ApiHarness, key: str) -> None:
     refused(answer, 422, "bad_parameter")
 
 
-def test_a_notifier_that_is_broken_harms_nobody(harness: ApiHarness) -> None:
+def test_a_broken_notifier_does_no_harm(harness: ApiHarness) -> None:
     def broken(job_id: str) -> bool:
-        assert len(ok(harness.http.get("/v1/jobs"))["data"]) == 1  # rung after the commit
+        assert len(ok(harness.http.get("/v1/jobs"))["data"]) == 1  # notified after the commit
         return False
 
     body = spec(harness.dataset())

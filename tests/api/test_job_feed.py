@@ -1,4 +1,4 @@
-"""The lookout: one query for all who follow, events read once, everybody told of an outage."""
+"""The job feed: one query for all streams, events read once, an outage ends every stream."""
 
 import asyncio
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ async def see_change(job_feed: JobFeed, job_id: str) -> tuple[JobSnapshot, list[
         return known, [line.id for line in lines]
 
 
-def test_many_who_follow_cost_as_much_as_one(database: Database) -> None:
+def test_many_streams_cost_as_much_as_one(database: Database) -> None:
     claims = [claimed(database) for _ in range(3)]
 
     async def crowd() -> list[tuple[JobSnapshot, list[int]]]:
@@ -122,7 +122,7 @@ def test_a_change_of_state_is_seen_and_a_missing_job_has_none(database: Database
 
 
 @pytest.mark.parametrize("error", [Unavailable("down"), ZeroDivisionError("a bug")])
-def test_an_outage_or_a_bug_leaves_nobody_waiting(
+def test_an_outage_or_a_bug_leaves_no_stream_waiting(
     database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     claim = claimed(database)

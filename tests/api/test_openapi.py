@@ -26,7 +26,7 @@ BODIES: dict[str, type[BaseModel]] = {
 }
 
 
-def test_every_operation_says_what_it_is() -> None:
+def test_every_operation_is_described() -> None:
     names = [op["operationId"] for op in OPERATIONS]
     assert len(names) == len(set(names))
     for op in OPERATIONS:

@@ -1,4 +1,4 @@
-"""Every wrong spec is told with a stable code and a JSON pointer to the place."""
+"""Every wrong spec is refused with a stable code and a JSON pointer to the place."""
 
 from typing import Any
 
@@ -84,7 +84,7 @@ def test_an_unknown_method_lists_the_known_ones(shared: ApiHarness) -> None:
     assert "hard_target, kd, fitnet" in problem["detail"]
 
 
-def test_several_faults_are_told_at_once(shared: ApiHarness) -> None:
+def test_several_faults_are_reported_together(shared: ApiHarness) -> None:
     body = spec("ds_1", "mdl_1") | {"seed": "x", "stages": stages({**KD, "temperature": -1})}
     problem = refused(shared.http.post("/v1/jobs", json=body), 422, "invalid_request")
     assert {(e["code"], e["pointer"]) for e in problem["errors"]} == {
@@ -95,7 +95,7 @@ def test_several_faults_are_told_at_once(shared: ApiHarness) -> None:
     assert problem["next_step"] == "Correct each place that `errors` names."
 
 
-def test_a_spec_that_does_not_fit_what_it_names(either: ApiHarness) -> None:
+def test_a_spec_that_does_not_fit_its_models_and_dataset(either: ApiHarness) -> None:
     dataset, teacher = either.dataset(), either.teacher()
     many, bare = either.teacher(num_classes=100), either.dataset(labelled=False)
     tap = {"method": "fitnet", "hint": {"module": "layer9"}}
@@ -155,7 +155,7 @@ def test_addresses_and_parameters(
     refused(shared.http.request(method, path), status, code)
 
 
-def test_405_says_every_method_that_would_do(shared: ApiHarness) -> None:
+def test_405_lists_every_allowed_method(shared: ApiHarness) -> None:
     assert shared.http.request("PATCH", "/v1/jobs").headers["allow"] == "GET, POST"
 
 

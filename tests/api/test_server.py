@@ -17,7 +17,7 @@ import pytest
 
 from distillery.api.__main__ import main
 from distillery.api.config import ApiSettings
-from distillery.api.server import objection, serve
+from distillery.api.server import serve, startup_error
 from distillery.store import keys
 from distillery.store.config import StoreSettings
 from distillery.store.db.database import Database
@@ -99,7 +99,7 @@ def test_a_real_server(url: str, home: Path) -> None:
 
 
 def talk(url: str, text: str, *, wait: bool = True) -> bytes:
-    """The first bytes of the answer to raw bytes; without `wait` we hang up at once."""
+    """The first bytes of the response to raw bytes; without `wait`, disconnect immediately."""
     at = httpx.URL(url)
     with socket.create_connection((at.host, at.port or 0), timeout=5) as connection:
         connection.sendall(text.encode())
@@ -117,15 +117,15 @@ def test_an_open_door_without_keys_is_refused(home: Path) -> None:
 def test_with_a_key_the_door_may_open(home: Path) -> None:
     store = StoreSettings(home=home)
     everywhere = ApiSettings(host="0.0.0.0")
-    assert "there are no API keys" in (objection(everywhere, store) or "")
+    assert "there are no API keys" in (startup_error(everywhere, store) or "")
     database = Database(store.database)
     with database.write() as s:
         key, _ = keys.create(s, "default", "test", ["read"])
-    assert objection(everywhere, store) is None
+    assert startup_error(everywhere, store) is None
     with database.write() as s:
         keys.revoke(s, "default", key.id)
     database.dispose()
-    assert "there are no API keys" in (objection(everywhere, store) or "")
+    assert "there are no API keys" in (startup_error(everywhere, store) or "")
 
 
 def test_a_local_user_elsewhere_than_on_loopback_is_refused(

@@ -26,7 +26,7 @@ JSON = {"content-type": "application/json"}
         (b'{"size": "\xff"}', 400, "bad_json", None),
     ],
 )
-def test_values_nobody_can_keep(
+def test_values_that_cannot_be_stored_are_refused(
     shared: ApiHarness, text: bytes, status: int, code: str, pointer: str | None
 ) -> None:
     problem = refused(shared.http.post("/v1/uploads", content=text, headers=JSON), status, code)

@@ -72,7 +72,7 @@ def test_status_says_what_is_broken_and_what_waits(kd: Kd, npz: str) -> None:
     kd("datasets", "push", npz, "--name", "waiting", "--no-wait")
     code, out, _ = kd("status")
     assert code == 0
-    assert "is degraded" in out and "none has been heard" in out
+    assert "is degraded" in out and "no worker has sent a heartbeat" in out
     assert "Slots: 0 of 0 in use" in out and " queued, 0 running, 0 paused" in out
     assert "waiting (no_worker)" in out
     said = json.loads(kd("status", "--json")[1])

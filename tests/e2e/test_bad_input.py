@@ -56,7 +56,7 @@ def test_a_missing_tap_fails_the_job_within_seconds(client: Client, dataset: Dat
 def test_truncated_weights_are_rejected(client: Client, weights: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.safetensors"
     short.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(ApiError, match="/upload: the file is cut off"):
+    with pytest.raises(ApiError, match="/upload: the file is truncated"):
         client.models.push(short, architecture="resnet8", num_classes=4)
 
 

@@ -38,14 +38,14 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 def fill(database: Database, parts: UploadParts, blobs: LocalBlobs) -> str:
-    """Rows in every table; the id of a job that a silent worker runs."""
+    """Rows in every table; the id of a running job whose lease has lapsed."""
     claim, done = claimed(database, lease_s=-1), claimed(database)
     with database.write() as s:
         events.append(s, claim, [metrics_event(1, 1, loss=2.0)])
         add_dataset(s)
         jobs.succeed(s, done, distill_result(), [WEIGHTS])
         new = teacher_outputs.NewOutput("1" * 64, "a" * 64, "d" * 64, WEIGHTS.sha256, 3)
-        teacher_outputs.keep(s, TENANT, [new], [], 100)
+        teacher_outputs.save(s, TENANT, [new], [], 100)
         upload = uploads.create(s, parts, TENANT, size=3, sha256=None, filename=None)
         s.add(UploadPart(upload_id=upload.id, number=1, size=3, sha256="c" * 64))
         keys.create(s, TENANT, "key", ["read"])

@@ -1,4 +1,4 @@
-"""The migrations make exactly the tables, both ways, once, whoever else is at it."""
+"""Migrations create exactly the tables, and drop them, once among concurrent processes."""
 
 import subprocess
 import sys

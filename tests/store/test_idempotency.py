@@ -1,4 +1,4 @@
-"""Idempotency keys: one key, one piece of work, however often and at once it is asked for."""
+"""Idempotency keys: the work of a key is done once, also for concurrent requests."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -58,5 +58,5 @@ def test_answers_are_kept_for_a_day(database: Database) -> None:
     assert post(database) != first
     with database.write() as s:
         s.execute(update(IdempotencyKey).values(created_at=1))
-        idempotency.forget_old(s)
+        idempotency.delete_expired(s)
         assert s.scalars(select(IdempotencyKey)).all() == []

@@ -52,19 +52,19 @@ def test_expired_and_revoked_keys_do_not(database: Database) -> None:
     old_id, old = make(database, expires_in_s=100)
     gone_id, gone = make(database)
     with database.write() as s:
-        assert keys.exist(s)
+        assert keys.any_usable(s)
         assert keys.verify(s, old) is not None
         s.execute(update(ApiKey).where(ApiKey.id == old_id).values(expires_at=1))
         s.expire_all()
         first = keys.revoke(s, TENANT, gone_id).revoked_at
         assert first is not None and keys.revoke(s, TENANT, gone_id).revoked_at == first
         assert keys.verify(s, old) is None and keys.verify(s, gone) is None
-        assert not keys.exist(s)
+        assert not keys.any_usable(s)
         with pytest.raises(NotFound):
             keys.revoke(s, "other", old_id)
 
 
-def test_use_is_noted_at_most_once_a_minute(database: Database) -> None:
+def test_use_is_recorded_at_most_once_a_minute(database: Database) -> None:
     key_id, token = make(database)
 
     def touched() -> int | None:

@@ -1,4 +1,4 @@
-"""`python -m distillery.store`: migrates, makes keys, and says what to do when it cannot."""
+"""`python -m distillery.store`: migrates, creates keys, and explains what to do on errors."""
 
 from pathlib import Path
 
@@ -32,6 +32,13 @@ def test_migrate_then_a_key_that_opens(capsys: pytest.CaptureFixture[str]) -> No
 def test_without_a_schema_it_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["keys", "create", "--name", "ci"]) == 1
     assert "python -m distillery.store migrate" in capsys.readouterr().err
+
+
+def test_an_unknown_revision_is_refused_and_the_known_ones_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["migrate", "--to", "0009"]) == 1
+    assert "there is no revision '0009': use 0001, head or base" in capsys.readouterr().err
 
 
 def test_an_unknown_scope_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ def full(
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         database = Database(f"sqlite:///{path}")
     else:
-        database = Database(request.getfixturevalue("fresh_postgres_url"), answer_s=None)
+        database = Database(request.getfixturevalue("fresh_postgres_url"), timeout_s=None)
         database.migrate()
     fill(database, SEEDS)
     yield database

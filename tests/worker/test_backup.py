@@ -46,7 +46,7 @@ def test_jobs_continue_in_another_home(
     home = tmp_path / "new"
     restored = run(home, "restore", tmp_path / "backup")
     assert restored.returncode == 0, restored.stderr
-    assert "every blob is there" in restored.stdout
+    assert "every blob is in storage" in restored.stdout
     url = f"sqlite:///{home / 'distillery.sqlite'}"
     there = WorkerHarness(home, url, Database(url), LocalBlobs(home / "blobs"))
     assert there.get(done).state == "succeeded"
@@ -74,4 +74,4 @@ def test_jobs_continue_in_another_home(
     assert main(["check", "--hashes"]) == 1
     assert f"blob {blob.name} is missing" in capsys.readouterr().err
     assert main(["restore", str(tmp_path / "backup")]) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err

@@ -53,8 +53,8 @@ def test_a_lease_from_before_a_jump_back_ends_soon(database: Database) -> None:
         later = db_now(s) + int(HOURS_S * 1000)
         s.execute(update(Job).where(Job.id == waiting).values(not_before=later))
         before = s.scalar(select(Job.lease_until).where(Job.id == usual.job_id))
-        jobs.rein_in_leases(s, 240)
-        jobs.rein_in_backoffs(s)
+        jobs.clamp_leases(s, 240)
+        jobs.clamp_backoffs(s)
     with database.read() as s:
         now = db_now(s)
         rows = {job.id: job for job in s.scalars(select(Job))}
@@ -67,5 +67,5 @@ def test_a_lease_from_before_a_jump_back_ends_soon(database: Database) -> None:
 def test_no_lease_is_reaped_while_paused(database: Database) -> None:
     claim = claimed(database, lease_s=-1)
     with database.write() as s:
-        assert jobs.reap(s, judge=False).lapsed == []
+        assert jobs.reap(s, reclaim=False).lapsed == []
         assert jobs.reap(s).lapsed == [claim.job_id]

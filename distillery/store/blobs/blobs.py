@@ -1,4 +1,4 @@
-"""Bytes by their sha256: written once, never changed, wherever they are kept."""
+"""Bytes named by their sha256: written once and never changed, on any kind of storage."""
 
 import fcntl
 import hashlib
@@ -15,11 +15,11 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy.orm import Session
 
 from distillery.store.blobs.disk import (
-    failing_disk,
-    hold,
+    lock_file,
     remove_abandoned,
     require_space,
     sync_folder,
+    translate_disk_errors,
 )
 from distillery.store.db.database import db_now
 from distillery.store.db.tables import Blob
@@ -32,75 +32,71 @@ CHUNK_BYTES = 2**20
 
 
 class Stored(NamedTuple):
-    """What was put: its name and its size in bytes."""
+    """The name and the size in bytes of a stored blob."""
 
     sha256: str
     size: int
 
 
 class Blobs(Protocol):
-    """A place for blobs. `put_*` are durable when they return, and may be repeated."""
-
-    def put_file(self, path: Path, *, move: bool = False) -> Stored:
-        """Keep a file's bytes; with `move` the file is gone afterwards."""
-        ...
+    """Storage for blobs. `put_stream` is durable when it returns, and may be repeated."""
 
     def put_stream(self, chunks: Iterable[bytes], *, expected: str | None = None) -> Stored:
-        """Keep a stream. Raises HashMismatch, keeping nothing, if its sha256 is not `expected`."""
+        """Store a stream. Raises HashMismatch, storing nothing, if its hash is not `expected`."""
         ...
 
     def open(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The bytes [start, end) in chunks. Raises NotFound at once."""
+        """Return the bytes [start, end) in chunks. Raises NotFound immediately."""
         ...
 
     def path_of(self, sha256: str) -> Path | None:
-        """The blob as a read-only local file, or None where it is not on a local disk."""
+        """Return the blob as a read-only local file, or None if it is not on a local disk."""
         ...
 
     def exists(self, sha256: str) -> bool:
-        """Whether the blob is kept here."""
+        """Whether the blob is stored here."""
         ...
 
     def size(self, sha256: str) -> int:
-        """Bytes. Raises NotFound."""
+        """Return the size in bytes. Raises NotFound."""
         ...
 
     def verify(self, sha256: str) -> bool:
-        """Read the whole blob and say whether its bytes still have this hash."""
+        """Read the whole blob and compare its hash."""
         ...
 
     def touch(self, sha256: str) -> None:
-        """Let its age count from now, as if it were put again. Raises NotFound."""
+        """Reset the blob's age, as if it were stored again. Raises NotFound."""
         ...
 
     def aged(self, age_s: float) -> Iterator[Stored]:
-        """Blobs that were put or touched longer ago than that."""
+        """Yield blobs that were stored or touched longer ago than this."""
         ...
 
     def discard(self, sha256: str, age_s: float) -> bool:
-        """Forget a blob, unless it was put or touched within that time; whether it was there and is
-        gone. What is put while this goes on stays."""
+        """Delete a blob unless it was stored or touched within `age_s`; return whether it was
+        deleted. A blob that is stored concurrently stays."""
         ...
 
     def require_space(self, size: int) -> None:
-        """Raises NoSpace unless so many bytes fit above the low-water mark."""
+        """Raise NoSpace unless this many bytes fit above the low-water mark."""
         ...
 
     def check(self) -> None:
-        """Raises OSError or a StoreError unless a blob could be kept and read now."""
+        """Raise OSError or a StoreError unless a blob could be stored and read now."""
         ...
 
     def free_bytes(self) -> int | None:
-        """Free space; None where there is no bound to it."""
+        """Return the free space, or None if it is unlimited."""
         ...
 
     def remove_abandoned(self) -> None:
-        """Remove what somebody was putting here who has died."""
+        """Remove unfinished blobs whose writers have died."""
         ...
 
 
 class HashMismatch(ValueError):
-    """The bytes are not the ones that were announced."""
+    """The bytes do not have the announced hash."""
 
     def __init__(self, expected: str, found: str):
         super().__init__(f"sha256 is {found}, not {expected}")
@@ -109,7 +105,7 @@ class HashMismatch(ValueError):
 
 
 class LocalBlobs:
-    """Blobs on a local disk: ROOT/ab/cd/abcd..., by temporary file, fsync and rename."""
+    """Blobs on a local disk, ROOT/ab/cd/abcd..., written by temporary file, fsync and rename."""
 
     def __init__(self, root: Path, min_free_bytes: int = 0):
         self.root = root
@@ -117,28 +113,13 @@ class LocalBlobs:
         self._incoming = root / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
 
-    def put_file(self, path: Path, *, move: bool = False) -> Stored:
-        """As in Blobs. A moved file is renamed where it lies on the same disk."""
-        if not move or path.stat().st_dev != self.root.stat().st_dev:
-            stored = self.put_stream(_read(path))
-            if move:
-                path.unlink()
-            return stored
-        digest = hashlib.sha256()
-        with failing_disk(), path.open("rb") as file:
-            for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
-                digest.update(chunk)
-            os.fsync(file.fileno())
-        path.chmod(0o444)
-        return self._publish(path, digest.hexdigest())
-
     def put_stream(self, chunks: Iterable[bytes], *, expected: str | None = None) -> Stored:
         """As in Blobs."""
         temporary = self._incoming / secrets.token_hex(16)
         digest = hashlib.sha256()
         try:
-            with failing_disk(), temporary.open("xb") as file:
-                hold(file)
+            with translate_disk_errors(), temporary.open("xb") as file:
+                lock_file(file)
                 for chunk in chunks:
                     digest.update(chunk)
                     file.write(chunk)
@@ -158,14 +139,14 @@ class LocalBlobs:
         remove_abandoned(self._incoming.iterdir())
 
     def _publish(self, path: Path, sha256: str) -> Stored:
-        """Rename into place. Two writers of one content write the same bytes: the last wins."""
-        with failing_disk():
+        """Rename a file into place. Two writers of one blob write the same bytes: the last wins."""
+        with translate_disk_errors():
             size = path.stat().st_size
             final = self._place(sha256)
             final.parent.mkdir(parents=True, exist_ok=True)
             failpoint("blob.renaming")
             with self._lock(fcntl.LOCK_SH):
-                os.utime(path)  # its age counts from here
+                os.utime(path)  # the blob's age counts from here
                 path.replace(final)
             failpoint("blob.renamed")
             for folder in (final.parent, final.parent.parent, self.root):
@@ -226,7 +207,7 @@ class LocalBlobs:
 
     @contextmanager
     def _lock(self, how: int) -> Iterator[None]:
-        """Shared by those who put or touch, for a moment each; exclusive for who discards."""
+        """Shared by writers, for a moment each; exclusive for a deletion."""
         with (self.root / ".lock").open("a") as file:
             fcntl.flock(file, how)
             yield
@@ -241,7 +222,7 @@ class LocalBlobs:
         try:
             sample.write_bytes(b"x")
             if sample.read_bytes() != b"x":
-                raise OSError(f"{sample} does not hold what was written into it")
+                raise OSError(f"{sample} does not hold what was written to it")
         finally:
             sample.unlink(missing_ok=True)
 
@@ -262,32 +243,32 @@ def _age_s(path: Path) -> float:
     return time.time() - path.stat().st_mtime
 
 
-def _read(path: Path, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+def _read(path: Path, start: int, end: int) -> Iterator[bytes]:
     with path.open("rb") as file:
         file.seek(start)
-        left = path.stat().st_size - start if end is None else end - start
+        left = end - start
         while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
             left -= len(chunk)
             yield chunk
 
 
 def make_blobs(url: str, min_free_bytes: int = 0) -> Blobs:
-    """The storage that a URL names: `file:///FOLDER` or a folder's path. Raises ValueError.
+    """Open the storage at a URL: `file:///FOLDER` or a folder's path. Raises ValueError.
 
-    `min_free_bytes`: the low-water mark of `require_space`, which uploads heed; what a job made may
-    use up the rest.
+    `min_free_bytes`: the low-water mark of `require_space`, which bounds uploads; the results of
+    jobs may use the rest.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("", "file") or parts.netloc:
-        raise ValueError(f"unsupported blob storage {url!r}: give file:///FOLDER")
+        raise ValueError(f"unsupported blob storage {url!r}: use file:///FOLDER")
     return LocalBlobs(Path(unquote(parts.path)), min_free_bytes)
 
 
 def record(session: Session, blob: Stored) -> None:
-    """Note a stored blob in the database, so that other rows may point at it.
+    """Insert a stored blob's row, so that other rows can refer to it.
 
-    Where it is noted already its row is locked, and its age begins anew: whoever collects what
-    nothing names either was here before, and the row is made again, or leaves it.
+    If the row exists, lock it and reset its timestamp, so that a concurrent collector either ran
+    first (the row is re-created) or skips it.
     """
     row = {"sha256": blob.sha256, "size": blob.size, "created_at": db_now(session)}
     upsert(session, Blob, [row], "created_at")

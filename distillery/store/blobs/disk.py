@@ -1,4 +1,4 @@
-"""Local disks: durable renames and a clear word when one is full."""
+"""Local disks: durable renames, locked temporary files, and clear errors when one is full."""
 
 import errno
 import fcntl
@@ -12,24 +12,24 @@ from typing import IO, Any
 
 from distillery.store.errors import NoSpace, StorageFailed
 
-_MOMENT_S = 2.0
+_YOUNG_S = 2.0
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager
-def failing_disk() -> Iterator[None]:
-    """Turn what the operating system says of a write into NoSpace or StorageFailed."""
+def translate_disk_errors() -> Iterator[None]:
+    """Turn the operating system's errors into NoSpace or StorageFailed."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise NoSpace("the disk is full") from error
-        said = error.strerror or type(error).__name__
-        raise StorageFailed(f"the disk does not take it: {said}") from error
+        reason = error.strerror or type(error).__name__
+        raise StorageFailed(f"the disk failed: {reason}") from error
 
 
 def require_space(folder: Path, needed: int, reserve: int) -> None:
-    """Raises NoSpace unless `needed` bytes fit and `reserve` bytes stay free after them."""
+    """Raise NoSpace unless `needed` bytes fit and leave `reserve` bytes free."""
     free = shutil.disk_usage(folder).free
     if free - needed < reserve:
         raise NoSpace(
@@ -37,19 +37,27 @@ def require_space(folder: Path, needed: int, reserve: int) -> None:
         )
 
 
-def hold(file: IO[Any]) -> None:
-    """Say, for as long as it is open, that somebody is at work on a file."""
+def lock_file(file: IO[Any]) -> None:
+    """Mark a file as being written, until it is closed."""
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def remove_abandoned(paths: Iterable[Path]) -> None:
-    """Remove files that nobody holds: whoever was writing them has died. Those of a moment ago
-    stay, for they may be about to be held."""
+    """Remove files that are not locked, because their writers have died.
+
+    A file made a moment ago stays: its writer may be about to lock it.
+    """
     for path in paths:
         with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-            if time.time() - path.stat().st_mtime > _MOMENT_S:
-                hold(file)
+            if time.time() - path.stat().st_mtime > _YOUNG_S:
+                lock_file(file)
                 path.unlink()
+
+
+def sync_file(path: Path) -> None:
+    """Make the bytes of a file durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
@@ -59,3 +67,10 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def replace_durably(source: Path, target: Path) -> None:
+    """Rename a file whose bytes are durable to `target`, in the same folder or on the same disk."""
+    with translate_disk_errors():
+        source.replace(target)
+        sync_folder(target.parent)

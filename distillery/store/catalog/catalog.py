@@ -1,4 +1,4 @@
-"""Models and datasets: registered from uploads, inspected by a job, then ready for use."""
+"""Models and datasets: registered from uploads, inspected by a job, then ready to use."""
 
 from typing import TypeVar
 
@@ -9,6 +9,7 @@ from distillery.store.blobs.blobs import Blobs
 from distillery.store.catalog import sniff
 from distillery.store.db import cursors
 from distillery.store.db.ids import new_id
+from distillery.store.db.owned import get_owned
 from distillery.store.db.tables import Dataset, Job, Model, Upload
 from distillery.store.errors import Conflict, Invalid, NotFound
 from distillery.store.jobs.claim import QUEUE
@@ -32,7 +33,7 @@ def create_model(
     format: WeightsFormat,
     network: Network,
 ) -> Model:
-    """Register uploaded weights and queue their inspection (`inspect_job`: notify workers of it).
+    """Register uploaded weights and queue their inspection; notify workers of `inspect_job`.
 
     Raises Invalid or Conflict with a pointer into the request.
     """
@@ -59,7 +60,7 @@ def create_model(
 def create_dataset(
     s: Session, blobs: Blobs, tenant: str, *, name: str, upload: str, format: DatasetFormat
 ) -> Dataset:
-    """Register an uploaded dataset and queue its inspection (`inspect_job`: notify workers of it).
+    """Register an uploaded dataset and queue its inspection; notify workers of `inspect_job`.
 
     Raises Invalid or Conflict with a pointer into the request.
     """
@@ -86,8 +87,9 @@ def create_dataset(
 def _uploaded(
     s: Session, blobs: Blobs, tenant: str, upload_id: str, format: WeightsFormat | DatasetFormat
 ) -> str:
-    """The blob of a complete upload, after a first look at its bytes."""
-    upload = s.get(Upload, upload_id, with_for_update={"read": True})  # it keeps its bytes
+    """Return the blob of a complete upload, after a quick check of its bytes."""
+    # Locked, so that its blob is not collected before ours refers to it.
+    upload = s.get(Upload, upload_id, with_for_update={"read": True})
     if upload is None or upload.tenant != tenant:
         raise Invalid(f"no upload {upload_id}", code=RequestCode.UNKNOWN_UPLOAD, pointer="/upload")
     if upload.state != "complete" or upload.blob is None:
@@ -101,26 +103,19 @@ def _uploaded(
 
 
 def get_model(s: Session, tenant: str, model_id: str) -> Model:
-    """A model of this tenant. Raises NotFound."""
-    return _get(s, Model, tenant, model_id)
+    """Return a model of this tenant. Raises NotFound."""
+    return get_owned(s, Model, tenant, model_id)
 
 
 def get_dataset(s: Session, tenant: str, dataset_id: str) -> Dataset:
-    """A dataset of this tenant. Raises NotFound."""
-    return _get(s, Dataset, tenant, dataset_id)
-
-
-def _get(s: Session, table: type[Item], tenant: str, item_id: str) -> Item:
-    item = s.get(table, item_id)
-    if item is None or item.tenant != tenant:
-        raise NotFound(f"no {table.__name__.lower()} {item_id}")
-    return item
+    """Return a dataset of this tenant. Raises NotFound."""
+    return get_owned(s, Dataset, tenant, dataset_id)
 
 
 def list_models(
     s: Session, tenant: str, *, limit: int = 50, after: str | None = None
 ) -> tuple[list[Model], str | None]:
-    """Models, newest first, without their `modules`, and the cursor of the next page."""
+    """Return models, newest first, without `modules`, and the cursor of the next page."""
     query = select(Model).where(Model.tenant == tenant)
     query = query.options(defer(Model.modules, raiseload=True))
     return cursors.page_by_id(s, query, Model.id, limit, after)
@@ -129,34 +124,34 @@ def list_models(
 def list_datasets(
     s: Session, tenant: str, *, limit: int = 50, after: str | None = None
 ) -> tuple[list[Dataset], str | None]:
-    """Datasets, newest first, and the cursor of the next page."""
+    """Return datasets, newest first, and the cursor of the next page."""
     query = select(Dataset).where(Dataset.tenant == tenant)
     return cursors.page_by_id(s, query, Dataset.id, limit, after)
 
 
 def delete_model(s: Session, tenant: str, model_id: str) -> None:
-    """Forget a model. Raises NotFound, or Conflict `in_use` while an unfinished job needs it."""
+    """Delete a model. Raises NotFound, or Conflict `in_use` while an unfinished job needs it."""
     _delete(s, Model, tenant, model_id)
 
 
 def delete_dataset(s: Session, tenant: str, dataset_id: str) -> None:
-    """Forget a dataset. Raises NotFound, or Conflict `in_use` while an unfinished job needs it."""
+    """Delete a dataset. Raises NotFound, or Conflict `in_use` while an unfinished job needs it."""
     _delete(s, Dataset, tenant, dataset_id)
 
 
 def _delete(s: Session, table: type[Item], tenant: str, item_id: str) -> None:
-    # The row's lock makes a submit that names it wait, or us wait for the submit.
+    # The lock on the row serializes this with a submission that names it.
     query = select(table.id).where(table.id == item_id, table.tenant == tenant)
     if s.scalar(query.with_for_update()) is None:
         raise NotFound(f"no {table.__name__.lower()} {item_id}")
     named = cast(Job.spec, String).contains(item_id, autoescape=True)
     users = select(Job.id).where(
         Job.tenant == tenant,
-        Job.task.in_(QUEUE),  # every one, which the index asks for
+        Job.task.in_(QUEUE),  # all tasks: lets the database use the index
         Job.state.in_(ACTIVE),
         (Job.subject == item_id) | named,
     )
     user = s.scalar(users.limit(1))
     if user is not None:
-        raise Conflict(f"{user} still needs it: cancel that job first", code=RequestCode.IN_USE)
+        raise Conflict(f"job {user} still needs it: cancel that job first", code=RequestCode.IN_USE)
     s.execute(delete(table).where(table.id == item_id))

@@ -1,4 +1,4 @@
-"""What an inspection is about, a model or a dataset: accepted or rejected with its job."""
+"""Outcomes of inspections: the model or dataset is accepted or rejected."""
 
 from typing import Any
 
@@ -12,9 +12,11 @@ from kdcore.spec.result import InspectDatasetResult, InspectModelResult
 def accept_model(
     s: Session, model_id: str, result: InspectModelResult, converted: str | None
 ) -> None:
-    """Mark a model as ready. `converted`: the blob of its weights as safetensors, if the uploaded
-    file was not that already; the upload's bytes are given up then. Raises ValueError if they are
-    needed and missing."""
+    """Mark a model as ready.
+
+    `converted`: the blob with the weights as safetensors, unless the upload is that already; the
+    upload's bytes are released then. Raises ValueError if a conversion is needed and missing.
+    """
     model = s.get_one(Model, model_id)
     if converted is None and model.format != "safetensors":
         raise ValueError(f"the result has no weights for {model_id}, a {model.format}")
@@ -24,41 +26,40 @@ def accept_model(
         "modules": list(result.modules),
     }
     if converted is not None:
-        _give_up_upload(s, model)
+        _release_upload(s, model)
         values["blob"] = converted
-    _settle(s, Model, model_id, state="ready", error=None, **values)
+    _update(s, Model, model_id, state="ready", error=None, **values)
 
 
-def _give_up_upload(s: Session, model: Model) -> None:
-    """Expire the uploads of a model's bytes, so that nothing but what else was registered from
-    them refers to those bytes any more."""
+def _release_upload(s: Session, model: Model) -> None:
+    """Expire the uploads of a model's bytes: only other models registered from them keep them."""
     of_model = (Upload.tenant == model.tenant, Upload.blob == model.blob)
     expired = {"state": "expired", "blob": None, "version": Upload.version + 1}
     s.execute(update(Upload).where(*of_model, Upload.state == "complete").values(expired))
 
 
 def accept_dataset(s: Session, dataset_id: str, result: InspectDatasetResult) -> None:
-    """The dataset is ready; the result says what is in it."""
+    """Mark a dataset as ready, with the result's description of it."""
     info = result.model_dump(mode="json")
-    _settle(s, Dataset, dataset_id, state="ready", info=info, error=None)
+    _update(s, Dataset, dataset_id, state="ready", info=info, error=None)
 
 
 def reject(s: Session, subject: str, error: dict[str, Any]) -> None:
-    """The inspection ended without a result: the model or dataset cannot be used."""
-    _settle(s, table_of(subject), subject, state="rejected", error=error)
+    """Mark a model or dataset as unusable: its inspection ended without a result."""
+    _update(s, table_of(subject), subject, state="rejected", error=error)
 
 
 def inspect_again(s: Session, subject: str) -> bool:
-    """Back to `inspecting`, for a retry; False where the subject was deleted meanwhile."""
-    return _settle(s, table_of(subject), subject, state="inspecting", error=None)
+    """Set a model or dataset back to `inspecting`; return False if it was deleted meanwhile."""
+    return _update(s, table_of(subject), subject, state="inspecting", error=None)
 
 
 def table_of(subject: str) -> type[Model] | type[Dataset]:
-    """The table that an id belongs to, by its prefix."""
+    """Return the table of an id, by its prefix."""
     return Model if subject.startswith("mdl_") else Dataset
 
 
-def _settle(s: Session, table: type[Model] | type[Dataset], subject: str, **values: Any) -> bool:
+def _update(s: Session, table: type[Model] | type[Dataset], subject: str, **values: Any) -> bool:
     query = update(table).where(table.id == subject, table.state != "ready")
-    found = s.scalar(query.values(version=table.version + 1, **values).returning(table.id))
-    return found is not None
+    updated = s.scalar(query.values(version=table.version + 1, **values).returning(table.id))
+    return updated is not None

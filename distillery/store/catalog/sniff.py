@@ -1,4 +1,4 @@
-"""A first look at uploaded bytes, cheap and without trust: truncated or of another kind."""
+"""Quick checks of uploaded bytes, which are not trusted: truncated, or another file type."""
 
 from distillery.store.blobs.blobs import Blobs
 from distillery.store.catalog import safetensors
@@ -13,7 +13,7 @@ _ZIP_TAIL_BYTES = 22 + 65_535  # the end record, and the longest comment behind 
 
 
 def check(blobs: Blobs, sha256: str, format: WeightsFormat | DatasetFormat) -> None:
-    """Raises Invalid (`truncated`, `bad_weights`, `bad_archive`; pointer /upload)."""
+    """Raise Invalid (`truncated`, `bad_weights`, `bad_archive`; pointer /upload)."""
     if format == "safetensors":
         safetensors.check(blobs, sha256)
     elif format != "state_dict":
@@ -21,12 +21,12 @@ def check(blobs: Blobs, sha256: str, format: WeightsFormat | DatasetFormat) -> N
 
 
 def _check_zip(blobs: Blobs, sha256: str) -> None:
-    """Folders, npz and idx all arrive as zip files; those end with a directory of members."""
+    """Folders, npz and idx are all uploaded as zip files, which end with a table of members."""
     size = blobs.size(sha256)
     if not _bytes(blobs, sha256, 0, 4).startswith((_ZIP_START, _ZIP_END)):
         raise _invalid(RunCode.BAD_ARCHIVE, "not a zip file (npz files are zip files too)")
     if _ZIP_END not in _bytes(blobs, sha256, max(0, size - _ZIP_TAIL_BYTES), size):
-        raise _invalid(RequestCode.TRUNCATED, "the zip file has no end: it was cut off")
+        raise _invalid(RequestCode.TRUNCATED, "the zip file has no end: it is truncated")
 
 
 def _bytes(blobs: Blobs, sha256: str, start: int, end: int) -> bytes:

@@ -1,6 +1,7 @@
-"""Teachers' outputs that a run kept: found again for every later job of the same tenant.
+"""Teacher outputs stored by a run, for every later job of the same tenant.
 
-A file is named by its key, the hash of all that decides its content; kdcore makes and checks both.
+A file is named by its key, the hash of everything that determines its content; kdcore makes and
+checks both.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from distillery.store.db.upsert import upsert
 
 @dataclass(frozen=True)
 class NewOutput:
-    """A file that a run made or let grow; its bytes are already in blob storage."""
+    """A file that a run created or extended; its bytes are already in blob storage."""
 
     key: str
     teacher: str
@@ -26,10 +27,8 @@ class NewOutput:
     size: int
 
 
-def fitting(
-    s: Session, tenant: str, teachers: Sequence[str], dataset: str
-) -> Sequence[TeacherOutput]:
-    """What is kept of these teachers on this dataset (sha256 of their blobs)."""
+def find(s: Session, tenant: str, teachers: Sequence[str], dataset: str) -> Sequence[TeacherOutput]:
+    """Return the outputs of these teachers on this dataset; both are sha256 of blobs."""
     query = select(TeacherOutput).where(
         TeacherOutput.tenant == tenant,
         TeacherOutput.dataset == dataset,
@@ -38,12 +37,12 @@ def fitting(
     return s.scalars(query.order_by(TeacherOutput.key)).all()
 
 
-def keep(
+def save(
     s: Session, tenant: str, new: Sequence[NewOutput], used: Sequence[str], max_bytes: int
 ) -> None:
-    """Keep new files in place of older ones of the same key, and note which keys were `used`.
+    """Save new files, replacing those of the same key, and record that the keys `used` were read.
 
-    Of more than `max_bytes` the longest unused go. Their bytes go with what nothing names.
+    Beyond `max_bytes`, delete those unused for longest; their blobs are collected later.
     """
     now = db_now(s)
     for output in sorted(new, key=lambda output: output.sha256):

@@ -1,4 +1,4 @@
-"""Uploads: a file in parts, in any order, resumable; complete once its hash is known to fit."""
+"""Uploads: files sent in parts, in any order, resumable; complete once their hash matches."""
 
 import hashlib
 from collections import deque
@@ -12,6 +12,7 @@ from distillery.store.blobs.blobs import Blobs, HashMismatch, Stored
 from distillery.store.blobs.upload_parts import IncomingPart, PartSlot, UploadParts
 from distillery.store.db.database import Database, db_now
 from distillery.store.db.ids import new_id
+from distillery.store.db.owned import get_owned
 from distillery.store.db.tables import Upload, UploadPart
 from distillery.store.db.upsert import upsert
 from distillery.store.errors import Conflict, Invalid, NotFound
@@ -33,7 +34,7 @@ def create(
     sha256: str | None,
     filename: str | None,
 ) -> Upload:
-    """Announce a file. Complete at once where the tenant has already uploaded these bytes.
+    """Announce a file. The upload is complete already if the tenant has uploaded these bytes.
 
     Raises NoSpace, or Invalid `too_large`.
     """
@@ -61,7 +62,7 @@ def create(
 
 
 def _part_size(size: int) -> int:
-    """The usual size, or as many MiB more as it takes to stay within MAX_PARTS."""
+    """Return PART_BYTES, or more MiB if the file would have more than MAX_PARTS parts."""
     least = -(-size // MAX_PARTS)
     return max(PART_BYTES, -(-least // 2**20) * 2**20)
 
@@ -73,26 +74,23 @@ def _has_uploaded(s: Session, tenant: str, sha256: str, size: int) -> bool:
         Upload.state == "complete",
         Upload.size == size,
     )
-    # The lock keeps that upload, and so its bytes, until ours names them too.
+    # Locked, so that the blob is not collected before our upload refers to it.
     return s.scalar(query.limit(1).with_for_update(read=True)) is not None
 
 
 def get(s: Session, tenant: str, upload_id: str) -> Upload:
-    """An upload of this tenant. Raises NotFound."""
-    upload = s.get(Upload, upload_id)
-    if upload is None or upload.tenant != tenant:
-        raise NotFound(f"no upload {upload_id}")
-    return upload
+    """Return an upload of this tenant. Raises NotFound."""
+    return get_owned(s, Upload, tenant, upload_id)
 
 
 def parts_of(s: Session, upload_id: str) -> list[UploadPart]:
-    """The parts that have arrived, by number."""
+    """Return the parts received so far, by number."""
     query = select(UploadPart).where(UploadPart.upload_id == upload_id)
     return list(s.scalars(query.order_by(UploadPart.number)))
 
 
 def slot(s: Session, tenant: str, upload_id: str, number: int) -> PartSlot:
-    """Where part `number` (from 1) goes and its exact size. Raises Conflict, Invalid, NotFound."""
+    """Return the slot of part `number` (from 1). Raises Conflict, Invalid or NotFound."""
     upload = _open(get(s, tenant, upload_id))
     count = part_count(upload)
     if not 1 <= number <= count:
@@ -102,14 +100,14 @@ def slot(s: Session, tenant: str, upload_id: str, number: int) -> PartSlot:
 
 
 def part_count(upload: Upload) -> int:
-    """How many parts make up the file."""
+    """Return the number of parts of the file."""
     return -(-upload.size // upload.part_size)
 
 
 def save_part(s: Session, parts: UploadParts, tenant: str, part: IncomingPart) -> UploadPart:
-    """Keep a part that was received whole; an earlier one of the same number is replaced.
+    """Save a part that was received; an earlier one of the same number is replaced.
 
-    Raises Invalid `part_size` where bytes are missing, Conflict where the upload is closed.
+    Raises Invalid `part_size` if bytes are missing, Conflict if the upload is closed.
     """
     part.finish()
     upload = _locked(s, tenant, part.slot.upload_id)
@@ -121,7 +119,7 @@ def save_part(s: Session, parts: UploadParts, tenant: str, part: IncomingPart) -
         "sha256": part.sha256,
     }
     upsert(s, UploadPart, [row], "size", "sha256")
-    parts.keep(part)
+    parts.publish(part)
     failpoint("part.keeping")
     return UploadPart(**row)
 
@@ -134,23 +132,23 @@ def complete(
     upload_id: str,
     sha256: str | None = None,
 ) -> Upload:
-    """Join the parts into a blob and close the upload; again on a complete one changes nothing.
+    """Join the parts into a blob and close the upload; a complete upload is left as it is.
 
     Takes the database, not a session: reading a large file must not hold a transaction open.
-    Raises Conflict `parts_missing`, or Invalid `hash_mismatch`: no blob is left behind then, and
-    the upload stays open, so that parts can be sent again.
+    Raises Conflict `parts_missing` or `part_damaged`, or Invalid `hash_mismatch`; then no blob is
+    left behind and the upload stays open, so that parts can be sent again.
     """
     with database.read() as s:
         upload = get(s, tenant, upload_id)
         if upload.state == "complete":
-            parts.drop(upload_id)  # whoever completed it may have died before this
+            parts.drop(upload_id)  # a process may have died between completing it and this
             return _already(upload, sha256)
         _open(upload)
         arrived = parts_of(s, upload_id)
     missing = sorted(set(range(1, part_count(upload) + 1)) - {part.number for part in arrived})
     if missing:
         some = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
-        raise Conflict(f"parts {some} have not arrived", code=RequestCode.PARTS_MISSING)
+        raise Conflict(f"parts {some} are missing: send them", code=RequestCode.PARTS_MISSING)
     stored = _join(parts, blobs, upload, arrived, sha256)
     with database.write() as s:
         fresh = get(s, tenant, upload_id)
@@ -174,7 +172,7 @@ def _join(
     wanted = {hash_ for hash_ in (upload.expected_sha256, sha256) if hash_ is not None}
     if len(wanted) > 1:
         raise Invalid(
-            "this sha256 is not the one the upload was announced with",
+            "this sha256 is not the one that the upload was created with",
             code=RequestCode.HASH_MISMATCH,
             pointer="/sha256",
         )
@@ -191,7 +189,7 @@ def _join(
 
 
 def _read(parts: UploadParts, part: UploadPart) -> Iterator[bytes]:
-    """Yield a part's bytes, to be verified as a part of the whole."""
+    """Yield a part's bytes. Raises Conflict `part_damaged` if they are gone."""
     try:
         yield from parts.read(part.upload_id, part.number)
     except FileNotFoundError:
@@ -199,7 +197,7 @@ def _read(parts: UploadParts, part: UploadPart) -> Iterator[bytes]:
 
 
 def _verified(parts: UploadParts, part: UploadPart) -> Iterator[bytes]:
-    """Yield a part's bytes. Raises Conflict `part_damaged` where they are not those received."""
+    """Yield a part's bytes. Raises Conflict `part_damaged` unless they are those received."""
     digest = hashlib.sha256()
     for chunk in _read(parts, part):
         digest.update(chunk)
@@ -230,12 +228,13 @@ def _close(s: Session, upload: Upload, stored: Stored) -> None:
         .returning(Upload.id)
     )
     if closed is None:
-        raise Conflict("parts changed while the file was read: complete again")
+        raise Conflict("parts changed while they were joined: complete the upload again")
     s.expire_all()
 
 
 def abort(s: Session, parts: UploadParts, tenant: str, upload_id: str) -> Upload:
-    """Give an open upload up and drop its parts; again changes nothing. Raises Conflict."""
+    """Abort an open upload and remove its parts; an aborted one is left as it is. Raises
+    Conflict."""
     upload = get(s, tenant, upload_id)
     if upload.state != "aborted":
         upload = _locked(s, tenant, upload_id)

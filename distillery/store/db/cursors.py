@@ -1,4 +1,4 @@
-"""Opaque keyset cursors: where a page ended, as URL-safe text."""
+"""Opaque keyset cursors: the keys at which a page ended, as URL-safe text."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any, TypeVar
@@ -15,12 +15,12 @@ Row = TypeVar("Row", bound=Table)
 
 
 def encode(*keys: Any) -> str:
-    """A cursor that says "after the row with these keys"."""
+    """Return a cursor for the position after the row with these keys."""
     return urlsafe_b64encode(to_json(keys)).decode().rstrip("=")
 
 
 def decode(cursor: str, *types: type | tuple[type, ...]) -> list[Any]:
-    """The keys of a cursor. Raises Invalid `bad_cursor` unless they have the given types."""
+    """Return the keys of a cursor. Raises Invalid `bad_cursor` unless they have these types."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         keys = from_json(urlsafe_b64decode(padded.encode("ascii")))
@@ -29,7 +29,7 @@ def decode(cursor: str, *types: type | tuple[type, ...]) -> list[Any]:
     right = isinstance(keys, list) and len(keys) == len(types)
     if not right or not all(map(isinstance, keys, types)):
         raise Invalid(
-            "this cursor is not one of ours", code=RequestCode.BAD_CURSOR, pointer="/after"
+            "this is not a cursor of this service", code=RequestCode.BAD_CURSOR, pointer="/after"
         )
     assert isinstance(keys, list)
     return keys
@@ -38,7 +38,7 @@ def decode(cursor: str, *types: type | tuple[type, ...]) -> list[Any]:
 def page_by_id(
     s: Session, query: Select[Row], column: Any, limit: int, after: str | None
 ) -> tuple[list[Row], str | None]:
-    """One page of a query, highest id first, and the cursor of the next page, if any."""
+    """Return a page of a query, highest id first, and the cursor of the next page, if any."""
     if after is not None:
         query = query.where(column < decode(after, str)[0])
     rows = list(s.scalars(query.order_by(column.desc()).limit(limit + 1)))

@@ -1,4 +1,4 @@
-"""One database, SQLite or PostgreSQL: sessions for reading and writing, and database time."""
+"""A database, SQLite or PostgreSQL: sessions to read and write, and the database's time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 from distillery.store.db import schema
-from distillery.store.db.engine import ANSWER_S, BUSY_TIMEOUT_MS, make_engine, translated
+from distillery.store.db.engine import BUSY_TIMEOUT_MS, TIMEOUT_S, make_engine, translate_errors
 from distillery.store.errors import Unavailable
 
 _NOW = {
@@ -18,14 +18,14 @@ _NOW = {
 
 
 class Database:
-    """Opens sessions. Raises `Unavailable` (or `NoSpace`) where the database does not answer.
+    """Opens sessions. Raises `Unavailable` or `NoSpace` if the database does not respond.
 
-    `answer_s` bounds each statement on PostgreSQL; none: no bound.
+    `timeout_s` bounds each statement on PostgreSQL; None: no bound.
     """
 
-    def __init__(self, url: str, answer_s: float | None = ANSWER_S):
+    def __init__(self, url: str, timeout_s: float | None = TIMEOUT_S):
         self.url = url
-        self.engine = make_engine(url, answer_s)
+        self.engine = make_engine(url, timeout_s)
         reading = self.engine.execution_options(kd_write=False, postgresql_readonly=True)
         self._lock = Lock()
         self._read = sessionmaker(reading, expire_on_commit=False)
@@ -34,7 +34,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that cannot write; rows stay usable after it."""
-        with translated(), self._read() as session:
+        with translate_errors(), self._read() as session:
             yield session
 
     @contextmanager
@@ -43,13 +43,15 @@ class Database:
 
         SQLite: takes the write lock with the first statement and waits up to 15 s for it.
         """
-        with self._turn(), translated(), self._write.begin() as session:
+        with self._writer_turn(), translate_errors(), self._write.begin() as session:
             yield session
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """SQLite has one writer: our own threads queue here, where waiting is fair and cheap;
-        its own way to wait is to sleep and try again."""
+    def _writer_turn(self) -> Iterator[None]:
+        """Queue this process's writers on SQLite, which has one at a time.
+
+        SQLite itself waits by sleeping and retrying, which is neither fair nor cheap.
+        """
         if self.engine.dialect.name != "sqlite":
             yield
             return
@@ -61,22 +63,22 @@ class Database:
             self._lock.release()
 
     def ping(self) -> None:
-        """Raises `Unavailable` unless the database answers."""
+        """Raise `Unavailable` unless the database responds."""
         with self.read() as session:
             session.execute(text("SELECT 1"))
 
     def migrate(self) -> None:
-        """Bring the schema to this program's version; safe from several processes at once."""
-        patient = make_engine(self.url, answer_s=None)
+        """Migrate the schema to this program's version; several processes may do so at a time."""
+        unbounded = make_engine(self.url, timeout_s=None)
         try:
-            with translated():
-                schema.migrate(patient)
+            with translate_errors():
+                schema.migrate(unbounded)
         finally:
-            patient.dispose()
+            unbounded.dispose()
 
     def check_schema(self) -> None:
-        """Raises `schema.SchemaMismatch`, naming the command to run, unless versions match."""
-        with translated():
+        """Raise `schema.SchemaMismatch`, with the command to run, unless the versions match."""
+        with translate_errors():
             schema.check(self.engine)
 
     def dispose(self) -> None:
@@ -85,5 +87,5 @@ class Database:
 
 
 def db_now(session: Session) -> int:
-    """Milliseconds since 1970 by the database's clock: the only clock leases go by."""
+    """Return milliseconds since 1970 by the database's clock, the only one used for leases."""
     return int(session.scalar(_NOW[session.get_bind().dialect.name]) or 0)

@@ -13,7 +13,7 @@ _last = 0
 
 
 def new_id(prefix: Prefix) -> str:
-    """A fresh id: 48 bits of milliseconds, 80 random bits; strictly rising within a process."""
+    """Return a new id: 48 bits of milliseconds, 80 random bits; rising within a process."""
     global _last
     with _lock:
         stamp = time.time_ns() // 1_000_000

@@ -1,8 +1,8 @@
-"""A PostgreSQL connection on which nothing is waited for longer than a bound.
+"""A PostgreSQL connection that waits no longer than a deadline for any response.
 
 A server that is cut off in the middle of a statement (a dead router, a stalled proxy) neither
-answers nor closes; its own statement timeout is of no use then, and TCP's bounds are met as long as
-whatever lies between acknowledges the bytes.
+responds nor closes. Its own statement timeout does not help then, nor do TCP's timeouts while a
+proxy acknowledges the bytes.
 """
 
 import time
@@ -15,16 +15,16 @@ PING_S = 3.0
 T = TypeVar("T")
 
 
-class Bounded(psycopg.Connection[Any]):
-    """Closes itself, with an OperationalError, when an answer takes more than `answer_s`."""
+class DeadlineConnection(psycopg.Connection[Any]):
+    """Closes itself with an OperationalError when a response takes longer than `timeout_s`."""
 
-    answer_s: float | None = None
+    timeout_s: float | None = None
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         """As in Connection."""
-        # Outside of transactions there is only the pool's ping, which has its answer at once.
-        bound_s = self.answer_s if not self.autocommit else PING_S
-        if self.answer_s is None or bound_s is None:
+        # Outside of transactions there is only the pool's ping, which is quick.
+        bound_s = self.timeout_s if not self.autocommit else PING_S
+        if self.timeout_s is None or bound_s is None:
             return super().wait(gen, *args, **kwargs)
         return super().wait(self._bounded(gen, bound_s), *args, **kwargs)
 
@@ -33,7 +33,7 @@ class Bounded(psycopg.Connection[Any]):
         try:
             wanted = next(gen)
             while True:
-                # What is there already counts, however late this process comes to read it.
+                # A response that has arrived counts, however late this process reads it.
                 wanted = gen.send((yield wanted))
                 if time.monotonic() >= until_s:
                     gen.close()

@@ -1,4 +1,4 @@
-"""The schema's version: bringing it up to date once, under a lock, and refusing a wrong one."""
+"""Migrates the schema, once and under a lock, and refuses another version's schema."""
 
 import fcntl
 from collections.abc import Iterator
@@ -7,18 +7,18 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-HEAD = "0001"  # the newest revision in migrations/versions; a test holds it equal
+HEAD = "0001"  # the newest revision in migrations/versions, as a test checks
 SCRIPTS = Path(__file__).parents[2] / "migrations"
 COMMAND = "python -m distillery.store migrate"
-_LOCK_NUMBER = 0x6B64_6D69  # "kdmi": one number for all who migrate this PostgreSQL database
+_LOCK_NUMBER = 0x6B64_6D69  # "kdmi": the same for every process that migrates a database
 
 
 class SchemaMismatch(RuntimeError):
-    """The database's schema is not the one this program was written for."""
+    """The database's schema is not the one that this program needs."""
 
 
 def current(connection: Connection) -> str | None:
-    """The database's revision, or None where it has never been migrated."""
+    """Return the database's revision, or None if it was never migrated."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -26,7 +26,7 @@ def current(connection: Connection) -> str | None:
 
 
 def check(engine: Engine) -> None:
-    """Raises SchemaMismatch, saying what to do, unless the database is at HEAD."""
+    """Raise SchemaMismatch, with the command to run, unless the database is at HEAD."""
     with engine.connect() as connection:
         revision = current(connection)
     if revision == HEAD:
@@ -42,7 +42,7 @@ def check(engine: Engine) -> None:
 
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Move the database to `revision`, up or down, in one transaction."""
-    with _alone(engine), engine.begin() as connection:
+    with _migration_lock(engine), engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             # A migration may take longer than any request.
             connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -50,7 +50,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
 
 
 def _run(connection: Connection, revision: str) -> None:
-    # Alembic is slow to import, and only this command needs it.
+    # Alembic is slow to import, and only migrations need it.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -65,6 +65,9 @@ def _run(connection: Connection, revision: str) -> None:
             f"the database is at schema {now}, which this program does not know: run the version "
             f"that made it, or a newer one; to go back, run `{COMMAND} --to {HEAD}` of that first"
         )
+    if revision not in ("base", "head", *known):
+        revisions = ", ".join(reversed(known))
+        raise SchemaMismatch(f"there is no revision {revision!r}: use {revisions}, head or base")
     if revision == "base" or (now is not None and revision != "head" and revision < now):
         command.downgrade(config, revision)
     else:
@@ -72,15 +75,15 @@ def _run(connection: Connection, revision: str) -> None:
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[None]:
-    """Hold the migration lock: a file beside an SQLite database, or an advisory lock."""
+def _migration_lock(engine: Engine) -> Iterator[None]:
+    """Hold the lock: a file beside an SQLite database, or PostgreSQL's advisory lock."""
     if engine.dialect.name == "sqlite":
         with Path(f"{engine.url.database}.migrate-lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
     else:
         with engine.connect() as connection:
-            # The lock is the session's; the waiting must outlast another's long migration.
+            # The lock belongs to the session; waiting for it must outlast a long migration.
             connection.execute(text("SET statement_timeout = 0; SET lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_lock(:n)"), {"n": _LOCK_NUMBER})
             connection.commit()

@@ -1,4 +1,4 @@
-"""INSERT ... ON CONFLICT, which SQLite and PostgreSQL spell alike and SQLAlchemy does not."""
+"""INSERT ... ON CONFLICT for both databases, whose dialects SQLAlchemy keeps apart."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,13 +12,13 @@ Rows = Sequence[dict[str, Any]]
 
 
 def insert_missing(session: Session, table: type[Table], rows: Rows) -> None:
-    """Insert the rows whose primary key is not there yet; leave the others as they are."""
+    """Insert rows; leave those whose primary key exists as they are."""
     if rows:
         session.execute(_insert(session, table).on_conflict_do_nothing(), rows)
 
 
 def upsert(session: Session, table: type[Table], rows: Rows, *changing: str) -> None:
-    """Insert rows, or set their `changing` columns where the primary key is there already."""
+    """Insert rows; update the `changing` columns of those whose primary key exists."""
     if not rows:
         return
     keys = [column.name for column in table.__table__.primary_key]
@@ -28,7 +28,7 @@ def upsert(session: Session, table: type[Table], rows: Rows, *changing: str) -> 
 
 
 def _insert(session: Session, table: type[Table]) -> sqlite.Insert | postgresql.Insert:
-    # One of the two types, which share the on_conflict_* methods used here.
+    # Both types have the on_conflict_* methods used here.
     if session.get_bind().dialect.name == "sqlite":
         return sqlite.insert(table)
     return postgresql.insert(table)

@@ -1,7 +1,7 @@
 """Jobs: re-exports the functions that read or move one."""
 
 from distillery.store.jobs.claim import Claim, claim, claimable, renew_lease
-from distillery.store.jobs.clock import rein_in_backoffs, rein_in_leases
+from distillery.store.jobs.clock import clamp_backoffs, clamp_leases
 from distillery.store.jobs.cost import Estimate, estimate
 from distillery.store.jobs.finish import NewArtifact, fail, release, succeed
 from distillery.store.jobs.query import Order, get, page
@@ -19,13 +19,13 @@ __all__ = [
     "Waiting",
     "claim",
     "claimable",
+    "clamp_backoffs",
+    "clamp_leases",
     "estimate",
     "fail",
     "get",
     "page",
     "reap",
-    "rein_in_backoffs",
-    "rein_in_leases",
     "release",
     "renew_lease",
     "request_cancel",

@@ -1,4 +1,4 @@
-"""Claiming a job and keeping it: one worker's attempt, fenced by its number."""
+"""Claims a job for one worker's attempt, and keeps it; writes are fenced by its number."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ from distillery.wire.jobspec import JobSpec
 from distillery.wire.states import State, is_legal
 from kdcore.spec.recipe import Limits
 
-QUEUE = ("inspect_model", "inspect_dataset", "distill")  # every task, in the order of service
+QUEUE = ("inspect_model", "inspect_dataset", "distill")  # every task, by priority
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a worker holds while its attempt is the newest; every write of it names both."""
+    """A worker's hold on a job, valid while its attempt is the newest one."""
 
     job_id: str
     tenant: str
@@ -27,7 +27,7 @@ class Claim:
     attempt: int
     spec: JobSpec | None  # None for an inspection
     subject: str | None  # the model or dataset of an inspection
-    waited_ms: int = 0  # since it was queued, or since its backoff was over
+    waited_ms: int = 0  # since it was queued or its backoff was over
     traceparent: str | None = None  # of the request that submitted the job
 
     @property
@@ -37,22 +37,25 @@ class Claim:
 
 
 def claimable(s: Session, limit: int) -> list[str]:
-    """Ids of queued jobs whose backoff is over: inspections first, they are short; then by age."""
+    """Return ids of queued jobs whose backoff is over: short inspections first, then by age."""
     now = db_now(s)
-    found: list[str] = []
+    ids: list[str] = []
     for task in QUEUE:
-        # One walk along the index per task: sorting every waiting job takes as long as there are.
+        # One index scan per task, instead of sorting every waiting job.
         query = (
             select(Job.id)
             .where(in_state(State.QUEUED), Job.task == task, Job.not_before <= now)
             .order_by(Job.queued_at, Job.id)
         )
-        found += s.scalars(query.limit(limit - len(found)))
-    return found
+        ids += s.scalars(query.limit(limit - len(ids)))
+    return ids
 
 
 def claim(s: Session, job_id: str, worker: str, lease_s: float) -> Claim | None:
-    """Start an attempt; None if the job is not waiting (late or doubled message, backoff)."""
+    """Start an attempt; return None if the job cannot be claimed.
+
+    That is so after a late or duplicate notification, and during a backoff.
+    """
     assert is_legal(State.QUEUED, State.RUNNING)
     now = db_now(s)
     job = s.scalar(
@@ -89,9 +92,9 @@ def claim(s: Session, job_id: str, worker: str, lease_s: float) -> Claim | None:
 
 
 def renew_lease(s: Session, claim: Claim, lease_s: float) -> str | None:
-    """Renew the lease and return what was requested meanwhile (`cancel`, `pause`, None).
+    """Renew the lease and return the user's request, if any: `cancel` or `pause`.
 
-    Raises LeaseLost: kill the child at once and write nothing more.
+    Raises LeaseLost: the caller must kill its run immediately and write nothing more.
     """
     row = s.execute(
         update(Job)

@@ -10,7 +10,7 @@ from distillery.store.jobs.partial import in_state
 from distillery.wire.states import State
 
 
-def rein_in_leases(s: Session, longest_s: float) -> None:
+def clamp_leases(s: Session, longest_s: float) -> None:
     """Shorten leases to at most `longest_s` from now.
 
     Live workers renew theirs long before; those of dead workers would otherwise lapse late.
@@ -24,7 +24,7 @@ def rein_in_leases(s: Session, longest_s: float) -> None:
     )
 
 
-def rein_in_backoffs(s: Session) -> None:
+def clamp_backoffs(s: Session) -> None:
     """End backoffs that are longer than the longest one. Reads every queued job."""
     now = db_now(s)
     s.execute(

@@ -1,4 +1,4 @@
-"""What a job would cost: optimizer steps, images, and seconds judging by the last similar one."""
+"""Estimates a job's cost: optimizer steps, images, and seconds as of the last similar job."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ _LOOK_BACK = 50
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of the student's and the baseline's training together."""
+    """The cost of training the student and the baseline."""
 
     steps: int
     images: int
-    estimated_s: float | None  # None: no similar job to judge by
+    estimated_s: float | None  # None without a similar job
 
 
 def estimate(s: Session, tenant: str, spec: JobSpec) -> Estimate:
@@ -32,19 +32,19 @@ def estimate(s: Session, tenant: str, spec: JobSpec) -> Estimate:
 
 
 def _work(spec: JobSpec, train: int) -> tuple[int, int]:
-    """Steps and images: whole batches of what the validation part leaves, for every epoch."""
+    """Return steps and images: in every epoch the whole batches that validation leaves."""
     data = spec.data
     images = min(train, data.train_limit or train)
     held_out = max(1, round(images * data.validation)) if data.validation and images > 1 else 0
-    batch, parts = data.per_step(images - held_out)
+    batch, batches = data.per_step(images - held_out)
     arms = 2 if spec.baseline and spec.needs_teacher() else 1
     epochs = arms * sum(stage.epochs for stage in spec.stages)
-    steps = epochs * ((images - held_out) // (batch * parts))
-    return steps, steps * batch * parts
+    steps = epochs * ((images - held_out) // (batch * batches))
+    return steps, steps * batch * batches
 
 
 def _images_per_s(s: Session, tenant: str, spec: JobSpec, train: int) -> float | None:
-    """Over the whole of the newest succeeded job with the same networks and dataset."""
+    """Return the overall rate of the newest succeeded job with the same networks and dataset."""
     done = (
         select(Job)
         .where(Job.tenant == tenant, Job.task == "distill", Job.state == State.SUCCEEDED)
@@ -54,12 +54,12 @@ def _images_per_s(s: Session, tenant: str, spec: JobSpec, train: int) -> float |
     for job in s.scalars(done.limit(_LOOK_BACK)):
         other = JobSpec.model_validate(job.spec)
         seconds = float(sum((job.result or {}).get("seconds", {}).values()))
-        if seconds > 0 and _likeness(other) == _likeness(spec):
+        if seconds > 0 and _similarity(other) == _similarity(spec):
             return _work(other, train)[1] / seconds
     return None
 
 
-def _likeness(spec: JobSpec) -> tuple[object, ...]:
+def _similarity(spec: JobSpec) -> tuple[object, ...]:
     return (
         spec.dataset,
         spec.student.architecture,

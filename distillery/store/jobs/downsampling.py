@@ -1,7 +1,7 @@
-"""How much of what a run says is kept: rows and points thin out as they become many.
+"""Bounds what is stored of a run: event rows and metric points thin out as they become many.
 
-A run of a million steps, or one that means harm, must not fill the database. Nothing that decides
-how a job stands is lost: its phase, progress and latest values are columns of its row.
+Neither a run of a million steps nor a malicious one may fill the database. A job's phase, progress
+and latest values are columns of its row and are never thinned out.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,21 +17,21 @@ from kdcore.spec.events import (
     RunEvent,
 )
 
-PARTS = 10  # of an attempt's rows; with each, what may be thinned comes half as often
+PARTS = 10  # of an attempt's rows; with each of them, frequent events are kept half as often
 FIRST_GAP_MS = 1000
 FREQUENT = (MetricsEvent, ProgressEvent, CheckpointEvent)
 LAST = (PhaseEvent, EndEvent)
-LAST_ROWS = 100  # for these, beyond the others' bound
+LAST_ROWS = 100  # reserved for these, beyond the bound of the others
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is kept of one attempt (events) and of one job (series; points of each)."""
+    """How many event rows of an attempt, series of a job, and points of a series are kept."""
 
     events: int = 20_000
-    batch: int = 200  # frequent events of one batch
+    batch: int = 200  # frequent events per batch
     series: int = 100
-    points: int = 2000  # where a series begins to thin out: see `bucket`
+    points: int = 2000  # per series, before it begins to thin out: see `bucket`
 
 
 BOUNDS = Bounds()
@@ -40,8 +40,11 @@ BOUNDS = Bounds()
 def kept_events(
     batch: Sequence[RunEvent], rows: int, before_ms: int, now_ms: int, bounds: Bounds
 ) -> list[RunEvent]:
-    """What becomes rows of a batch, when the attempt has so many `rows` already and the batch
-    before came at `before_ms`. Where the bound is met a warning takes the place of what follows."""
+    """Return the events of a batch that become rows.
+
+    `rows`: how many the attempt has already; `before_ms`: when the batch before was stored. At the
+    bound, a warning takes the place of further events.
+    """
     frequent = [e for e in _without_old_progress(batch) if isinstance(e, FREQUENT)]
     part = rows * PARTS // bounds.events
     gap_ms = FIRST_GAP_MS << min(part, PARTS)
@@ -67,14 +70,14 @@ def _without_old_progress(events: Sequence[RunEvent]) -> Iterable[RunEvent]:
 
 def _warning(event: RunEvent, bounds: Bounds) -> LogEvent:
     message = (
-        f"this attempt has said more than {bounds.events} events: later ones are not kept, but for "
-        "its phases and its end; metrics and progress go on"
+        f"this attempt has more than {bounds.events} events: later ones are dropped, except its "
+        "phases and its end; metric curves and progress continue"
     )
     return LogEvent(seq=event.seq, at=event.at, level="warning", message=message)
 
 
 def spread(events: Sequence[RunEvent], most: int) -> Sequence[RunEvent]:
-    """At most so many of them, evenly, the last among them."""
+    """Return at most this many events, evenly spread, including the last."""
     stride = -(-len(events) // most)
     return events[(len(events) - 1) % stride :: stride] if stride > 1 else events
 
@@ -97,15 +100,17 @@ def _without(event: RunEvent, names: Collection[str]) -> RunEvent:
 
 
 def bucket(step: int, points: int) -> tuple[int, int]:
-    """The stretch of steps that a step lies in, of which one point is kept: every step is one at
-    first, from `points` on two are, from twice that four, and so on. A million steps leave some
-    `points` * 5, and every stretch of the curve as many as a picture has room for."""
+    """Return the width and number of the bucket of a step; one point per bucket is kept.
+
+    Buckets are one step wide at first, two from step `points` on, four from twice that, and so on.
+    A million steps leave about `points` * 5, more than a plot can show in any part of the curve.
+    """
     width = 1 << (step // points).bit_length()
     return width, step // width
 
 
 def kept_steps(steps: Iterable[int], before: int | None, points: int) -> Iterator[int]:
-    """Those of rising steps that begin a new cell, after the step `before` was kept."""
+    """Yield those of rising steps that start a new bucket, after the step `before` was kept."""
     last = None if before is None else bucket(before, points)
     for step in steps:
         here = bucket(step, points)

@@ -12,7 +12,7 @@ from distillery.store.db.tables import Attempt, Event, Job, Transition
 from distillery.store.jobs import curves, downsampling
 from distillery.store.jobs.claim import Claim
 from distillery.store.jobs.downsampling import BOUNDS, Bounds
-from distillery.store.jobs.move import held
+from distillery.store.jobs.move import lock_held
 from kdcore.spec.events import MetricsEvent, PhaseEvent, ProgressEvent, RunEvent
 
 METRICS = MetricsEvent.model_fields["kind"].default
@@ -33,7 +33,7 @@ def append(
     but whose worker did not live to append them. Returns the job's highest event id. Raises
     LeaseLost.
     """
-    job = held(s, claim.job_id, claim.attempt)
+    job = lock_held(s, claim.job_id, claim.attempt)
     number = claim.attempt if of_attempt is None else of_attempt
     attempt = s.get_one(Attempt, (claim.job_id, number))
     fresh = [event for event in events if event.seq > attempt.last_seq]

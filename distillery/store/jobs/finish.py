@@ -1,4 +1,4 @@
-"""How an attempt ends: with results, with a failure, or by letting the job go."""
+"""Ends an attempt: with results, with a failure, or by releasing the job."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +12,14 @@ from distillery.store.db.database import db_now
 from distillery.store.db.ids import new_id
 from distillery.store.db.tables import Artifact, Job, Model
 from distillery.store.jobs.claim import Claim
-from distillery.store.jobs.move import bury, cancel, failure, held, move
+from distillery.store.jobs.move import (
+    cancel,
+    expect_moved,
+    failure,
+    lock_held,
+    move,
+    requeue_or_fail,
+)
 from distillery.wire.jobspec import pointer_in_request
 from distillery.wire.states import State
 from kdcore.spec.codes import ErrorCode
@@ -26,7 +33,7 @@ from kdcore.spec.result import (
 
 @dataclass(frozen=True)
 class NewArtifact:
-    """A file that an attempt made; its bytes are already in blob storage."""
+    """A file of an attempt; its bytes are already in blob storage."""
 
     kind: str
     name: str
@@ -39,22 +46,22 @@ class NewArtifact:
 def succeed(
     s: Session, claim: Claim, result: dict[str, Any], artifacts: Sequence[NewArtifact]
 ) -> Job:
-    """The run's result.json becomes the job's end, in one transaction with all it made.
+    """End a job with the run's result.json, in one transaction with everything it made.
 
-    A distillation's artifacts become visible and its student a ready model; an inspection's
-    subject becomes ready, with the `weights` artifact, if there is one, as a model's blob. Raises
+    A distillation's artifacts become visible and its student becomes a model. An inspected model or
+    dataset becomes ready; a model's blob is the `weights` artifact, if there is one. Raises
     LeaseLost.
     """
     parsed = RUN_RESULT.validate_python(result)
     assert parsed.task == claim.task, (parsed.task, claim.task)
-    job = held(s, claim.job_id, claim.attempt)
+    job = lock_held(s, claim.job_id, claim.attempt)
     now = db_now(s)
     for artifact in sorted(artifacts, key=lambda artifact: artifact.sha256):  # no deadlock
         blobs.record(s, blobs.Stored(artifact.sha256, artifact.size))
     columns: dict[str, Any] = {}
     match parsed:
         case DistillResult():
-            columns = _keep_student(s, job, parsed, artifacts, now)
+            columns = _add_student(s, job, parsed, artifacts, now)
         case InspectModelResult():
             assert job.subject is not None
             converted = next((a.sha256 for a in artifacts if a.kind == "weights"), None)
@@ -62,10 +69,10 @@ def succeed(
         case InspectDatasetResult():
             assert job.subject is not None
             inspections.accept_dataset(s, job.subject, parsed)
-    return _sure(move(s, job, State.SUCCEEDED, "done", now, result=result, **columns))
+    return expect_moved(move(s, job, State.SUCCEEDED, "done", now, result=result, **columns))
 
 
-def _keep_student(
+def _add_student(
     s: Session,
     job: Job,
     result: DistillResult,
@@ -114,18 +121,18 @@ def fail(
     pointer: str | None = None,
     retry: bool = False,
 ) -> Job:
-    """The attempt failed; `pointer` leads into the run's spec.
+    """End an attempt that failed; `pointer` leads into the run's spec.
 
-    With `retry` the job is queued again after a backoff, until `limits.attempts` have died (then
-    `poison`); a wanted cancel or pause is honoured instead. Without, the job fails with this error.
-    Raises LeaseLost.
+    With `retry` the job is queued again after a backoff, until `limits.attempts` have failed
+    (`poison`); a requested cancel or pause takes effect instead. Without it, the job fails with
+    this error. Raises LeaseLost.
     """
-    job = held(s, claim.job_id, claim.attempt)
+    job = lock_held(s, claim.job_id, claim.attempt)
     now = db_now(s)
     error = failure(code, message, pointer_in_request(job.task, pointer))
     if retry:
-        return _sure(bury(s, job, now, error))
-    return _sure(move(s, job, State.FAILED, f"{code}: {message}", now, error=error))
+        return expect_moved(requeue_or_fail(s, job, now, error))
+    return expect_moved(move(s, job, State.FAILED, f"{code}: {message}", now, error=error))
 
 
 def release(
@@ -134,20 +141,14 @@ def release(
     target: Literal[State.PAUSED, State.QUEUED, State.CANCELLED],
     message: str,
 ) -> Job:
-    """Let the job go without counting a failure; the returned row says where it went.
+    """Release a job without counting a failure; return it in its new state.
 
-    What users asked for meanwhile wins: a cancel over any target, a pause over QUEUED, and a
-    resume (no request any more) over PAUSED. Raises LeaseLost.
+    A user's request takes precedence: cancel over any target, pause over QUEUED, and resume (no
+    request any more) over PAUSED. Raises LeaseLost.
     """
-    job = held(s, claim.job_id, claim.attempt)
+    job = lock_held(s, claim.job_id, claim.attempt)
     now = db_now(s)
     if job.request == "cancel" or target is State.CANCELLED:
-        return _sure(cancel(s, job, now, message))
+        return expect_moved(cancel(s, job, now, message))
     end = State.PAUSED if job.request == "pause" else State.QUEUED
-    return _sure(move(s, job, end, message, now))
-
-
-def _sure(job: Job | None) -> Job:
-    # The row was locked by `held` (PostgreSQL) or the whole database was (SQLite).
-    assert job is not None
-    return job
+    return expect_moved(move(s, job, end, message, now))

@@ -1,6 +1,6 @@
-"""How many jobs stand where, by walks through the partial indexes of those that are not over.
+"""Counts unfinished jobs by state and task, from partial indexes.
 
-Jobs that have ended are not counted: there is no end to them.
+Finished jobs are not counted, because their number is unbounded.
 """
 
 from collections.abc import Mapping
@@ -16,27 +16,27 @@ from distillery.wire.states import ACTIVE, State
 
 
 def active(s: Session) -> Mapping[tuple[State, str], int]:
-    """Jobs by state and task, of all tenants; every pair is there."""
-    found = {(state, task): 0 for state in State if state in ACTIVE for task in QUEUE}
+    """Return the number of jobs by state and task, of all tenants; zeros included."""
+    counts = {(state, task): 0 for state in State if state in ACTIVE for task in QUEUE}
     for state in (State.QUEUED, State.PAUSED):
         for task in QUEUE:
             count = select(func.count()).where(in_state(state), Job.task == task)
-            found[state, task] = s.scalar(count) or 0
-    # Few, and found by their leases; the index knows no tasks.
+            counts[state, task] = s.scalar(count) or 0
+    # Running jobs are few; their index is by lease and has no tasks.
     running = select(Job.task).where(in_state(State.RUNNING), Job.lease_until > 0)
     for task in s.scalars(running):
-        found[State.RUNNING, task] += 1
-    return found
+        counts[State.RUNNING, task] += 1
+    return counts
 
 
 def lapsed(s: Session) -> int:
-    """Running jobs whose lease is over and that no reaper has put back yet."""
+    """Count running jobs whose lease has lapsed and that no reaper has requeued yet."""
     query = select(func.count()).where(in_state(State.RUNNING), Job.lease_until < db_now(s))
     return s.scalar(query) or 0
 
 
 def oldest_queued_at(s: Session) -> int | None:
-    """When the job that has waited longest was queued; None: nobody waits."""
+    """Return when the job that has waited longest was queued; None if no job waits."""
     firsts: list[int] = []
     for task in QUEUE:
         query = select(Job.queued_at).where(in_state(State.QUEUED), Job.task == task)
@@ -45,9 +45,9 @@ def oldest_queued_at(s: Session) -> int | None:
 
 
 def oldest_queued(s: Session, tenant: str) -> Job | None:
-    """This tenant's job that was submitted first of those that wait."""
-    found: list[Job] = []
+    """Return this tenant's queued job that was submitted first."""
+    firsts: list[Job] = []
     for task in QUEUE:
         query = select(Job).where(Job.tenant == tenant, Job.task == task, Job.state == State.QUEUED)
-        found += s.scalars(query.order_by(Job.id).limit(1))
-    return min(found, key=lambda job: job.id, default=None)
+        firsts += s.scalars(query.order_by(Job.id).limit(1))
+    return min(firsts, key=lambda job: job.id, default=None)

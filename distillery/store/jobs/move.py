@@ -87,7 +87,7 @@ def _end_attempt(s: Session, job: Job, now: int, message: str) -> None:
     )
 
 
-def held(s: Session, job_id: str, attempt: int) -> Job:
+def lock_held(s: Session, job_id: str, attempt: int) -> Job:
     """Lock and return a job that this attempt still holds. Raises LeaseLost."""
     query = select(Job).where(Job.id == job_id, Job.attempt == attempt, Job.state == State.RUNNING)
     job = s.scalar(query.with_for_update().execution_options(populate_existing=True))
@@ -96,7 +96,7 @@ def held(s: Session, job_id: str, attempt: int) -> Job:
     return job
 
 
-def bury(s: Session, job: Job, now: int, error: dict[str, Any]) -> Job | None:
+def requeue_or_fail(s: Session, job: Job, now: int, error: dict[str, Any]) -> Job | None:
     """Requeue a job whose attempt died, with a backoff, or fail it as `poison` past the limit.
 
     If a cancel or pause was requested, the job is cancelled or paused instead.

@@ -1,4 +1,4 @@
-"""Looking at jobs: one, or a page of them."""
+"""Reads jobs: one, or a page of them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -7,8 +7,8 @@ from sqlalchemy import Select, select, tuple_, union_all
 from sqlalchemy.orm import InstrumentedAttribute, Session, defer
 
 from distillery.store.db import cursors
+from distillery.store.db.owned import get_owned
 from distillery.store.db.tables import Job
-from distillery.store.errors import NotFound
 from distillery.wire.states import State
 
 Order = Literal["newest", "student_accuracy", "teacher_accuracy", "baseline_accuracy", "gain"]
@@ -21,11 +21,8 @@ _METRICS: dict[str, InstrumentedAttribute[float | None]] = {
 
 
 def get(s: Session, tenant: str, job_id: str) -> Job:
-    """A job of this tenant. Raises NotFound."""
-    job = s.get(Job, job_id)
-    if job is None or job.tenant != tenant:
-        raise NotFound(f"no job {job_id}")
-    return job
+    """Return a job of this tenant. Raises NotFound."""
+    return get_owned(s, Job, tenant, job_id)
 
 
 def page(
@@ -38,17 +35,16 @@ def page(
     task: str = "distill",
     order: Order = "newest",
 ) -> tuple[list[Job], str | None]:
-    """Jobs without their `result`, and the cursor of the next page.
+    """Return jobs without their `result`, and the cursor of the next page.
 
-    Newest first, or highest metric first with jobs that have none last. Raises Invalid
-    `bad_cursor`.
+    Newest first, or best metric first; jobs without one come last. Raises Invalid `bad_cursor`.
     """
     query = select(Job).where(Job.tenant == tenant, Job.task == task)
     if order != "newest":
         return _page_by_metric(s, query, _METRICS[order], state, limit, after)
     if state is not None:
         query = query.where(Job.state == state)
-    return cursors.page_by_id(s, _light(query), Job.id, limit, after)
+    return cursors.page_by_id(s, _without_result(query), Job.id, limit, after)
 
 
 def _page_by_metric(
@@ -59,8 +55,8 @@ def _page_by_metric(
     limit: int,
     after: str | None,
 ) -> tuple[list[Job], str | None]:
-    """First the jobs with a value, which have all succeeded, then those without: each part walks
-    an index as it lies."""
+    """Return the jobs with a value, which have all succeeded, then those without; each of the two
+    is read in the order of an index."""
     value, last = (
         (None, None) if after is None else cursors.decode(after, (float, int, type(None)), str)
     )
@@ -69,7 +65,9 @@ def _page_by_metric(
         rated = query.where(Job.state == State.SUCCEEDED, column.is_not(None))
         if last is not None:
             rated = rated.where(tuple_(column, Job.id) < tuple_(value, last))
-        rows += s.scalars(_light(rated).order_by(column.desc(), Job.id.desc()).limit(limit + 1))
+        rows += s.scalars(
+            _without_result(rated).order_by(column.desc(), Job.id.desc()).limit(limit + 1)
+        )
     if len(rows) <= limit:
         rest = query if last is None or value is not None else query.where(Job.id < last)
         states = tuple(State) if state is None else (state,)
@@ -87,13 +85,15 @@ def _newest_unrated(
     states: Sequence[State],
     limit: int,
 ) -> Iterable[Job]:
-    """The newest jobs of these states without a value: so many of each state first, which lie
-    together."""
+    """Return the newest jobs of these states without a value.
+
+    Reads up to `limit` of each state, which are adjacent in an index, and merges them.
+    """
     query = query.where(column.is_(None))
     each = [
         query.with_only_columns(Job.id)
         .where(Job.state == state)
-        # PostgreSQL does not see that ids lie in order where the value is always NULL.
+        # The value is always NULL here; ordering by it lets PostgreSQL use the index.
         .order_by(column.desc(), Job.id.desc())
         .limit(limit)
         .subquery()
@@ -101,11 +101,11 @@ def _newest_unrated(
     ]
     ids = union_all(*(select(one.c.id) for one in each)).subquery()
     newest = select(ids.c.id).order_by(ids.c.id.desc()).limit(limit)
-    # Fetched before they are joined: no planner can then think of starting with all jobs.
-    found = list(s.scalars(newest))
-    return s.scalars(_light(select(Job)).where(Job.id.in_(found)).order_by(Job.id.desc()))
+    # Fetched before the join, so that no planner starts with all jobs.
+    chosen = list(s.scalars(newest))
+    return s.scalars(_without_result(select(Job)).where(Job.id.in_(chosen)).order_by(Job.id.desc()))
 
 
-def _light(query: Select[Job]) -> Select[Job]:
-    """Without what the list does not show."""
+def _without_result(query: Select[Job]) -> Select[Job]:
+    """Leave out what a list does not show."""
     return query.options(defer(Job.result, raiseload=True))

@@ -1,4 +1,4 @@
-"""The reaper: jobs whose worker fell silent go back to the queue, and waiting ones are named."""
+"""The reaper: requeues jobs whose lease has lapsed, and lists those that wait for a worker."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from distillery.store.db.database import db_now
 from distillery.store.db.tables import Job
 from distillery.store.jobs import workers
 from distillery.store.jobs.claim import claimable
-from distillery.store.jobs.move import bury, failure
+from distillery.store.jobs.move import failure, requeue_or_fail
 from distillery.store.jobs.partial import in_state
 from distillery.wire.job_codes import JobCode
 from distillery.wire.states import State
@@ -21,19 +21,19 @@ _BATCH = 200
 
 @dataclass(frozen=True)
 class ReaperReport:
-    """Ids: `lapsed` lost their worker and were moved; notify workers of each of `waiting`."""
+    """Ids of jobs: `lapsed` were taken from their workers; notify workers of `waiting`."""
 
     lapsed: list[str]
     waiting: list[str]
 
 
 def reap(
-    s: Session, last_words: Callable[[str, int], str] = lambda *_: "", *, judge: bool = True
+    s: Session, log_tail: Callable[[str, int], str] = lambda *_: "", *, reclaim: bool = True
 ) -> ReaperReport:
-    """One pass; any number of reapers may run at once. Also drops what has gone stale.
+    """Make one pass; several reapers may run concurrently. Also deletes stale rows.
 
-    `last_words`: the end of the log of a job's attempt, where it can be read from here. Without
-    `judge` no lease is taken back: the clock has just been set.
+    `log_tail`: returns the end of the log of a job's attempt, if it can be read from here. Pass
+    `reclaim=False` after the clock was set: lapsed leases are then left alone.
     """
     now = db_now(s)
     query = (
@@ -45,11 +45,11 @@ def reap(
         .execution_options(populate_existing=True)
     )
     lapsed = []
-    for job in s.scalars(query).all() if judge else ():
-        said = f"worker {job.worker} fell silent\n{last_words(job.id, job.attempt)}".rstrip()
-        error = failure(JobCode.WORKER_LOST, said)
-        if bury(s, job, now, error) is not None:
+    for job in s.scalars(query).all() if reclaim else ():
+        lost = f"worker {job.worker} stopped renewing its lease"
+        error = failure(JobCode.WORKER_LOST, f"{lost}\n{log_tail(job.id, job.attempt)}".rstrip())
+        if requeue_or_fail(s, job, now, error) is not None:
             lapsed.append(job.id)
-    idempotency.forget_old(s)
-    workers.forget_dead(s)
+    idempotency.delete_expired(s)
+    workers.delete_dead(s)
     return ReaperReport(lapsed, claimable(s, _BATCH))

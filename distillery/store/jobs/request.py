@@ -1,4 +1,4 @@
-"""What users ask of a job: cancel, pause, resume, retry; each may be asked twice."""
+"""Requests of users to a job: cancel, pause, resume, retry; each may be repeated."""
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -7,28 +7,28 @@ from distillery.store.catalog import inspections
 from distillery.store.db.database import db_now
 from distillery.store.db.tables import Job
 from distillery.store.errors import Conflict, NotFound
-from distillery.store.jobs.move import cancel, move
+from distillery.store.jobs.move import cancel, expect_moved, move
 from distillery.wire.request_codes import RequestCode
 from distillery.wire.states import TERMINAL, State
 
 
 def request_cancel(s: Session, tenant: str, job_id: str) -> Job:
-    """Cancel: at once where nothing runs, else as a request the worker sees at its next renewal.
+    """Cancel a job; if it is running, request that of its worker, which sees it within seconds.
 
-    Raises NotFound, or Conflict `ended` where the job ended otherwise.
+    Raises NotFound, or Conflict `ended` if the job has succeeded or failed.
     """
     job = _locked(s, tenant, job_id)
     if job.state is State.RUNNING:
-        return _ask(s, job, "cancel")
+        return _request(s, job, "cancel")
     if job.state is State.CANCELLED:
         return job
     if job.state in TERMINAL:
         raise Conflict(f"the job has already {job.state}", code=RequestCode.ENDED)
-    return _sure(cancel(s, job, db_now(s), "cancelled on request"))
+    return expect_moved(cancel(s, job, db_now(s), "cancelled on request"))
 
 
 def request_pause(s: Session, tenant: str, job_id: str) -> Job:
-    """Pause: at once where nothing runs, else as a request the worker sees at its next renewal.
+    """Pause a job; if it is running, request that of its worker, which sees it within seconds.
 
     Raises NotFound, or Conflict (`ended`, `cancelling`).
     """
@@ -40,12 +40,12 @@ def request_pause(s: Session, tenant: str, job_id: str) -> Job:
     if job.request == "cancel":
         raise Conflict("the job is being cancelled", code=RequestCode.CANCELLING)
     if job.state is State.RUNNING:
-        return _ask(s, job, "pause")
-    return _sure(move(s, job, State.PAUSED, "paused on request", db_now(s)))
+        return _request(s, job, "pause")
+    return expect_moved(move(s, job, State.PAUSED, "paused on request", db_now(s)))
 
 
 def resume(s: Session, tenant: str, job_id: str) -> Job:
-    """Put a paused job back into the queue, or take back a pause not yet carried out.
+    """Requeue a paused job, or withdraw a pause that has not taken effect yet.
 
     Raises NotFound, or Conflict (`ended`, `cancelling`).
     """
@@ -55,12 +55,12 @@ def resume(s: Session, tenant: str, job_id: str) -> Job:
     if job.request == "cancel":
         raise Conflict("the job is being cancelled", code=RequestCode.CANCELLING)
     if job.state is State.PAUSED:
-        return _sure(move(s, job, State.QUEUED, "resumed", db_now(s), not_before=0))
-    return _ask(s, job, None) if job.request == "pause" else job
+        return expect_moved(move(s, job, State.QUEUED, "resumed", db_now(s), not_before=0))
+    return _request(s, job, None) if job.request == "pause" else job
 
 
 def retry(s: Session, tenant: str, job_id: str) -> Job:
-    """Queue a failed job again with a clean slate of failures; one already waiting is left alone.
+    """Requeue a failed job and reset its failures; a queued or running job is left as it is.
 
     Raises NotFound, or Conflict `not_failed`.
     """
@@ -69,25 +69,25 @@ def retry(s: Session, tenant: str, job_id: str) -> Job:
         return job
     if job.state is not State.FAILED:
         raise Conflict(
-            f"the job is {job.state}; only a failed one is retried", code=RequestCode.NOT_FAILED
+            f"the job is {job.state}; only a failed job can be retried", code=RequestCode.NOT_FAILED
         )
     if job.subject is not None and not inspections.inspect_again(s, job.subject):
         raise Conflict(f"{job.subject} was deleted", code=RequestCode.SUBJECT_DELETED)
-    return _sure(move(s, job, State.QUEUED, "retried", db_now(s), failures=0, not_before=0))
+    return expect_moved(move(s, job, State.QUEUED, "retried", db_now(s), failures=0, not_before=0))
 
 
-def _ask(s: Session, job: Job, request: str | None) -> Job:
+def _request(s: Session, job: Job, request: str | None) -> Job:
     if job.request == request:
         return job
     now = db_now(s)
-    asked = s.scalar(
+    updated = s.scalar(
         update(Job)
         .where(Job.id == job.id, Job.state == State.RUNNING, Job.attempt == job.attempt)
         .values(request=request, version=Job.version + 1, updated_at=now)
         .returning(Job)
         .execution_options(populate_existing=True, synchronize_session=False)
     )
-    return _sure(asked)
+    return expect_moved(updated)
 
 
 def _locked(s: Session, tenant: str, job_id: str) -> Job:
@@ -95,10 +95,4 @@ def _locked(s: Session, tenant: str, job_id: str) -> Job:
     job = s.scalar(query.with_for_update().execution_options(populate_existing=True))
     if job is None:
         raise NotFound(f"no job {job_id}")
-    return job
-
-
-def _sure(job: Job | None) -> Job:
-    # The row was locked by `_locked` (PostgreSQL) or the whole database was (SQLite).
-    assert job is not None
     return job

@@ -1,4 +1,4 @@
-"""Accepting a job: checked against what it names, then queued."""
+"""Submits a job: checks it against the models and dataset it names, then queues it."""
 
 from sqlalchemy.orm import Session
 
@@ -18,13 +18,13 @@ def submit(s: Session, tenant: str, spec: JobSpec, name: str | None = None) -> J
     Raises Invalid or NotReady with a code and a JSON pointer into the spec.
     """
     check(s, tenant, spec, lock=True)
-    # Of a request body that has more fields, only those of a spec.
+    # A request body is a spec with further fields, which are not part of it.
     body = spec.model_dump(mode="json", include=set(JobSpec.model_fields))
     return insert_job(s, tenant, "distill", name or default_name(spec), spec=body)
 
 
 def default_name(spec: JobSpec) -> str:
-    """A name made from the spec: `resnet8x4 by hard_target + kd`."""
+    """Return a name made from the spec, such as `resnet8x4 by hard_target + kd`."""
     methods = " + ".join(sorted(set(spec.methods())))
     return f"{spec.student.architecture} by {methods}"[:200]
 

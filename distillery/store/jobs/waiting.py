@@ -1,4 +1,4 @@
-"""Why a job does not go on: a queued one that has not started, a running one left alone."""
+"""Explains why a job does not proceed: queued but not started, or running without a worker."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from distillery.wire.states import State
 
 @dataclass(frozen=True)
 class Waiting:
-    """The reason, in a word and in a sentence; times in milliseconds. `until`: if that is known."""
+    """A reason and a message; times in milliseconds. `until`: when it will be over, if known."""
 
     reason: WaitReason
     message: str
@@ -26,7 +26,7 @@ class Waiting:
 
 
 def waiting_for(s: Session, job: Job) -> Waiting | None:
-    """What a job waits for; None where it should start any moment, runs, or has ended."""
+    """Return what a job waits for; None if it is about to start, is running, or has ended."""
     now = db_now(s)
     if job.state is State.RUNNING:
         return _abandoned(s, job, now)
@@ -42,11 +42,11 @@ def waiting_for(s: Session, job: Job) -> Waiting | None:
         message = f"every worker is short of disk space: {alive[0].trouble}"
         return Waiting(WaitReason.DISK_LOW, message, since)
     if not slots:
-        heard = s.scalar(select(func.max(WorkerRow.seen_at))) or 0
-        return Waiting(WaitReason.NO_WORKER, "no worker is running", max(since, heard))
-    # A lease that lapsed holds no slot any more, whatever its job's row still says.
-    held = select(func.count()).where(in_state(State.RUNNING), Job.lease_until >= now)
-    if (s.scalar(held) or 0) < slots:
+        last_seen = s.scalar(select(func.max(WorkerRow.seen_at))) or 0
+        return Waiting(WaitReason.NO_WORKER, "no worker is running", max(since, last_seen))
+    # A job whose lease has lapsed holds no slot, although its row still says `running`.
+    busy = select(func.count()).where(in_state(State.RUNNING), Job.lease_until >= now)
+    if (s.scalar(busy) or 0) < slots:
         return None
     noun = "the only slot" if slots == 1 else f"all {slots} slots"
     return Waiting(WaitReason.CAPACITY, f"other jobs hold {noun}", since)
@@ -56,5 +56,5 @@ def _abandoned(s: Session, job: Job, now: int) -> Waiting | None:
     assert job.lease_until is not None
     if job.lease_until >= now or not reaper_status.is_late(s):
         return None
-    message = "its worker fell silent, and no reaper comes to put it back into the queue"
+    message = "its worker stopped renewing the lease, and no reaper is running to requeue the job"
     return Waiting(WaitReason.REAPER_LATE, message, job.lease_until)

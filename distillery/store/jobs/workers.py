@@ -1,4 +1,4 @@
-"""Worker heartbeats: enough to say why a queued job has not started."""
+"""Worker heartbeats, which explain why a queued job has not started."""
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -8,13 +8,13 @@ from distillery.store.db.tables import Worker
 from distillery.store.db.upsert import upsert
 
 ALIVE_S = 30  # a worker without a heartbeat for this long counts as gone
-FORGET_S = 24 * 3600
+DELETE_AFTER_S = 24 * 3600
 
 
 def record_heartbeat(s: Session, name: str, slots: int, trouble: str | None = None) -> None:
     """Record that a worker is alive and how many jobs it runs; call it a few times per ALIVE_S.
 
-    `trouble`: why it takes no job at present.
+    `trouble`: why the worker takes no job at present.
     """
     now = db_now(s)
     row = {"name": name, "slots": slots, "started_at": now, "seen_at": now}
@@ -22,16 +22,16 @@ def record_heartbeat(s: Session, name: str, slots: int, trouble: str | None = No
     upsert(s, Worker, [row], "slots", "seen_at", "trouble")
 
 
-def retire_worker(s: Session, name: str) -> None:
-    """Forget a worker that stops in good order."""
+def remove_worker(s: Session, name: str) -> None:
+    """Delete the row of a worker that stops in good order."""
     s.execute(delete(Worker).where(Worker.name == name))
 
 
 def alive(s: Session) -> list[Worker]:
-    """The workers with a heartbeat in the last ALIVE_S seconds."""
+    """Return the workers with a heartbeat in the last ALIVE_S seconds."""
     return list(s.scalars(select(Worker).where(Worker.seen_at >= db_now(s) - ALIVE_S * 1000)))
 
 
-def forget_dead(s: Session) -> None:
-    """Drop the rows of workers that have been gone for a day."""
-    s.execute(delete(Worker).where(Worker.seen_at < db_now(s) - FORGET_S * 1000))
+def delete_dead(s: Session) -> None:
+    """Delete the rows of workers that have been gone for a day."""
+    s.execute(delete(Worker).where(Worker.seen_at < db_now(s) - DELETE_AFTER_S * 1000))

@@ -1,9 +1,9 @@
-"""Backup and restore of database and blobs.
+"""Backs up and restores the database and the blobs.
 
-A backup takes the database first and the blobs after it. Blobs are only ever added before a row
-points at them, so blobs copied later hold all that the database points at; the other way round a
-job that ends in between would leave a row without its bytes. A restore puts the blobs in place
-first, for the same reason.
+A backup copies the database first and the blobs after it. A blob is always stored before a row
+refers to it, so the later copy holds every blob that the database refers to; in the other order, a
+job that ends in between would leave a row without its blob. A restore copies the blobs first, for
+the same reason.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from distillery.store.blobs.blobs import Blobs, LocalBlobs
-from distillery.store.blobs.disk import sync_folder
+from distillery.store.blobs.disk import replace_durably, sync_file, translate_disk_errors
 from distillery.store.db import schema
 from distillery.store.db.database import Database, db_now
 from distillery.store.db.tables import Blob, Job, TeacherOutput, Upload, Worker
@@ -25,37 +25,39 @@ from distillery.store.errors import Conflict, NotFound
 from distillery.store.jobs.move import cancel, move
 from distillery.store.jobs.partial import in_state
 from distillery.store.ops.check import pages
-from distillery.store.ops.dump import dump, file_name, load, require_none
+from distillery.store.ops.dump import dump, file_name, load, require_empty
 from distillery.wire.states import State
 
-NOTE = "backup.json"
+MANIFEST = "backup.json"
 BLOBS = "blobs"
 RESTORED = "restored from a backup; it starts over"
 
 
-class Note(BaseModel):
-    """What a backup says of itself; written last, so that a backup that has one is whole."""
+class Manifest(BaseModel):
+    """Describes a backup; written last, so that a backup that has one is complete."""
 
     schema_revision: str
     at: int  # database time
     blobs: int
     bytes: int
-    missing: list[str]  # blobs that were deleted, or lost, before they were copied
+    missing: list[str]  # blobs that were deleted or lost before they were copied
 
 
 @dataclass(frozen=True)
 class Copied:
-    """What was copied, and what was not there."""
+    """What was copied, and what was missing."""
 
     blobs: int
     bytes: int
     missing: list[str]
 
 
-def back_up(database: Database, blobs: Blobs, folder: Path, *, blobs_only: bool = False) -> Note:
-    """Write a backup into `folder`, or bring the one there up to date. The service may run.
+def back_up(
+    database: Database, blobs: Blobs, folder: Path, *, blobs_only: bool = False
+) -> Manifest:
+    """Write a backup into `folder`, or update the one there. The service may be running.
 
-    Raises a StoreError, and the backup of before is still there.
+    Raises a StoreError, after which an earlier backup is still there.
     """
     database.check_schema()
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +68,7 @@ def back_up(database: Database, blobs: Blobs, folder: Path, *, blobs_only: bool 
     if not blobs_only:
         dump(database, fresh)
     copied = _copy((sha for page in pages(database) for sha, _ in page), blobs, _blobs_in(folder))
-    note = Note(
+    manifest = Manifest(
         schema_revision=schema.HEAD,
         at=now,
         blobs=copied.blobs,
@@ -74,31 +76,34 @@ def back_up(database: Database, blobs: Blobs, folder: Path, *, blobs_only: bool 
         missing=copied.missing,
     )
     if not blobs_only:
-        fresh.replace(final)
-    written = folder / f"{NOTE}.new"
-    written.write_text(note.model_dump_json(indent=1), encoding="utf-8")
-    written.replace(folder / NOTE)
-    sync_folder(folder)
-    return note
+        replace_durably(fresh, final)
+    written = folder / f"{MANIFEST}.new"
+    with translate_disk_errors():
+        written.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+        sync_file(written)
+    replace_durably(written, folder / MANIFEST)
+    return manifest
 
 
-def restore(database: Database, blobs: Blobs, folder: Path, *, blobs_only: bool = False) -> Note:
-    """Fill an empty database and storage from a backup, and bring the schema up to date.
+def restore(
+    database: Database, blobs: Blobs, folder: Path, *, blobs_only: bool = False
+) -> Manifest:
+    """Fill an empty database and storage from a backup, and migrate the schema.
 
-    Jobs that ran are queued again and start over; uploads under way are closed. Raises Conflict
-    where there is a database already, NotFound where there is no whole backup.
+    Running jobs are queued again and start over; open uploads are closed. Raises Conflict if there
+    is a database already, NotFound if there is no complete backup.
     """
     try:
-        note = Note.model_validate_json((folder / NOTE).read_bytes())
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
-        raise NotFound(f"{folder} holds no whole backup: {error}") from error
-    if note.schema_revision > schema.HEAD:
+        raise NotFound(f"{folder} holds no complete backup: {error}") from error
+    if manifest.schema_revision > schema.HEAD:
         raise Conflict(
-            f"the backup is of schema {note.schema_revision}, newer than {schema.HEAD} of this "
-            "program: restore it with a newer version"
+            f"the backup has schema {manifest.schema_revision}, but this version only knows "
+            f"{schema.HEAD}: restore it with a newer version"
         )
     if not blobs_only:
-        require_none(database)
+        require_empty(database)
     source = _blobs_in(folder)
     hashes = (path.name for path in source.root.glob("??/??/*"))
     _copy(hashes, source, blobs)
@@ -106,9 +111,9 @@ def restore(database: Database, blobs: Blobs, folder: Path, *, blobs_only: bool 
         load(database, folder / file_name(database))
     database.migrate()
     with database.write() as session:
-        _settle(session)
-        _forget_lost_outputs(session, blobs)
-    return note
+        _end_unfinished_work(session)
+        _delete_lost_outputs(session, blobs)
+    return manifest
 
 
 def _blobs_in(folder: Path) -> LocalBlobs:
@@ -116,7 +121,7 @@ def _blobs_in(folder: Path) -> LocalBlobs:
 
 
 def _copy(hashes: Iterable[str], source: Blobs, target: Blobs) -> Copied:
-    """Copy what is not there yet; every hash is verified on the way. Raises HashMismatch."""
+    """Copy blobs that the target lacks, verifying every hash. Raises HashMismatch."""
     count = size = 0
     missing: list[str] = []
     for sha256 in hashes:
@@ -131,8 +136,8 @@ def _copy(hashes: Iterable[str], source: Blobs, target: Blobs) -> Copied:
     return Copied(count, size, missing)
 
 
-def _settle(s: Session) -> None:
-    """What was under way when the backup was made does not go on by itself in another place."""
+def _end_unfinished_work(s: Session) -> None:
+    """Requeue jobs and close uploads that were under way when the backup was made."""
     now = db_now(s)
     s.execute(delete(Worker))
     s.execute(
@@ -148,12 +153,12 @@ def _settle(s: Session) -> None:
             move(s, job, target, RESTORED, now)
 
 
-def _forget_lost_outputs(s: Session, blobs: Blobs) -> None:
-    """Teachers' outputs are a cache: those whose bytes were deleted meanwhile are made anew."""
+def _delete_lost_outputs(s: Session, blobs: Blobs) -> None:
+    """Delete teacher outputs, which are a cache, whose blobs were deleted during the backup."""
     for output in s.scalars(select(TeacherOutput)).all():
         if blobs.exists(output.blob):
             continue
         s.delete(output)
         s.flush()
-        with suppress(IntegrityError), s.begin_nested():  # something else has the same bytes
+        with suppress(IntegrityError), s.begin_nested():  # other rows refer to the blob
             s.execute(delete(Blob).where(Blob.sha256 == output.blob))

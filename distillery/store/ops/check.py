@@ -1,41 +1,34 @@
-"""Whether storage holds every blob that the database points at."""
+"""Checks that storage holds every blob that the database refers to."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from distillery.store.blobs.blobs import Blobs
 from distillery.store.db.database import Database
-from distillery.store.db.tables import Artifact, Blob, Dataset, Model, TeacherOutput, Upload
+from distillery.store.db.tables import Blob, blob_references
 from distillery.store.errors import StoreError
 
 PAGE = 1000
-_OWNERS: tuple[tuple[InstrumentedAttribute[str], InstrumentedAttribute[str | None]], ...] = (
-    (Model.id, Model.blob),
-    (Dataset.id, Dataset.blob),
-    (Artifact.id, Artifact.sha256),
-    (Upload.id, Upload.blob),
-    (TeacherOutput.key, TeacherOutput.blob),
-)
-NAMED = 5  # owners of one blob
+MAX_OWNERS = 5  # named per table
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A blob that is not as its row says, and some of what points at it."""
+    """A blob that does not match its row, and some of the rows that refer to it."""
 
     sha256: str
     what: str  # missing, of another size, damaged
     owners: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"blob {self.sha256} is {self.what}: {', '.join(self.owners) or 'nothing needs it'}"
+        return f"blob {self.sha256} is {self.what}: {', '.join(self.owners) or 'unreferenced'}"
 
 
 def pages(database: Database) -> Iterator[list[tuple[str, int]]]:
-    """Hash and size of every blob the database knows, in pages: no transaction lasts long."""
+    """Yield hash and size of every blob in the database, in pages: no transaction lasts long."""
     after = ""
     while True:
         query = select(Blob.sha256, Blob.size).where(Blob.sha256 > after).order_by(Blob.sha256)
@@ -49,8 +42,8 @@ def pages(database: Database) -> Iterator[list[tuple[str, int]]]:
 
 
 def check(database: Database, blobs: Blobs, *, hashes: bool = False) -> Iterator[Fault]:
-    """Every blob that is missing or of another size; with `hashes` also those whose bytes changed,
-    which takes as long as reading all of them."""
+    """Yield every blob that is missing or of another size; with `hashes` also damaged ones, which
+    takes as long as reading them all."""
     for page in pages(database):
         for sha256, size in page:
             what = _fault(blobs, sha256, size, hashes)
@@ -69,6 +62,7 @@ def _fault(blobs: Blobs, sha256: str, size: int, hashes: bool) -> str | None:
 
 
 def owners(s: Session, sha256: str) -> Iterator[str]:
-    """Ids of some rows that point at a blob."""
-    for name, column in _OWNERS:
-        yield from s.scalars(select(name).where(column == sha256).limit(NAMED))
+    """Yield ids of some rows that refer to a blob."""
+    for column in blob_references():
+        row_id = column.table.primary_key.columns[-1]
+        yield from s.scalars(select(row_id).where(column == sha256).limit(MAX_OWNERS))

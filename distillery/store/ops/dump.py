@@ -1,51 +1,49 @@
-"""A database as one file: SQLite's own copy, or what pg_dump writes."""
+"""Writes and reads a database as one file: a copy of SQLite, or the output of pg_dump."""
 
-import os
 import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
 from pathlib import Path
 
-from distillery.store.blobs.disk import failing_disk, sync_folder
+from distillery.store.blobs.disk import replace_durably, sync_file, translate_disk_errors
 from distillery.store.config import postgres_environment
 from distillery.store.db import schema
 from distillery.store.db.database import Database
-from distillery.store.db.engine import translated
+from distillery.store.db.engine import translate_errors
 from distillery.store.errors import Conflict, StoreError
 
 
 class DumpFailed(StoreError):
-    """The database could not be written out or read in."""
+    """The database could not be dumped or loaded."""
 
 
 def file_name(database: Database) -> str:
-    """What the file is called within a backup."""
+    """Return the name of the file within a backup."""
     return "database.sqlite" if database.engine.dialect.name == "sqlite" else "database.dump"
 
 
 def dump(database: Database, target: Path) -> None:
-    """Write the database as it is at one moment, while others go on writing."""
+    """Write a consistent snapshot of the database, durably; others may go on writing."""
     target.unlink(missing_ok=True)
     if database.engine.dialect.name == "sqlite":
-        with failing_disk(), closing(sqlite3.connect(_path(database))) as connection:
+        with translate_disk_errors(), closing(sqlite3.connect(_path(database))) as connection:
             try:
                 connection.execute("VACUUM INTO ?", (str(target),))
             except sqlite3.Error as error:
-                raise DumpFailed(f"the database was not copied: {error}") from error
+                raise DumpFailed(f"the database could not be copied: {error}") from error
     else:
         _run(database, "pg_dump", "--format=custom", f"--file={target}")
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(target)
 
 
-def require_none(database: Database) -> None:
-    """Raises Conflict where there is a database already."""
+def require_empty(database: Database) -> None:
+    """Raise Conflict if there is a database already."""
     if database.engine.dialect.name == "sqlite":
         if _path(database).exists():
-            raise Conflict(f"{_path(database)} is there already: restore into a new KD_HOME")
+            raise Conflict(f"{_path(database)} exists already: restore into a new KD_HOME")
         return
-    with translated(), database.engine.connect() as connection:
+    with translate_errors(), database.engine.connect() as connection:
         if schema.current(connection) is not None:
             raise Conflict("the database has tables already: restore into an empty one")
 
@@ -56,12 +54,10 @@ def load(database: Database, source: Path) -> None:
         path = _path(database)
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".restoring")
-        with failing_disk():
+        with translate_disk_errors():
             shutil.copyfile(source, beside)
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
-        beside.rename(path)
-        sync_folder(path.parent)
+            sync_file(beside)
+        replace_durably(beside, path)
         return
     _run(database, "pg_restore", "--no-owner", "--single-transaction", str(source))
 
@@ -72,17 +68,17 @@ def _path(database: Database) -> Path:
 
 
 def _run(database: Database, program: str, *arguments: str) -> None:
-    """PostgreSQL's own tools; the password goes by the environment, where no `ps` shows it."""
-    found = shutil.which(program)
-    if found is None:
+    """Run a tool of PostgreSQL's. The password is passed by the environment, hidden from `ps`."""
+    path = shutil.which(program)
+    if path is None:
         raise DumpFailed(
-            f"{program} is not installed here: run it where it is, and this with --blobs-only "
-            "(docs/operations.md says how)"
+            f"{program} is not installed here: run it elsewhere, and this with --blobs-only (see "
+            "docs/operations.md)"
         )
     url = database.engine.url.set(drivername="postgresql")
     target = url.set(password=None).render_as_string(hide_password=False)
     done = subprocess.run(  # noqa: S603 - a tool of PostgreSQL's, no shell
-        [found, f"--dbname={target}", *arguments],
+        [path, f"--dbname={target}", *arguments],
         env=postgres_environment(url.password),
         capture_output=True,
         text=True,

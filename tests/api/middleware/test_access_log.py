@@ -38,7 +38,10 @@ def test_a_line_per_request_with_its_ids_and_no_secret(tmp_path: Path) -> None:
     assert CANARY not in errors and token not in errors
     lines: list[dict[str, Any]] = [json.loads(line) for line in errors.splitlines()]
     access = [line for line in lines if line["logger"] == "api.access"]
-    assert [line["request_id"] for line in access] == ["abc-1", made]  # probes are not told
+    assert [line["request_id"] for line in access] == [
+        "abc-1",
+        made,
+    ]  # health checks are not logged
     first, second = access
     assert (first["route"], first["status"]) == ("/v1/jobs/{job_id}", 404)
     assert (first["tenant"], first["job"], first["level"]) == ("acme", "job_0", "INFO")

@@ -1,4 +1,4 @@
-"""A foreign web page cannot drive the service of the person who looks at it."""
+"""Another site's page cannot use the service through its visitor's browser."""
 
 import pytest
 from starlette.datastructures import Headers

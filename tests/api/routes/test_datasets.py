@@ -15,7 +15,7 @@ def test_a_dataset_from_its_upload_to_ready(either: ApiHarness) -> None:
     refused(either.http.delete(f"/v1/datasets/{ready['id']}"), 404, "not_found")
 
 
-def test_a_rejected_dataset_says_why(either: ApiHarness) -> None:
+def test_a_rejected_dataset_has_the_reason(either: ApiHarness) -> None:
     body = {"name": "d", "format": "npz", "upload": either.upload(archive())}
     made = ok(either.http.post("/v1/datasets", json=body))
     assert (made["state"], made["train"]) == ("inspecting", None)

@@ -79,7 +79,7 @@ def test_a_stream_follows_the_job_to_its_end(either: ApiHarness) -> None:
     assert sent[-1] == {"event": "end", "data": '{"state": "succeeded"}'}
 
 
-def test_a_stream_goes_on_after_the_last_event_id(harness: ApiHarness) -> None:
+def test_a_stream_resumes_after_the_last_event_id(harness: ApiHarness) -> None:
     job = harness.submit()["id"]
     claim = harness.claim(job)
     say(harness, claim, *range(1, 251))  # more than one look fetches
@@ -118,7 +118,7 @@ def test_streams_are_bounded_in_number_and_time(tmp_path: Any, sqlite_template: 
         assert answer.headers["retry-after"]
 
 
-def test_a_stream_of_nobodys_job(harness: ApiHarness) -> None:
+def test_a_stream_of_a_missing_job_is_404(harness: ApiHarness) -> None:
     refused(harness.http.get("/v1/jobs/job_none/events", headers=SSE), 404, "not_found")
 
 

@@ -1,4 +1,4 @@
-"""Readiness names what is broken, each part really broken; status says why jobs wait."""
+"""Readiness reports what is broken, each component really broken; status explains waiting."""
 
 import shutil
 import socket
@@ -37,13 +37,13 @@ def components(harness: ApiHarness, status: int = 200) -> JsonObject:
 
 
 def settle(harness: ApiHarness) -> None:
-    """A worker and a reaper have just been heard."""
+    """A worker and a reaper that have just reported."""
     with harness.database.write() as s:
         workers.record_heartbeat(s, "w1", 2)
         reaper_status.record(s, every_s=5, took_s=0.1, reclaimed=0, blob_bytes=None)
 
 
-def test_what_is_missing_beside_the_api_is_told_but_it_is_ready(either: ApiHarness) -> None:
+def test_a_missing_component_beside_the_api_is_reported_but_it_is_ready(either: ApiHarness) -> None:
     body = components(either)
     assert body["status"] == "degraded"
     broken = {name for name, said in body["components"].items() if said != "ok"}
@@ -54,10 +54,10 @@ def test_what_is_missing_beside_the_api_is_told_but_it_is_ready(either: ApiHarne
         s.execute(update(ReaperStatus).values(at=db_now(s) - 10**6))
     body = components(either)
     assert (body["status"], body["components"]["workers"]) == ("degraded", "ok")
-    assert body["components"]["reaper"].startswith("late: the last was 100")
+    assert body["components"]["reaper"].startswith("late: it last ran 100")
 
 
-def test_workers_that_take_no_job_are_told(harness: ApiHarness) -> None:
+def test_workers_that_take_no_job_are_reported(harness: ApiHarness) -> None:
     settle(harness)
     with harness.database.write() as s:
         workers.record_heartbeat(s, "w1", 2, "the disk is low")
@@ -104,12 +104,12 @@ def test_a_database_without_our_schema_is_down(tmp_path: Path, sqlite_url: str) 
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """A broker that takes connections and says nothing."""
+    """A broker that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
 
 
-def test_a_broker_that_is_away_or_silent_is_told(harness: ApiHarness, silent: str) -> None:
+def test_a_broker_that_is_away_or_hangs_is_reported(harness: ApiHarness, silent: str) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         for url in (silent, f"redis://127.0.0.1:{closed.getsockname()[1]}/0"):

@@ -20,7 +20,7 @@ def test_a_job_from_submission_to_its_result(either: ApiHarness) -> None:
     assert (job["state"], job["terminal"], job["name"]) == ("queued", False, "mine")
     assert job["spec"]["stages"][0]["objectives"][0]["temperature"] == 4.0
     assert "name" not in job["spec"]
-    assert either.rung[-1] == job["id"]
+    assert either.notified[-1] == job["id"]
     path = f"/v1/jobs/{job['id']}"
     shown = either.http.get(path)
     assert ok(shown)["waiting"] == {
@@ -94,9 +94,9 @@ def test_cancel_pause_resume_retry(either: ApiHarness) -> None:
     path = f"/v1/jobs/{either.submit()['id']}"
     assert ok(either.http.post(f"{path}/pause"))["state"] == "paused"
     assert ok(either.http.post(f"{path}/pause"))["state"] == "paused"
-    either.rung.clear()
+    either.notified.clear()
     assert ok(either.http.post(f"{path}/resume"))["state"] == "queued"
-    assert either.rung == [path.rpartition("/")[2]]
+    assert either.notified == [path.rpartition("/")[2]]
     refused(
         either.http.post(f"{path}/retry?x=1", headers={"origin": "http://e"}), 403, "cross_origin"
     )

@@ -4,7 +4,7 @@ from kdcore.spec.methods import KNOBS
 from tests.api.makers import ApiHarness, ok
 
 
-def test_every_method_says_what_it_needs(harness: ApiHarness) -> None:
+def test_every_method_lists_its_needs(harness: ApiHarness) -> None:
     listed = {one["name"]: one for one in ok(harness.http.get("/v1/methods"))["data"]}
     assert list(listed) == list(KNOBS)
     dkd, crd, hard = listed["dkd"], listed["crd"], listed["hard_target"]

@@ -11,7 +11,7 @@ def test_a_model_from_its_upload_to_ready(either: ApiHarness) -> None:
     made = ok(answer)
     assert answer.status_code == 202
     assert (made["state"], made["sha256"]) == ("inspecting", None)
-    assert either.rung == [made["inspect_job"]]
+    assert either.notified == [made["inspect_job"]]
     refused(either.http.get(f"/v1/models/{made['id']}/weights"), 409, "not_ready")
     ready = ok(either.http.get(f"/v1/models/{either.teacher()}"))
     assert (ready["state"], ready["parameters"], ready["size_bytes"]) == ("ready", 4, len(content))
@@ -57,7 +57,7 @@ def test_an_upload_must_be_there_and_complete(harness: ApiHarness) -> None:
     refused(harness.http.post("/v1/models", json=taken, headers=stranger), 422, "unknown_upload")
 
 
-def test_an_unknown_architecture_is_told_with_a_pointer(harness: ApiHarness) -> None:
+def test_an_unknown_architecture_is_refused_with_a_pointer(harness: ApiHarness) -> None:
     upload = harness.upload(safetensors({"w": [1]}))
     body = BODY | {"upload": upload, "architecture": "resnet21"}
     problem = refused(harness.http.post("/v1/models", json=body), 422, "unknown_architecture")

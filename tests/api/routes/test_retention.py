@@ -1,4 +1,4 @@
-"""POST /v1/gc: counts or lets go; of the caller's own, and of everything for the operator."""
+"""POST /v1/gc: counts or deletes expired data, the caller's or, for the operator, all."""
 
 from typing import Any
 

@@ -55,7 +55,7 @@ def test_known_content_needs_no_bytes(either: ApiHarness) -> None:
     assert other["state"] == "open"  # knowing a hash is not having the file
 
 
-def test_a_wrong_hash_is_told_and_mended(harness: ApiHarness) -> None:
+def test_a_wrong_hash_is_reported_and_can_be_repaired(harness: ApiHarness) -> None:
     upload = announce(harness, b"right", sha256=sha256(b"right"))
     put(harness, upload, 1, b"wrong")
     path = f"/v1/uploads/{upload['id']}/complete"

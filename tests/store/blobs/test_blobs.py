@@ -24,7 +24,7 @@ def files_in(blobs: LocalBlobs) -> list[str]:
     return sorted(name for name in files if name != ".lock")
 
 
-def test_what_is_put_is_there(blobs: LocalBlobs) -> None:
+def test_a_stored_blob_can_be_read(blobs: LocalBlobs) -> None:
     assert blobs.put_stream([CONTENT[:100], CONTENT[100:]]) == (SHA256, len(CONTENT))
     assert blobs.exists(SHA256) and blobs.size(SHA256) == len(CONTENT)
     assert b"".join(blobs.open(SHA256)) == CONTENT
@@ -42,15 +42,6 @@ def test_ranges_are_slices(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CHUNK_BYTES", chunk)
         assert b"".join(blobs.open(SHA256, start, end)) == CONTENT[start:end]
-
-
-@pytest.mark.parametrize("move", [False, True])
-def test_files_are_copied_or_moved(blobs: LocalBlobs, tmp_path: Path, move: bool) -> None:
-    file = tmp_path / "file"
-    file.write_bytes(CONTENT)
-    assert blobs.put_file(file, move=move) == (SHA256, len(CONTENT))
-    assert file.exists() is not move
-    assert files_in(blobs) == [SHA256]
 
 
 def test_writers_of_the_same_content_do_not_disturb_each_other(blobs: LocalBlobs) -> None:
@@ -90,7 +81,7 @@ def test_putting_again_mends_a_damaged_blob(blobs: LocalBlobs) -> None:
     assert blobs.verify(SHA256)
 
 
-def test_a_missing_blob_is_said_at_once(blobs: LocalBlobs) -> None:
+def test_a_missing_blob_is_reported_immediately(blobs: LocalBlobs) -> None:
     assert blobs.path_of(SHA256) is None
     with pytest.raises(NotFound):
         blobs.open(SHA256)
@@ -99,19 +90,12 @@ def test_a_missing_blob_is_said_at_once(blobs: LocalBlobs) -> None:
     assert not blobs.discard(SHA256, 0)
 
 
-def test_only_what_was_put_and_touched_long_ago_is_discarded(
-    blobs: LocalBlobs, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_bytes(CONTENT)
-    for put in (
-        lambda: blobs.put_stream([CONTENT]),
-        lambda: blobs.put_file(tmp_path / "file", move=True),
-        lambda: blobs.touch(SHA256),
-    ):
-        for path in (blobs.path_of(SHA256), tmp_path / "file"):
-            if path is not None and path.exists():
-                os.utime(path, (1, 1))
-        put()
+def test_only_what_was_stored_and_touched_long_ago_is_discarded(blobs: LocalBlobs) -> None:
+    for make_young in (lambda: blobs.put_stream([CONTENT]), lambda: blobs.touch(SHA256)):
+        path = blobs.path_of(SHA256)
+        if path is not None:
+            os.utime(path, (1, 1))
+        make_young()
         assert not blobs.discard(SHA256, 60)
         assert list(blobs.aged(60)) == []
     path = blobs.path_of(SHA256)

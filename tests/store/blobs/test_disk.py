@@ -1,4 +1,4 @@
-"""Local disks that fail, and files that somebody left half-written."""
+"""Local disks that fail, and files whose writers died."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from distillery.store.blobs.disk import failing_disk, hold, remove_abandoned
+from distillery.store.blobs.disk import lock_file, remove_abandoned, translate_disk_errors
 from distillery.store.blobs.upload_parts import PartSlot, UploadParts
 from distillery.store.errors import NoSpace, StorageFailed
 
@@ -23,22 +23,22 @@ HOUR_AGO = time.time() - 3600
         (errno.EROFS, StorageFailed),
     ],
 )
-def test_what_the_operating_system_says_has_a_name(number: int, kind: type[Exception]) -> None:
-    with pytest.raises(kind), failing_disk():
+def test_errors_of_the_operating_system_are_translated(number: int, kind: type[Exception]) -> None:
+    with pytest.raises(kind), translate_disk_errors():
         raise OSError(number, os.strerror(number))
 
 
-def test_only_old_files_that_nobody_holds_are_abandoned(tmp_path: Path) -> None:
-    held, left, fresh = (tmp_path / name for name in ("held", "left", "fresh"))
-    for path in (held, left, fresh):
+def test_only_old_unlocked_files_are_removed(tmp_path: Path) -> None:
+    locked, left, fresh = (tmp_path / name for name in ("locked", "left", "fresh"))
+    for path in (locked, left, fresh):
         path.write_text("half")
-    for path in (held, left):
+    for path in (locked, left):
         os.utime(path, (HOUR_AGO, HOUR_AGO))
-    with held.open("rb") as file:
-        hold(file)
-        remove_abandoned([held, left, fresh, tmp_path / "gone"])
-        assert sorted(tmp_path.iterdir()) == [fresh, held]
-    remove_abandoned([held])
+    with locked.open("rb") as file:
+        lock_file(file)
+        remove_abandoned([locked, left, fresh, tmp_path / "gone"])
+        assert sorted(tmp_path.iterdir()) == [fresh, locked]
+    remove_abandoned([locked])
     assert sorted(tmp_path.iterdir()) == [fresh]
 
 

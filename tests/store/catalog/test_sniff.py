@@ -1,4 +1,4 @@
-"""The first look at uploaded bytes: cut-off and mistaken files are told at once."""
+"""Quick checks of uploaded bytes: truncated files and other file types are refused."""
 
 import io
 import zipfile
@@ -48,7 +48,7 @@ def test_whole_files_pass(
         ("idx", b"x", "bad_archive"),
     ],
 )
-def test_wrong_files_are_told(
+def test_wrong_files_are_refused(
     blobs: LocalBlobs, format: WeightsFormat | DatasetFormat, body: bytes, code: str
 ) -> None:
     with pytest.raises(Invalid) as caught:

@@ -8,7 +8,7 @@ from distillery.store.catalog.teacher_outputs import NewOutput
 from distillery.store.db.database import Database
 from distillery.store.db.tables import Blob, TeacherOutput
 from distillery.store.ops.retention import outputs
-from distillery.store.ops.retention.blobs import drop_rows, unnamed
+from distillery.store.ops.retention.blobs import delete_rows, unreferenced
 from distillery.store.ops.retention.usage import Usage
 from tests.store.makers import TENANT
 
@@ -23,18 +23,18 @@ def output(key: str, blob: str, size: int = 10, teacher: str = TEACHER) -> NewOu
 def keep(database: Database, *new: NewOutput, tenant: str = TENANT, bound: int = LARGE) -> set[str]:
     """Keep them; the blobs that nothing names then, which are gone afterwards."""
     with database.write() as s:
-        teacher_outputs.keep(s, tenant, new, [], bound)
+        teacher_outputs.save(s, tenant, new, [], bound)
         return {sha256[0] for sha256 in drop(s)}
 
 
 def drop(s: Session) -> list[str]:
     """Let blobs go that nothing names; those that went."""
-    return [stored.sha256 for stored in drop_rows(s, unnamed(s, -1, "")[0], -1)]
+    return [stored.sha256 for stored in delete_rows(s, unreferenced(s, -1, "")[0], -1)]
 
 
 def usage(database: Database, *teachers: str, tenant: str = TENANT) -> list[str]:
     with database.read() as s:
-        rows = teacher_outputs.fitting(s, tenant, teachers or (TEACHER,), DATASET)
+        rows = teacher_outputs.find(s, tenant, teachers or (TEACHER,), DATASET)
         return [row.key[0] + row.blob[0] for row in rows]
 
 
@@ -56,7 +56,7 @@ def test_they_are_found_by_teacher_and_dataset_and_never_by_another_tenant(
     assert usage(database, TEACHER, "b" * 64) == ["15", "26"]
     assert usage(database, tenant="other") == []
     with database.read() as s:
-        assert not teacher_outputs.fitting(s, TENANT, [TEACHER], "e" * 64)
+        assert not teacher_outputs.find(s, TENANT, [TEACHER], "e" * 64)
 
 
 def test_a_grown_file_takes_the_place_of_the_older(database: Database) -> None:
@@ -83,7 +83,7 @@ def test_beyond_the_bound_the_longest_unused_go(database: Database) -> None:
     with database.write() as s:
         age(s, "1", 2)
         age(s, "2", 1)
-        teacher_outputs.keep(s, TENANT, [], ["2" * 64], LARGE)  # used again
+        teacher_outputs.save(s, TENANT, [], ["2" * 64], LARGE)  # used again
     assert keep(database, output("4", "8"), bound=35) == {"5"}
     assert usage(database) == ["26", "37", "48"] and blobs_of(database) == {"6", "7", "8"}
     assert keep(database, output("5", "9"), tenant="other", bound=10) == set()

@@ -134,10 +134,12 @@ def test_only_real_part_numbers_are_taken(
     assert caught.value.code == "part_number"
 
 
-def test_missing_parts_are_named(database: Database, parts: UploadParts, blobs: LocalBlobs) -> None:
+def test_missing_parts_are_listed(
+    database: Database, parts: UploadParts, blobs: LocalBlobs
+) -> None:
     upload = create(database, parts)
     send(database, parts, upload, 2, piece(2))
-    with pytest.raises(Conflict, match=r"parts 1, 3, 4 have not") as caught:
+    with pytest.raises(Conflict, match=r"parts 1, 3, 4 are missing") as caught:
         uploads.complete(database, parts, blobs, TENANT, upload.id)
     assert caught.value.code == "parts_missing"
 
@@ -227,7 +229,7 @@ def test_a_part_that_arrives_while_completing_wins_nothing(
 
 @pytest.mark.parametrize("announced", [None, SHA256])
 @pytest.mark.parametrize("damage", ["other bytes", "gone"])
-def test_a_part_damaged_on_disk_is_named(
+def test_a_part_damaged_on_disk_is_reported(
     database: Database,
     parts: UploadParts,
     blobs: LocalBlobs,

@@ -91,7 +91,7 @@ def test_a_missing_table_is_our_mistake_not_an_outage(sqlite_url: str) -> None:
 
 
 def test_postgresql_survives_a_lost_connection(postgres_url: str) -> None:
-    """A connection that died in the pool costs nobody an error."""
+    """A connection that died in the pool causes no error."""
     database = Database(postgres_url)
     with database.read() as s:
         pid = s.scalar(text("SELECT pg_backend_pid()"))

@@ -23,7 +23,7 @@ def proxy(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]
 
 @pytest.fixture
 def database(proxy: Proxy, postgres_url: str) -> Iterator[Database]:
-    database = Database(through(proxy, postgres_url), answer_s=1.0)
+    database = Database(through(proxy, postgres_url), timeout_s=1.0)
     yield database
     database.dispose()
 
@@ -51,7 +51,7 @@ def test_a_hole_that_swallowed_an_idle_connection_costs_the_ping_alone(
     database.ping()
 
 
-def test_a_reset_within_a_transaction_is_told_and_the_next_works(
+def test_a_reset_within_a_transaction_is_an_error_and_the_next_works(
     proxy: Proxy, database: Database
 ) -> None:
     with pytest.raises(Unavailable), database.write() as s:
@@ -72,7 +72,7 @@ def test_a_refusing_server_is_unavailable_and_then_is_not(proxy: Proxy, database
 
 
 def test_a_statement_that_takes_long_is_given_up_by_the_server(postgres_url: str) -> None:
-    database = Database(postgres_url, answer_s=0.3)
+    database = Database(postgres_url, timeout_s=0.3)
     with pytest.raises(Unavailable), database.read() as s:
         s.execute(text("SELECT pg_sleep(60)"))
     running_job = text(
@@ -85,7 +85,7 @@ def test_a_statement_that_takes_long_is_given_up_by_the_server(postgres_url: str
 
 
 def test_without_a_bound_a_statement_takes_its_time(postgres_url: str) -> None:
-    database = Database(postgres_url, answer_s=None)
+    database = Database(postgres_url, timeout_s=None)
     with database.read() as s:
         assert s.scalar(text("SHOW statement_timeout")) == "0"
     database.dispose()

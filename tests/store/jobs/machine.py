@@ -48,7 +48,7 @@ LEASE_MS = 60_000
 ROUNDS = 40  # of drain: each attempt needs one, and no job here has so many left
 Held = tuple[jobs.Claim, ModelClaim]
 DAY_MS = 24 * 3600 * 1000
-OPEN = 3  # jobs at once: with few, what happens happens to the same ones
+OPEN = 3  # jobs at a time: few, so that acts meet at the same ones
 PICK = st.integers(0, 3)
 TICKS_MS = [1, 900, 5_000, 45_000, LEASE_MS, LEASE_MS + 1, 301_000, DAY_MS + 1]
 ENDS = [State.PAUSED, State.QUEUED, State.CANCELLED]
@@ -108,7 +108,7 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(act=st.sampled_from(NAMES).flatmap(_given))
     def act(self, act: tuple[str, dict[str, Any]]) -> None:
-        """Somebody does something. A worker without a claim does nothing."""
+        """Draw one act of one actor. A worker without a claim does nothing."""
         name, given = act
         if self.claims or name not in WORK:
             getattr(self, name)(**given)
@@ -179,7 +179,7 @@ class JobMachine(RuleBasedStateMachine):
         self._same(lambda s: jobs.renew_lease(s, claim, LEASE_MS / 1000), expect)
 
     def append(self, pick: int, again: int, fresh: int, checkpoint: bool, value: float) -> None:
-        """The worker tells of steps; some it has told of before, as after a lost answer."""
+        """The worker appends steps, some of them again, as after a lost confirmation."""
         claim, mine = self._pick(pick)
         batch: list[RunEvent] = [metrics_event(n, 1, loss=9.0) for n in range(1, mine.seq + 1)]
         batch = batch[len(batch) - min(again, len(batch)) :]
@@ -249,7 +249,7 @@ class JobMachine(RuleBasedStateMachine):
         self._ask(self.model.running_first()[pick % len(self.model.jobs)], wish)
 
     def overtake(self) -> None:
-        """Everybody is silent for so long that another worker goes on: zombies are made so."""
+        """No worker renews its lease until another takes over: this makes zombies."""
         self.silence()
         self.tick(301_000)
         self.claim(0, "heir")
@@ -344,7 +344,7 @@ def _counts(s: Session, column: Any) -> dict[str, int]:
 
 
 def check_job(row: Job, rows: Rows, job: ModelJob) -> None:
-    """The row and all that hangs on it is what the model says, and the invariants hold."""
+    """The job's rows equal the model's, and the invariants hold."""
     found = (row.state, row.attempt, row.failures, row.request, row.worker, row.lease_until)
     wanted = (job.state, job.attempt, job.failures, job.request, job.worker, job.lease_until)
     assert found == wanted and (row.not_before, row.queued_at) == (job.not_before, job.queued_at)

@@ -1,4 +1,4 @@
-"""What the store should remember of jobs, said once more in plain Python: no SQL, no locks."""
+"""A model of the store's jobs in plain Python, without SQL and locks."""
 
 from dataclasses import dataclass, field
 

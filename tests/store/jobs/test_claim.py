@@ -1,4 +1,4 @@
-"""Claims: one winner, and nothing is written by an attempt that is no longer the newest."""
+"""Claims: one winner, and an attempt that is no longer the newest writes nothing."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +49,7 @@ def test_a_race_for_a_job_has_one_winner(database: Database) -> None:
     assert moves == ["queued", "running"]
 
 
-def test_a_claim_says_what_to_do(database: Database) -> None:
+def test_a_claim_has_what_its_attempt_needs(database: Database) -> None:
     claim = claimed(database)
     assert (claim.tenant, claim.task, claim.attempt, claim.subject) == (
         TENANT,
@@ -83,7 +83,7 @@ def test_inspections_come_first_then_the_oldest(database: Database) -> None:
         assert jobs.claimable(s, 1) == [inspection.id]
 
 
-def test_renewal_extends_the_lease_and_brings_the_request(database: Database) -> None:
+def test_a_renewal_extends_the_lease_and_returns_the_request(database: Database) -> None:
     claim = claimed(database, lease_s=1)
     with database.write() as s:
         assert jobs.renew_lease(s, claim, 500) is None

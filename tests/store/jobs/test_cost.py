@@ -13,7 +13,7 @@ from tests.store.makers import (
 )
 
 
-def test_steps_are_whole_batches_for_every_epoch_and_leg(database: Database) -> None:
+def test_steps_are_whole_batches_for_every_epoch_and_arm(database: Database) -> None:
     with database.write() as s:
         dataset, teacher = add_dataset(s), add_model(s)
     with database.read() as s:

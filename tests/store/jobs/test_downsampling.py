@@ -1,4 +1,4 @@
-"""Thinning: rows and points stay few however long a run goes on or how much it says."""
+"""Downsampling: rows and points stay few, however long a run is or how much it writes."""
 
 import itertools
 
@@ -114,7 +114,7 @@ def test_a_flood_of_ends_ends_too() -> None:
 
 
 def test_frequent_events_become_rarer_as_rows_become_many() -> None:
-    """A job of days that says something every second stays followable and within the bound."""
+    """A job of days with events every second can be followed and stays within the bound."""
     rows, kept_at, now_ms = 0, [], 0
     batch: list[RunEvent] = [metrics_event(1, 1, loss=1.0), progress_event(2, 1)]
     for _ in range(7 * 24 * 3600):

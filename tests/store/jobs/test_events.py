@@ -43,7 +43,7 @@ def test_a_batch_is_kept_whole(database: Database) -> None:
         assert job.version == version + 1
 
 
-def test_what_an_earlier_attempt_said_last_is_kept_as_its_own(database: Database) -> None:
+def test_events_that_an_earlier_attempt_wrote_last_are_kept_as_its_own(database: Database) -> None:
     """Its worker died before it wrote that down; the attempt that goes on behind it does so."""
     claim = claimed(database)
     said = [metrics_event(1, 1, loss=2.0), metrics_event(2, 2, loss=1.0)]
@@ -86,7 +86,7 @@ def test_only_the_last_progress_of_a_batch_becomes_a_row(database: Database) -> 
     assert rows[0].body["step"] == 5
 
 
-def test_a_later_attempt_goes_on_numbering_and_replaces_points(database: Database) -> None:
+def test_a_later_attempt_continues_the_numbering_and_replaces_points(database: Database) -> None:
     claim = claimed(database)
     append(database, claim, metrics_event(1, 1, loss=3.0), metrics_event(2, 2, loss=2.0))
     with database.write() as s:
@@ -142,7 +142,7 @@ def test_transitions_are_the_history(database: Database) -> None:
     ]
 
 
-def test_the_last_progress_of_each_leg_is_kept(database: Database) -> None:
+def test_the_last_progress_of_each_arm_is_kept(database: Database) -> None:
     """A batch may hold the student's end and the baseline's start: neither hides the other."""
     claim = claimed(database)
     scratch = progress_event(3, 1).model_copy(update={"arm": "baseline"})

@@ -1,4 +1,4 @@
-"""The reaper: silent workers lose their jobs, waiting jobs are named, poison ends."""
+"""The reaper: lapsed jobs are requeued, waiting jobs are listed, poison fails."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -13,7 +13,7 @@ from distillery.wire.states import State
 from tests.store.makers import LEASE_S, TENANT, claimed, new_job, plain_spec, state_of
 
 
-def test_a_lapsed_lease_goes_back_to_the_queue(database: Database) -> None:
+def test_a_job_whose_lease_lapsed_is_requeued(database: Database) -> None:
     claim, healthy = claimed(database, lease_s=-1), claimed(database)
     waiting = new_job(database)
     with database.write() as s:
@@ -40,7 +40,7 @@ def test_a_job_that_kills_its_workers_is_poison(database: Database) -> None:
         assert job.error["code"] == "poison"
 
 
-def test_many_sweepers_move_a_job_once(database: Database) -> None:
+def test_concurrent_reapers_move_a_job_once(database: Database) -> None:
     claim = claimed(database, lease_s=-1)
 
     def pass_(_: int) -> list[str]:
@@ -53,7 +53,7 @@ def test_many_sweepers_move_a_job_once(database: Database) -> None:
 
 
 def test_workers_that_reap_and_claim_at_once_make_one_attempt(database: Database) -> None:
-    """F16: eight race for the job of a worker that fell silent."""
+    """F16: eight reapers race for a job whose lease has lapsed."""
     lost = claimed(database, lease_s=-1)
     with database.write() as s:
         s.execute(update(Job).values(request="pause"))  # put back without a backoff

@@ -1,4 +1,4 @@
-"""Requests: at once where nothing runs, each may be repeated, one terminal state in a race."""
+"""Requests: immediate if nothing runs, repeatable, and one terminal state in a race."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -90,7 +90,7 @@ def test_a_foreign_job_is_a_missing_one(database: Database) -> None:
 
 
 def test_cancel_racing_finish_and_reaper_gives_one_terminal_state(database: Database) -> None:
-    """F19, with a lapsed lease on top: whoever is first decides, the others notice."""
+    """F19, with a lapsed lease on top: the first writer decides, and the others notice."""
     for _ in range(4):
         claim = claimed(database, lease_s=-1)
         start = Barrier(4)

@@ -38,7 +38,7 @@ def refused(database: Database, spec: Any) -> tuple[str, str | None]:
     return caught.value.code, caught.value.pointer
 
 
-def test_what_does_not_exist_is_named(database: Database) -> None:
+def test_what_does_not_exist_is_refused(database: Database) -> None:
     with database.write() as s:
         here, foreign = add_dataset(s), add_dataset(s, tenant="other")
         teacher, strange = add_model(s), add_model(s, tenant="other")

@@ -32,7 +32,7 @@ def test_why_a_queued_job_waits(database: Database) -> None:
         paused = jobs.waiting_for(s, job)
         assert paused is not None
         assert (paused.reason, paused.since, paused.until) == ("backoff", job.queued_at, until)
-        workers.retire_worker(s, "w1")
+        workers.remove_worker(s, "w1")
         assert [worker.name for worker in workers.alive(s)] == ["w2"]
 
 
@@ -48,7 +48,7 @@ def test_the_last_word_of_a_worker_is_when_the_waiting_began(database: Database)
     assert (waiting.reason, waiting.since) == ("no_worker", heard)
 
 
-def test_a_lapsed_lease_holds_no_slot_and_a_late_reaper_is_named(database: Database) -> None:
+def test_a_lapsed_lease_holds_no_slot_and_a_late_reaper_is_reported(database: Database) -> None:
     with database.write() as s:
         job, lost = add_job(s), add_job(s)
         workers.record_heartbeat(s, "w1", 1)
@@ -85,10 +85,10 @@ def test_a_reaper_is_late_after_several_of_its_intervals(database: Database) -> 
 
 def test_blobs_are_weighed_now_and_then(database: Database) -> None:
     with database.write() as s:
-        assert reaper_status.weigh(s) == 0
+        assert reaper_status.measure_blobs(s) == 0
         reaper_status.record(s, every_s=5, took_s=0, reclaimed=0, blob_bytes=7)
         s.expire_all()
-        assert reaper_status.weigh(s) is None
+        assert reaper_status.measure_blobs(s) is None
         reaper_status.record(s, every_s=5, took_s=0, reclaimed=0, blob_bytes=None)
         s.expire_all()
         row = reaper_status.latest(s)

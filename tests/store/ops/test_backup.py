@@ -53,7 +53,7 @@ def finish(database: Database, blobs: LocalBlobs, content: bytes) -> str:
 
 
 def lose(blobs: LocalBlobs, sha256: str) -> None:
-    """A blob is gone from storage, whatever its row says."""
+    """Delete a blob from storage, but not its row."""
     path = blobs.path_of(sha256)
     assert path is not None
     path.unlink()
@@ -72,7 +72,7 @@ def fill(database: Database, blobs: LocalBlobs, parts: UploadParts) -> dict[str,
         jobs.request_cancel(s, TENANT, ids["cancelling"])
         ids["upload"] = uploads.create(s, parts, TENANT, size=10, sha256=None, filename=None).id
         new = teacher_outputs.NewOutput("ab" * 32, "t" * 64, "d" * 64, cached.sha256, cached.size)
-        teacher_outputs.keep(s, TENANT, [new], [], 10**9)
+        teacher_outputs.save(s, TENANT, [new], [], 10**9)
         record_heartbeat(s, "w1", 1)
     return ids
 
@@ -111,7 +111,7 @@ def test_to_another_place_and_on(
     elsewhere.dispose()
 
 
-def test_a_second_backup_brings_the_first_up_to_date(
+def test_a_second_backup_updates_the_first(
     database: Database, elsewhere: Database, blobs: LocalBlobs, tmp_path: Path
 ) -> None:
     finish(database, blobs, b"one")
@@ -127,7 +127,9 @@ def test_a_second_backup_brings_the_first_up_to_date(
     elsewhere.dispose()
 
 
-def test_what_storage_lacks_is_named(database: Database, blobs: LocalBlobs, tmp_path: Path) -> None:
+def test_what_storage_lacks_is_listed(
+    database: Database, blobs: LocalBlobs, tmp_path: Path
+) -> None:
     finish(database, blobs, b"gone")
     finish(database, blobs, b"bent")
     finish(database, blobs, b"well")
@@ -161,7 +163,7 @@ def _dataset(sha256: str) -> Dataset:
     )
 
 
-def test_lost_teacher_outputs_are_let_go(
+def test_lost_teacher_outputs_are_deleted(
     database: Database, elsewhere: Database, blobs: LocalBlobs, parts: UploadParts, tmp_path: Path
 ) -> None:
     """They may be deleted between the copy of the database and that of the blobs."""
@@ -182,7 +184,7 @@ def test_nothing_is_overwritten_and_half_a_backup_is_refused(
     with pytest.raises(Conflict, match="already"):
         restore(database, blobs, tmp_path / "backup")
     (tmp_path / "backup" / "backup.json").unlink()
-    with pytest.raises(NotFound, match="no whole backup"):
+    with pytest.raises(NotFound, match="no complete backup"):
         restore(database, blobs, tmp_path / "backup")
 
 
@@ -215,7 +217,7 @@ def test_the_database_may_be_taken_care_of_elsewhere(
     elsewhere.dispose()
 
 
-def test_without_postgresqls_tools_it_says_what_to_do(
+def test_without_postgresqls_tools_the_error_says_what_to_do(
     postgres_database: Database, blobs: LocalBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Every table."""
+"""Re-exports every table."""
 
 from distillery.store.db.tables.access import ApiKey as ApiKey
 from distillery.store.db.tables.access import IdempotencyKey as IdempotencyKey
@@ -11,6 +11,7 @@ from distillery.store.db.tables.content import Model as Model
 from distillery.store.db.tables.content import TeacherOutput as TeacherOutput
 from distillery.store.db.tables.content import Upload as Upload
 from distillery.store.db.tables.content import UploadPart as UploadPart
+from distillery.store.db.tables.content import blob_references as blob_references
 from distillery.store.db.tables.work import Attempt as Attempt
 from distillery.store.db.tables.work import Event as Event
 from distillery.store.db.tables.work import Job as Job

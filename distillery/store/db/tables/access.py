@@ -1,4 +1,4 @@
-"""Tables of who may do what, and of what was answered."""
+"""Tables of API keys and of responses kept for idempotency."""
 
 from sqlalchemy import Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from distillery.store.db.tables.base import Json, Table
 
 
 class IdempotencyKey(Table):
-    """The answer to a creating POST, kept in the transaction that did the work."""
+    """The response to a creating POST, saved in the transaction that did the work."""
 
     __tablename__ = "idempotency_keys"
     tenant: Mapped[str] = mapped_column(primary_key=True)

@@ -1,4 +1,4 @@
-"""What every table has. Times are milliseconds since 1970, database time; ids are prefixed."""
+"""The base of all tables. Times are milliseconds since 1970, by the database's clock."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 
 class Table(DeclarativeBase):
-    """Base with a naming convention, so that migrations can name every constraint."""
+    """Base class whose naming convention lets migrations name every constraint."""
 
     metadata = MetaData(
         naming_convention={

@@ -1,15 +1,17 @@
-"""Tables of what is kept: bytes, uploads, models, datasets, artifacts, teacher outputs."""
+"""Tables of stored content: blobs, uploads, models, datasets, artifacts, teacher outputs."""
 
-from sqlalchemy import JSON, Float, ForeignKey, Index, Integer, String
+from functools import cache
+
+from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from distillery.store.db.tables.base import Json, Table
 
 
 class Blob(Table):
-    """Bytes on storage, named by their sha256; `created_at`: when they were last recorded.
+    """Bytes in storage, named by their sha256; `created_at`: when they were last recorded.
 
-    Whatever names one has a foreign key to it, with an index: so is seen what nothing names.
+    Every reference to one is an indexed foreign key (`blob_references`).
     """
 
     __tablename__ = "blobs"
@@ -19,7 +21,10 @@ class Blob(Table):
 
 
 class Upload(Table):
-    """A file on its way in, part by part. State: open, complete, aborted, expired."""
+    """A file that is sent in parts. State: open, complete, aborted, expired.
+
+    `blob`: once complete; an expired upload has none.
+    """
 
     __tablename__ = "uploads"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -41,7 +46,7 @@ class Upload(Table):
 
 
 class UploadPart(Table):
-    """One part of an upload that has arrived whole; numbered from 1."""
+    """A received part of an upload; numbered from 1."""
 
     __tablename__ = "upload_parts"
     upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id"), primary_key=True)
@@ -51,16 +56,19 @@ class UploadPart(Table):
 
 
 class Model(Table):
-    """A network with weights, uploaded or made by a job. State: inspecting, ready, rejected."""
+    """A network with weights, uploaded or made by a job. State: inspecting, ready, rejected.
+
+    `blob`: safetensors if it is ready, else the uploaded file.
+    """
 
     __tablename__ = "models"
     id: Mapped[str] = mapped_column(primary_key=True)
     tenant: Mapped[str]
     name: Mapped[str]
     state: Mapped[str]
-    format: Mapped[str]  # of the upload; the stored blob is always safetensors once ready
+    format: Mapped[str]  # of the uploaded file
     network: Mapped[Json]  # kdcore.spec.run.Network
-    blob: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))  # the upload until it is ready
+    blob: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
     parameters: Mapped[int | None]
     modules: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[Json | None]
@@ -90,7 +98,7 @@ class Dataset(Table):
 
 
 class Artifact(Table):
-    """A file a job made, visible once its job has succeeded."""
+    """A file made by a job that succeeded."""
 
     __tablename__ = "artifacts"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -107,7 +115,7 @@ class Artifact(Table):
 
 
 class TeacherOutput(Table):
-    """A file of teacher outputs; `teacher` and `dataset` are the blobs it is about."""
+    """A file of teacher outputs; `teacher` and `dataset` are the sha256 of their blobs."""
 
     __tablename__ = "teacher_outputs"
     tenant: Mapped[str] = mapped_column(primary_key=True)
@@ -123,3 +131,10 @@ class TeacherOutput(Table):
         Index(None, "blob"),
         Index(None, "used_at"),
     )
+
+
+@cache
+def blob_references() -> tuple[Column[str], ...]:
+    """Return every column that refers to a blob."""
+    keys = (key for table in Table.metadata.sorted_tables for key in table.foreign_keys)
+    return tuple(key.parent for key in keys if key.column is Blob.__table__.c.sha256)

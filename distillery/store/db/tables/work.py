@@ -18,12 +18,12 @@ from distillery.store.db.tables.base import Json, Table
 from distillery.wire.states import State
 
 _STATES = ", ".join(f"'{state}'" for state in State)
-# Text in the database, a State in Python; the check on it has a name of its own below.
+# Text in the database, a State in Python; the check constraint is named below.
 _STATE = Enum(State, native_enum=False, length=20, values_callable=lambda states: list(states))
 
 
 class Job(Table):
-    """What a user asked for. The row is the truth; a message on the broker is only a hint."""
+    """What a user asked for. The row is authoritative; a broker's message is only a hint."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -36,19 +36,18 @@ class Job(Table):
     phase: Mapped[str | None]
     request: Mapped[str | None] = mapped_column(String(10))  # cancel, pause
     attempt: Mapped[int] = mapped_column(Integer, default=0)
-    failures: Mapped[int] = mapped_column(
-        Integer, default=0
-    )  # attempts that died; poison at the limit
+    # Attempts that died; `poison` at the limit.
+    failures: Mapped[int] = mapped_column(Integer, default=0)
     worker: Mapped[str | None]
     lease_until: Mapped[int | None]
-    not_before: Mapped[int] = mapped_column(default=0)  # backoff after a death
+    not_before: Mapped[int] = mapped_column(default=0)  # backoff after a failure
     last_event: Mapped[int] = mapped_column(default=0)  # highest events.id of this job
     progress: Mapped[Json | None]
     latest: Mapped[Json] = mapped_column(default=dict)  # metric name -> last value
     result: Mapped[Json | None]
     error: Mapped[Json | None]
     student_model: Mapped[str | None]
-    student_accuracy: Mapped[float | None]  # these four once succeeded, for ordering
+    student_accuracy: Mapped[float | None]  # these four once it has succeeded, for sorting
     teacher_accuracy: Mapped[float | None]
     baseline_accuracy: Mapped[float | None]
     gain: Mapped[float | None]
@@ -57,16 +56,15 @@ class Job(Table):
     started_at: Mapped[int | None]
     finished_at: Mapped[int | None]
     updated_at: Mapped[int]
-    traceparent: Mapped[str | None] = mapped_column(String(55))  # W3C, of the request
+    traceparent: Mapped[str | None] = mapped_column(String(55))  # W3C, from the request
     version: Mapped[int] = mapped_column(default=1)
     __table_args__ = (
         CheckConstraint(f"state IN ({_STATES})", name="state"),
-        # A running job always has a lease, so that the reaper can find every one that lapsed.
+        # A running job always has a lease, so that the reaper finds every lapsed one.
         CheckConstraint("state <> 'running' OR lease_until IS NOT NULL", name="lease"),
         Index(None, "tenant", "task", "id"),
         Index(None, "tenant", "task", "state", "id"),
-        # Only succeeded jobs have a value: the best of them lie together, and the jobs of any
-        # state that have none lie by age.
+        # Only succeeded jobs have a value: the index sorts those by value and all others by age.
         Index(None, "tenant", "task", "state", "student_accuracy", "id"),
         Index(None, "tenant", "task", "state", "teacher_accuracy", "id"),
         Index(None, "tenant", "task", "state", "baseline_accuracy", "id"),
@@ -96,7 +94,7 @@ class Job(Table):
 
 
 class Transition(Table):
-    """One move of a job, written in the transaction that made it."""
+    """A change of a job's state, inserted in the transaction that made it."""
 
     __tablename__ = "transitions"
     id: Mapped[int] = mapped_column(
@@ -122,7 +120,7 @@ class Attempt(Table):
     ended_at: Mapped[int | None]
     outcome: Mapped[str | None] = mapped_column(String(40))
     message: Mapped[str | None] = mapped_column(Text)
-    last_seq: Mapped[int] = mapped_column(default=0)  # of the run's events seen so far
+    last_seq: Mapped[int] = mapped_column(default=0)  # of the run's events appended so far
     events: Mapped[int] = mapped_column(Integer, default=0)  # rows of this attempt
 
 
@@ -138,16 +136,16 @@ class Worker(Table):
 
 
 class ReaperStatus(Table):
-    """How the reaper does, in one row: so that a late one is seen, and its rescues are counted."""
+    """One row with the reaper's last pass, to see when it is late, and its totals."""
 
     __tablename__ = "reaper_status"
     name: Mapped[str] = mapped_column(primary_key=True)
-    at: Mapped[int]  # the end of the last one
+    at: Mapped[int]  # the end of the last pass
     every_ms: Mapped[int] = mapped_column(Integer)
     took_ms: Mapped[int] = mapped_column(Integer)
     count: Mapped[int]
-    reclaimed: Mapped[int]  # lapsed leases taken back since the first run
-    blob_bytes: Mapped[int | None]  # of all blobs, as counted at `blobs_at`
+    reclaimed: Mapped[int]  # lapsed leases in all passes
+    blob_bytes: Mapped[int | None]  # of all blobs, as measured at `blobs_at`
     blobs_at: Mapped[int]
 
 

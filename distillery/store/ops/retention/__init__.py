@@ -1,4 +1,4 @@
-"""Letting go of what is over and has been kept long enough; `Collector` goes through all of it."""
+"""Retention: deletes data whose retention period has expired, with `Collector`."""
 
 from distillery.store.ops.retention.collector import Collector
 from distillery.store.ops.retention.usage import Kind, Usage

@@ -1,4 +1,4 @@
-"""Goes through all kinds in small transactions, for so long as it may; counts first where asked."""
+"""Deletes expired data of every kind, in small transactions and within a time limit."""
 
 import math
 import time
@@ -21,21 +21,23 @@ Step = Callable[[Session], tuple[Usage, bool]]
 
 @dataclass
 class Collector:
-    """Lets go of what `keep` says. With a tenant: of what is theirs alone, which bytes that nothing
-    names any more are not. To see which those are takes a look at all blobs, so that is done at
-    most every `bytes_every_s` seconds."""
+    """Deletes data that has expired according to `keep`, of one tenant or of all.
+
+    Unreferenced blobs belong to no tenant. Finding them reads every blob's row, so that is done at
+    most every `scan_every_s` seconds.
+    """
 
     database: Database
     blobs: Blobs
     parts: UploadParts
     runs: Path
     keep: Retention
-    bytes_every_s: float = 0.0
-    _looked_s: float = -math.inf
-    _after: str = ""  # the blob to go on behind, where time ran out
+    scan_every_s: float = 0.0
+    _scanned_s: float = -math.inf
+    _after: str = ""  # the blob after which to go on, if the last scan ran out of time
 
     def count(self, tenant: str | None = None) -> list[Usage]:
-        """What would go, kind by kind. Blobs that only other things found here name come later."""
+        """Return what would be deleted, by kind; blobs that only such rows refer to come later."""
         keep = self.keep
         with self.database.read() as s:
             counts = [
@@ -49,8 +51,10 @@ class Collector:
         return counts
 
     def collect(self, tenant: str | None, within_s: float) -> tuple[list[Usage], bool]:
-        """Let go for some `within_s` seconds: what went, and whether that was all. Raises
-        Unavailable."""
+        """Delete for about `within_s` seconds; return what is gone, and whether that was all.
+
+        Raises Unavailable.
+        """
         deadline_s = time.monotonic() + within_s
         keep, done = self.keep, True
         totals: dict[Kind, Usage] = {}
@@ -63,17 +67,17 @@ class Collector:
             more = True
             while more and time.monotonic() < deadline_s:
                 with self.database.write() as s:
-                    went, more = step(s)
-                _add(totals, went)
+                    deleted, more = step(s)
+                _add(totals, deleted)
             done = done and not more
         _add(totals, runs.collect(self.database, self.runs, keep, tenant))
-        if tenant is None and time.monotonic() - self._looked_s >= self.bytes_every_s:
-            done = self._collect_bytes(totals, deadline_s) and done
+        if tenant is None and time.monotonic() - self._scanned_s >= self.scan_every_s:
+            done = self._collect_blobs(totals, deadline_s) and done
         return list(totals.values()), done
 
-    def _collect_bytes(self, totals: dict[Kind, Usage], deadline_s: float) -> bool:
+    def _collect_blobs(self, totals: dict[Kind, Usage], deadline_s: float) -> bool:
         with self.database.read() as s:
-            _add(totals, uploads.collect_strays(s, self.parts))
+            _add(totals, uploads.collect_orphans(s, self.parts))
         keep_s = self.keep.keep_blobs_s
         after: str | None = self._after
         while after is not None:
@@ -81,22 +85,22 @@ class Collector:
                 self._after = after
                 return False
             with self.database.read() as s:
-                candidates, after = blob_rows.unnamed(s, keep_s, after)
+                candidates, after = blob_rows.unreferenced(s, keep_s, after)
             if candidates:
                 self._discard(totals, candidates)
         self._after = ""
-        self._looked_s = time.monotonic()
-        _add(totals, blob_rows.discard_strays(self.database, self.blobs, keep_s))
+        self._scanned_s = time.monotonic()
+        _add(totals, blob_rows.discard_orphans(self.database, self.blobs, keep_s))
         return True
 
     def _discard(self, totals: dict[Kind, Usage], candidates: Sequence[Stored]) -> None:
         keep_s = self.keep.keep_blobs_s
         with self.database.write() as s:
-            gone = blob_rows.drop_rows(s, candidates, keep_s)
-        for stored in gone:
+            deleted = blob_rows.delete_rows(s, candidates, keep_s)
+        for stored in deleted:
             self.blobs.discard(stored.sha256, keep_s)
-        _add(totals, usage("blobs", (stored.size for stored in gone)))
+        _add(totals, usage("blobs", (stored.size for stored in deleted)))
 
 
-def _add(totals: dict[Kind, Usage], went: Usage) -> None:
-    totals[went.kind] = totals.get(went.kind, Usage(went.kind)) + went
+def _add(totals: dict[Kind, Usage], deleted: Usage) -> None:
+    totals[deleted.kind] = totals.get(deleted.kind, Usage(deleted.kind)) + deleted

@@ -1,24 +1,23 @@
-"""Teachers' outputs that no job has used for long."""
+"""Deletes teacher outputs that no job has used for a long time."""
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from distillery.store.db.database import db_now
 from distillery.store.db.tables import TeacherOutput
-from distillery.store.ops.retention.usage import MS_PER_S, Usage, usage
+from distillery.store.ops.retention.usage import Usage, cutoff_ms, usage
 
 ROWS = 200
 
 
 def count(s: Session, tenant: str | None, keep_s: float) -> Usage:
-    """What would go."""
+    """Return what would be deleted."""
     rows = _unused(s, tenant, keep_s).subquery()
     number, size = s.execute(select(func.count(), func.coalesce(func.sum(rows.c.size), 0))).one()
     return Usage("teacher_outputs", number, int(size))
 
 
 def collect(s: Session, tenant: str | None, keep_s: float) -> tuple[Usage, bool]:
-    """Delete some; whether to go on. Their bytes go with what nothing names."""
+    """Delete some rows and return whether there may be more; their blobs are collected later."""
     query = _unused(s, tenant, keep_s).limit(ROWS)
     rows = s.scalars(query.with_for_update(skip_locked=True)).all()
     for row in rows:
@@ -28,6 +27,5 @@ def collect(s: Session, tenant: str | None, keep_s: float) -> tuple[Usage, bool]
 
 
 def _unused(s: Session, tenant: str | None, keep_s: float) -> Select[TeacherOutput]:
-    before = db_now(s) - int(keep_s * MS_PER_S)
-    query = select(TeacherOutput).where(TeacherOutput.used_at < before)
+    query = select(TeacherOutput).where(TeacherOutput.used_at < cutoff_ms(s, keep_s))
     return query if tenant is None else query.where(TeacherOutput.tenant == tenant)

@@ -1,4 +1,4 @@
-"""Run directories that nobody will want: of jobs that are over, gone, or paused for very long."""
+"""Deletes run directories that are no longer needed: of jobs that ended, are gone, or idle."""
 
 import shutil
 import time
@@ -15,44 +15,46 @@ from distillery.store.db.tables import Job
 from distillery.store.ops.retention.usage import MS_PER_S, Usage, size_of, usage
 from distillery.wire.states import State
 
-DOOMED = ".gone-"  # renamed to this, then removed: a worker that was killed meanwhile leaves one
-YOUNG_S = 600  # a directory of a job that nobody knows may be of one that is being restored
+DELETING = ".deleting-"  # prefix of a directory to be removed; a killed process may leave one
+UNKNOWN_JOB_AGE_S = 600  # a younger directory of an unknown job may belong to a restore
 
 
 def count(s: Session, runs: Path, keep: Retention, tenant: str | None) -> Usage:
-    """What would go."""
+    """Return what would be deleted."""
     folders = _folders(runs, keep)
-    unwanted = (f for f in folders if _is_unwanted(s, s.get(Job, f.name), f, keep, tenant))
-    return usage("run_directories", [size_of(folder) for folder in unwanted])
+    unneeded = (f for f in folders if _is_unneeded(s, s.get(Job, f.name), f, keep, tenant))
+    return usage("run_directories", [size_of(folder) for folder in unneeded])
 
 
 def collect(database: Database, runs: Path, keep: Retention, tenant: str | None) -> Usage:
-    """Remove them."""
-    for left in runs.glob(f"{DOOMED}*") if tenant is None else ():
+    """Delete unneeded run directories."""
+    for left in runs.glob(f"{DELETING}*") if tenant is None else ():
         shutil.rmtree(left, ignore_errors=True)
     sizes = []
     for folder in _folders(runs, keep):
         with database.read() as s:
-            if not _is_unwanted(s, s.get(Job, folder.name), folder, keep, tenant):
+            if not _is_unneeded(s, s.get(Job, folder.name), folder, keep, tenant):
                 continue
         with suppress(OSError):  # another collector was here first
-            doomed = _doom(database, folder, keep, tenant)
-            if doomed is not None:
-                sizes.append(size_of(doomed))
-                shutil.rmtree(doomed, ignore_errors=True)
+            moved = _move_aside(database, folder, keep, tenant)
+            if moved is not None:
+                sizes.append(size_of(moved))
+                shutil.rmtree(moved, ignore_errors=True)
     return usage("run_directories", sizes)
 
 
-def _doom(database: Database, folder: Path, keep: Retention, tenant: str | None) -> Path | None:
-    """Move a directory out of the way, unless it is wanted after all; where it is then."""
-    doomed = folder.with_name(DOOMED + folder.name)
+def _move_aside(
+    database: Database, folder: Path, keep: Retention, tenant: str | None
+) -> Path | None:
+    """Rename a directory and return its new path; None if it is needed after all."""
+    moved = folder.with_name(DELETING + folder.name)
     with database.write() as s:
-        # Locked: nobody can resume, retry or claim the job while its directory is moved away.
+        # Locked: the job cannot be resumed, retried or claimed while its directory is moved.
         query = select(Job).where(Job.id == folder.name).with_for_update()
-        if not _is_unwanted(s, s.scalar(query), folder, keep, tenant):
+        if not _is_unneeded(s, s.scalar(query), folder, keep, tenant):
             return None
-        folder.rename(doomed)
-    return doomed
+        folder.rename(moved)
+    return moved
 
 
 def _folders(runs: Path, keep: Retention) -> Iterator[Path]:
@@ -61,11 +63,11 @@ def _folders(runs: Path, keep: Retention) -> Iterator[Path]:
             yield folder
 
 
-def _is_unwanted(
+def _is_unneeded(
     s: Session, job: Job | None, folder: Path, keep: Retention, tenant: str | None
 ) -> bool:
     if job is None:
-        is_old = folder.exists() and time.time() - folder.stat().st_mtime > YOUNG_S
+        is_old = folder.exists() and time.time() - folder.stat().st_mtime > UNKNOWN_JOB_AGE_S
         return tenant is None and is_old
     if tenant not in (None, job.tenant):
         return False

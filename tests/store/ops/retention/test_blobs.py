@@ -1,4 +1,4 @@
-"""Bytes that nothing names go, whoever else is writing the same bytes at that moment."""
+"""Unreferenced blobs are deleted, safely beside writers of the same bytes."""
 
 import os
 import random
@@ -15,9 +15,13 @@ from sqlalchemy.orm import Session
 from distillery.store.blobs import blobs as rows
 from distillery.store.blobs.blobs import LocalBlobs, Stored
 from distillery.store.db.database import Database
-from distillery.store.db.tables import Artifact, Blob, Dataset, Upload
+from distillery.store.db.tables import Artifact, Blob, Dataset, Upload, blob_references
 from distillery.store.ops.retention import Collector
-from distillery.store.ops.retention.blobs import NAMES, discard_strays, drop_rows, unnamed
+from distillery.store.ops.retention.blobs import (
+    delete_rows,
+    discard_orphans,
+    unreferenced,
+)
 from tests.store.makers import SHA, TENANT, add_dataset
 
 HOUR_S = 3600.0
@@ -52,9 +56,9 @@ def use(database: Database, stored: Stored) -> str:
 
 
 def drop(s: Session) -> list[Stored]:
-    """Let rows go that nothing names; those that went."""
-    candidates, _ = unnamed(s, HOUR_S, "")
-    return drop_rows(s, candidates, HOUR_S)
+    """Delete unreferenced rows; return those deleted."""
+    candidates, _ = unreferenced(s, HOUR_S, "")
+    return delete_rows(s, candidates, HOUR_S)
 
 
 def kept(database: Database) -> set[str]:
@@ -62,16 +66,16 @@ def kept(database: Database) -> set[str]:
         return set(s.scalars(select(Blob.sha256)))
 
 
-def test_every_column_that_names_a_blob_is_known() -> None:
-    named = {f"{column.table.name}.{column.name}" for column in NAMES}
+def test_every_column_that_refers_to_a_blob_is_known() -> None:
+    named = {f"{column.table.name}.{column.name}" for column in blob_references()}
     assert {"uploads.blob", "models.blob", "datasets.blob"} < named
     assert {"artifacts.sha256", "teacher_outputs.blob"} < named
     assert Artifact.__table__.c.sha256 is not None and Upload.__table__.c.blob is not None
 
 
-def test_what_nothing_names_goes_and_the_rest_stays(collector: Collector) -> None:
+def test_unreferenced_blobs_are_deleted_and_the_rest_stays(collector: Collector) -> None:
     blobs, database = collector.blobs, collector.database
-    used, unused, stray = (
+    used, unused, orphan = (
         old(collector, b"a"),
         old(collector, b"bb"),
         old(collector, b"c", row=False),
@@ -85,7 +89,7 @@ def test_what_nothing_names_goes_and_the_rest_stays(collector: Collector) -> Non
     assert [(usage.count, usage.size) for usage in gone if usage.kind == "blobs"] == [(2, 3)]
     assert complete
     assert blobs.exists(used.sha256) and blobs.exists(young.sha256)
-    assert not blobs.exists(unused.sha256) and not blobs.exists(stray.sha256)
+    assert not blobs.exists(unused.sha256) and not blobs.exists(orphan.sha256)
     assert unused.sha256 not in kept(database)
 
 
@@ -99,15 +103,15 @@ def test_of_one_tenant_no_bytes_are_collected(collector: Collector) -> None:
 def test_of_another_database_no_bytes_are_touched(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody starts the service with a fresh database beside the blobs of before."""
+    """The service is started with a new database beside existing blobs."""
     monkeypatch.setattr("distillery.store.ops.retention.blobs.FEW", 2)
     stored = [old(collector, bytes([n]), row=False) for n in range(3)]
-    assert discard_strays(collector.database, collector.blobs, HOUR_S).count == 0
+    assert discard_orphans(collector.database, collector.blobs, HOUR_S).count == 0
     assert all(collector.blobs.exists(blob.sha256) for blob in stored)
 
 
 def test_all_blobs_are_looked_at_seldom(collector: Collector) -> None:
-    often = replace(collector, bytes_every_s=HOUR_S)
+    often = replace(collector, scan_every_s=HOUR_S)
     often.collect(None, 60)
     unused = old(collector, b"bb")
     often.collect(None, 60)
@@ -117,7 +121,7 @@ def test_all_blobs_are_looked_at_seldom(collector: Collector) -> None:
 
 
 def test_bytes_that_come_again_after_their_row_has_gone_stay(collector: Collector) -> None:
-    """The collector has let the row go; before it discards the bytes, somebody puts them again."""
+    """The collector has deleted the row; before it discards the file, a writer stores it again."""
     unused = old(collector, b"bb")
     with collector.database.write() as s:
         assert drop(s) == [unused]
@@ -127,7 +131,7 @@ def test_bytes_that_come_again_after_their_row_has_gone_stay(collector: Collecto
     assert collector.blobs.exists(again.sha256) and again.sha256 in kept(collector.database)
 
 
-def test_a_row_that_is_being_named_stays(collector: Collector) -> None:
+def test_a_row_that_is_being_referenced_stays(collector: Collector) -> None:
     """Another's transaction has noted an old blob, and names it while the collector is at it."""
     unused = old(collector, b"bb")
 

@@ -1,4 +1,4 @@
-"""Finished jobs go with all that hangs on them, in small batches, and nobody else's."""
+"""Expired jobs are deleted with all their rows, in small batches, and no others."""
 
 import pytest
 from sqlalchemy import func, select, update
@@ -35,7 +35,7 @@ OF_JOBS: tuple[type[Table], ...] = (Job, Event, MetricPoint, Transition, Attempt
 
 
 def finished(database: Database, ago_s: float, points: int = 5) -> str:
-    """A job that succeeded so long ago."""
+    """A job that succeeded this long ago."""
     claim = claimed(database)
     with database.write() as s:
         said = [metrics_event(n, n, loss=1.0) for n in range(1, points + 1)]
@@ -58,7 +58,7 @@ def kinds(usage: list[Usage]) -> dict[str, int]:
     return {each.kind: each.count for each in usage if each.count}
 
 
-def test_only_what_ended_long_ago_goes_and_its_student_stays(
+def test_only_jobs_that_ended_long_ago_are_deleted_and_their_students_stay(
     collector: Collector, blobs: LocalBlobs
 ) -> None:
     database = collector.database
@@ -76,7 +76,7 @@ def test_only_what_ended_long_ago_goes_and_its_student_stays(
         assert s.scalars(select(Model).where(Model.source_job == old)).one().state == "ready"
 
 
-def test_a_long_job_goes_in_small_transactions(
+def test_a_long_job_is_deleted_in_small_transactions(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "ROWS", 10)

@@ -18,7 +18,7 @@ KEEP = Retention()
 def directory(
     database: Database, folder: Path, state: State, days: float, tenant: str = TENANT
 ) -> str:
-    """The run directory of a job that came into this state so long ago."""
+    """The run directory of a job that has been in this state for this long."""
     job_id = new_job(database)
     with database.write() as s:
         job = s.get_one(Job, job_id)
@@ -33,7 +33,7 @@ def directory(
     return job_id
 
 
-def test_what_goes_and_what_stays(database: Database, tmp_path: Path) -> None:
+def test_what_is_deleted_and_what_stays(database: Database, tmp_path: Path) -> None:
     going = [
         directory(database, tmp_path, state, days)
         for state, days in (
@@ -76,7 +76,7 @@ def test_all_are_kept_for_looking_into(database: Database, tmp_path: Path) -> No
     assert (tmp_path / job_id).exists()
 
 
-def test_a_directory_half_removed_goes_next_time(
+def test_a_half_removed_directory_is_removed_next_time(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = directory(database, tmp_path, State.CANCELLED, 1)
