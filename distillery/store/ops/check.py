@@ -64,5 +64,5 @@ def _fault(blobs: Blobs, sha256: str, size: int, hashes: bool) -> str | None:
 def owners(s: Session, sha256: str) -> Iterator[str]:
     """Yield ids of some rows that refer to a blob."""
     for column in blob_references():
-        row_id = column.table.primary_key.columns[-1]
+        row_id = list(column.table.primary_key)[-1]
         yield from s.scalars(select(row_id).where(column == sha256).limit(MAX_OWNERS))

@@ -104,13 +104,13 @@ def test_of_another_database_no_bytes_are_touched(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service is started with a new database beside existing blobs."""
-    monkeypatch.setattr("distillery.store.ops.retention.blobs.FEW", 2)
+    monkeypatch.setattr("distillery.store.ops.retention.blobs.FEW_ORPHANS", 2)
     stored = [old(collector, bytes([n]), row=False) for n in range(3)]
     assert discard_orphans(collector.database, collector.blobs, HOUR_S).count == 0
     assert all(collector.blobs.exists(blob.sha256) for blob in stored)
 
 
-def test_all_blobs_are_looked_at_seldom(collector: Collector) -> None:
+def test_blobs_are_scanned_only_every_so_often(collector: Collector) -> None:
     often = replace(collector, scan_every_s=HOUR_S)
     often.collect(None, 60)
     unused = old(collector, b"bb")

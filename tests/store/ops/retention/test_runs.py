@@ -84,6 +84,6 @@ def test_a_half_removed_directory_is_removed_next_time(
         patched.setattr("shutil.rmtree", lambda *_, **__: None)  # killed before
         runs.collect(database, tmp_path, KEEP, None)
     assert not (tmp_path / job_id).exists()
-    assert any(tmp_path.glob(".gone-*"))
+    assert any(tmp_path.glob(".deleting-*"))
     runs.collect(database, tmp_path, KEEP, None)
-    assert not any(tmp_path.glob(".gone-*"))
+    assert not any(tmp_path.glob(".deleting-*"))
