@@ -80,7 +80,7 @@ def open_device(
         torch.set_num_threads(threads)
     _keep_large_blocks()
     # Filling new tensors only guards against reading uninitialised memory, and costs time.
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     _fix_workspace()
     device = _find_device(name)

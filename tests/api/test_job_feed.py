@@ -136,7 +136,7 @@ def test_an_outage_or_a_bug_leaves_no_stream_waiting(
             known = await job_feed.first(claim.job_id)
             while True:
                 known = await job_feed.change(claim.job_id, known, LONG_S)
-                monkeypatch.setattr(job_feed, "_look", broken)
+                monkeypatch.setattr(job_feed, "_query", broken)
 
     with pytest.raises(type(error)):
         asyncio.run(watch())

@@ -61,7 +61,7 @@ def test_workers_that_take_no_job_are_reported(harness: ApiHarness) -> None:
     settle(harness)
     with harness.database.write() as s:
         workers.record_heartbeat(s, "w1", 2, "the disk is low")
-    assert components(harness)["components"]["workers"] == "none takes a job: the disk is low"
+    assert components(harness)["components"]["workers"] == "no worker takes a job: the disk is low"
     (worker,) = ok(harness.http.get("/v1/status"))["workers"]
     assert worker["trouble"] == "the disk is low"
     with harness.database.write() as s:
