@@ -42,6 +42,7 @@ PROCESSES = (
 RERUN = ("tests/worker/test_programs.py", "tests/worker/test_control.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by what it needs, and start the longest first.
 

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from kdcore.spec.recipe import Sgd
+from kdcore.training.optim import FusedSgd
+
 WARM_UP = 9  # steps until the average keeps half of itself; see `decay_at`
 
 
@@ -34,7 +37,8 @@ class Average:
         self._held = {name: value.detach().clone() for name, value in self._live.items()}
         # A step of SGD down (average - weights) at the rate 1 - decay is the average's update;
         # fused, it is a few kernels for the whole network, which read `found_inf` on the device.
-        self._sgd = torch.optim.SGD(list(self._held.values()), lr=1.0, fused=True)
+        plain = Sgd(momentum=0.0, weight_decay=0.0, nesterov=False)
+        self._sgd = FusedSgd(tuple(self._held.values()), plain)
 
     @torch.no_grad()
     def update(self, step: int, masked: Tensor) -> None:
@@ -46,10 +50,10 @@ class Average:
         differences = torch._foreach_sub(held, list(self._live.values()))
         for average, difference in zip(held, differences, strict=True):
             average.grad = difference
-        self._sgd.param_groups[0]["lr"] = 1 - decay_at(step, self._decay)
-        setattr(self._sgd, "found_inf", masked)  # noqa: B010 -- fused steps read it
+        self._sgd.learning_rate = 1 - decay_at(step, self._decay)
+        self._sgd.found_inf = masked
         self._sgd.step()
-        self._sgd.zero_grad(set_to_none=True)
+        self._sgd.zero_grad()
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from kdcore.data.batches import Batch
 from kdcore.data.micro_batches import split_batch
@@ -26,7 +27,6 @@ from kdcore.training.optim import (
     make_optimizer,
     optimizer_tensors,
     restore_optimizer,
-    set_learning_rate,
 )
 from kdcore.training.teachers import Teacher, TeacherForward
 
@@ -121,8 +121,8 @@ class StageRun:
 
         If the loss is not finite, neither this step nor any later one changes the weights.
         """
-        set_learning_rate(self._optimizer, self.rate(step))
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.learning_rate = self.rate(step)
+        self._optimizer.zero_grad()
         progress = step / max(1, self.steps - 1)
         batches = split_batch(batch, self._setup.accumulate)
         loss = mean_of([self._accumulate(one, progress) for one in batches])
@@ -131,10 +131,10 @@ class StageRun:
             self._parallel.average_gradients(self._parameters.values())
         masked = self.guard.mask(loss.total, step)
         if self._scaler.is_enabled():
-            self._scaler.step(self._optimizer)  # masks by itself
+            self._scaler.step(cast(Optimizer, self._optimizer))  # masks by itself
             self._scaler.update()
         else:
-            setattr(self._optimizer, "found_inf", masked)  # noqa: B010 -- fused steps read it
+            self._optimizer.found_inf = masked
             self._optimizer.step()
         if self._average is not None:
             self._average.update(step, masked)

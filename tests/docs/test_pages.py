@@ -49,8 +49,8 @@ NOT_RUN = {
 
 @pytest.fixture(scope="module")
 def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One service for all pages. Warming up a process for the next job costs more than it saves."""
-    with Service(tmp_path_factory.mktemp("docs") / "home", KD_WARM="false") as service:
+    """One service for all pages."""
+    with Service(tmp_path_factory.mktemp("docs") / "home") as service:
         yield service.client.url
 
 

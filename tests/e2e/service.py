@@ -20,6 +20,7 @@ from distillery.wire import jobs as wire
 
 # Leases are short enough to detect a lost worker in seconds, and long enough for a commit that a
 # slow disk delays: a worker stops its run after half a lease. One thread makes runs bit-exact.
+# Processes are not warmed up for later jobs, which most tests do not have.
 QUICK = {
     "KD_LEASE_S": "12",
     "KD_HEARTBEAT_S": "1",
@@ -28,6 +29,7 @@ QUICK = {
     "KD_REAPER_S": "0.5",
     "KD_STREAM_POLL_S": "0.1",
     "KD_THREADS": "1",
+    "KD_WARM": "false",
     "KD_LOCAL_USER": "true",
     "OMP_NUM_THREADS": "1",
 }

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_from_upload_to_a_verified_onnx_student(tmp_path: Path) -> None:
-    with Service(tmp_path / "home") as service:
+    with Service(tmp_path / "home", KD_WARM="true") as service:
         dataset, teacher = check_main_job(service.client, tmp_path)
         _check_features(service.client, dataset, teacher)
         _check_reused_classifier(service.client, dataset, teacher, tmp_path)

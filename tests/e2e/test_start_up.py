@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 
 def test_a_warm_process_runs_a_job(tmp_path: Path) -> None:
     file = write_pictures(tmp_path / "pictures.npz")
-    with Service(tmp_path / "warm") as service:
+    with Service(tmp_path / "warm", KD_WARM="true") as service:
         dataset = _push(service.client, file)
         wait_until(lambda: _is_warm(service), 120, "a run is warm after the inspection")
         (warm_run,) = service.runs()
@@ -30,7 +30,7 @@ def test_a_warm_process_runs_a_job(tmp_path: Path) -> None:
         service.kill("jobs")
         wait_until(lambda: not lives(warm_run), 2, "a warm process dies with its worker")
         service.start("jobs")
-    with Service(tmp_path / "cold", KD_WARM="false") as service:
+    with Service(tmp_path / "cold") as service:
         job = service.client.jobs.submit(training(_push(service.client, file), epochs=2))
         assert _weights(service.client, finish(service.client, job)) == warm
 

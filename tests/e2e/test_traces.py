@@ -16,7 +16,7 @@ PARENT = f"00-{PARENT_TRACE}-b7ad6b7169203331-01"
 def test_a_requests_trace_includes_its_run(tmp_path: Path) -> None:
     with receiving() as receiver:
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-        with Service(tmp_path / "home", **settings, KD_WARM="false") as service:
+        with Service(tmp_path / "home", **settings) as service:
             client = service.client
             file = write_pictures(tmp_path / "pictures.npz")
             client._transport._http.headers["traceparent"] = PARENT

@@ -85,7 +85,7 @@ def _check_job(complete: Environment) -> None:
 
 
 def test_the_demo_runs(complete: Environment) -> None:
-    done = complete.run(complete.python, "-c", DEMO, **QUICK, KD_WARM="false")
+    done = complete.run(complete.python, "-c", DEMO, **QUICK)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "same, from scratch" in done.stdout
     students = list((complete.home / ".kd" / "demo" / "out").glob("student-*/student.onnx"))

@@ -1,15 +1,18 @@
 """Optimizers, schedules, and the guard against losses that are not finite."""
 
 import math
+import subprocess
+import sys
+from typing import cast
 
 import pytest
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from kdcore.spec.recipe import AdamW, Cosine, Multistep, Schedule, Sgd
 from kdcore.training.optim import (
     FiniteGuard,
+    FusedOptimizer,
     learning_rate,
     make_optimizer,
     optimizer_tensors,
@@ -47,21 +50,60 @@ def test_warm_up_longer_than_the_stage_never_ends() -> None:
     assert _rates(Cosine(warmup_epochs=9), 4, 4) == pytest.approx([0.25, 0.5, 0.75, 1.0])
 
 
-def test_sgd_equals_torchs_plain_one() -> None:
-    spec = Sgd(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
+SGDS = [Sgd(momentum=0.0), Sgd(), Sgd(learning_rate=0.1, nesterov=True, weight_decay=0.01)]
+
+
+@pytest.mark.parametrize("spec", [*SGDS, AdamW(learning_rate=0.1, betas=(0.8, 0.99))])
+def test_steps_give_the_bits_of_torchs_fused_optimizers(spec: Sgd | AdamW) -> None:
     ours, theirs = _parameters(), _parameters()
-    a = make_optimizer(spec, ours)
-    b = torch.optim.SGD(
-        theirs.values(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01, foreach=False
-    )
-    for _ in range(3):
-        for optimizer, parameters in ((a, ours), (b, theirs)):
-            optimizer.zero_grad()
+    a, b = make_optimizer(spec, ours), _torchs(spec, theirs)
+    for count in range(5):
+        for parameters in (ours, theirs):
             for p in parameters.values():
-                p.grad = p.detach().sin()
-            optimizer.step()
+                p.grad = (p.detach() + count).sin()
+        masked = torch.tensor(float(count == 2))
+        a.found_inf = masked
+        setattr(b, "found_inf", masked)  # noqa: B010 -- fused steps read it
+        a.step()
+        b.step()
+    assert all(torch.equal(p, theirs[name]) for name, p in ours.items())
+
+
+def _torchs(spec: Sgd | AdamW, parameters: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+    settings = spec.model_dump(exclude={"name", "learning_rate"})
+    if isinstance(spec, Sgd):
+        return torch.optim.SGD(parameters.values(), spec.learning_rate, fused=True, **settings)
+    vectors = {"params": parameters["b"], "weight_decay": 0.0}
+    groups: list[dict[str, object]] = [{"params": parameters["w"]}, vectors]
+    return torch.optim.AdamW(groups, spec.learning_rate, fused=True, **settings)
+
+
+def test_a_gradient_scaler_scales_and_skips_steps() -> None:
+    """On a CPU in float32: the contract with torch.amp.GradScaler, which fp16 on a GPU uses."""
+    ours, theirs = _parameters(), _parameters()
+    a, b = make_optimizer(Sgd(), ours), make_optimizer(Sgd(), theirs)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    for bad in (False, True, False):
+        a.zero_grad()
+        loss = sum((p.sin().sum() for p in ours.values()), torch.zeros(()))
+        scaler.scale(loss * (math.inf if bad else 1.0)).backward()  # type: ignore[no-untyped-call]
+        scaler.step(cast(torch.optim.Optimizer, a))
+        scaler.update()
+        if not bad:
+            for p in theirs.values():
+                p.grad = p.detach().cos()
+            b.step()
+    assert scaler.get_scale() == 4.0
     for name, p in ours.items():
         torch.testing.assert_close(p, theirs[name])
+
+
+def test_a_training_step_does_not_import_the_compiler() -> None:
+    """It takes a second, as long as torch itself: `torch.optim` imports it at its first step."""
+    code = "import sys; from kdcore.runs.warm import train_once; train_once();"
+    code += "print([name for name in sys.modules if name == 'torch._dynamo'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(("spec", "decays"), [(Sgd(), {"w", "b"}), (AdamW(), {"w"})])
@@ -89,7 +131,7 @@ def test_state_comes_back_in_the_parameters_own_memory_format(spec: Sgd | AdamW)
         weight = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
         return {"w": nn.Parameter(weight.contiguous(memory_format=torch.channels_last))}
 
-    def learn(optimizer: Optimizer, parameters: dict[str, nn.Parameter]) -> None:
+    def learn(optimizer: FusedOptimizer, parameters: dict[str, nn.Parameter]) -> None:
         parameters["w"].grad = parameters["w"].detach().sin()
         optimizer.step()
 
@@ -120,7 +162,7 @@ def test_a_loss_that_is_not_finite_makes_no_step_nor_any_after_it(
         for p in parameters.values():
             p.grad = torch.full_like(p, loss)
         before = {name: p.detach().clone() for name, p in parameters.items()}
-        setattr(optimizer, "found_inf", guard.mask(torch.tensor(loss), step))  # noqa: B010
+        optimizer.found_inf = guard.mask(torch.tensor(loss), step)
         optimizer.step()
         seen += [torch.equal(p, before[name]) for name, p in parameters.items()]
     assert all(seen) and guard.first_bad() == 0
