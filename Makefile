@@ -42,9 +42,10 @@ demo: $(INSTALLED) web ## Train a teacher, distil a student through the real ser
 	@$(BIN)/kd demo
 
 # Tests mostly wait for processes, so there are two for every core; each library thread pool is one
-# thread, for pools that wait for each other on a busy core take ten times as long.
+# thread, for pools that wait for each other on a busy core take ten times as long. Compiled modules
+# are kept, for the suite starts hundreds of processes.
 TEST_PROCESSES ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
 
 test: setup ## Run every test, in TEST_PROCESSES=2 processes per core
 	@scripts/install-chromium

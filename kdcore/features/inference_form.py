@@ -37,7 +37,8 @@ def inference_form(
     form = copy.deepcopy(network).eval().requires_grad_(False)
     if fold:
         generator = torch.Generator().manual_seed(0)
-        form = _fold(form, read, torch.randn(x_1CHW.shape, generator=generator).to(x_1CHW))
+        x_1CHW = torch.randn(x_1CHW.shape, generator=generator).to(x_1CHW)
+        form = _fold(form, read, x_1CHW)
     if dtype is not None:
         for module in form.modules():
             if type(module) in (nn.Conv2d, nn.Linear):
@@ -47,7 +48,8 @@ def inference_form(
 
 @torch.no_grad()
 def _fold(network: nn.Module, read: Collection[str], x_1CHW: Tensor) -> nn.Module:
-    """Fold batch norms into the convolutions before them, in a copy."""
+    """Fold batch norms into the convolutions before them, in a copy; the network itself if folding
+    would change its outputs."""
     pairs = {
         norm: conv
         for norm, conv in _followers(network, x_1CHW).items()
@@ -55,13 +57,16 @@ def _fold(network: nn.Module, read: Collection[str], x_1CHW: Tensor) -> nn.Modul
     }
     expected = network(x_1CHW)
 
-    def is_equal(some: dict[str, str]) -> bool:
-        found = _folded(network, some)(x_1CHW)
-        return bool((expected - found).abs().max() <= TOLERANCE * expected.abs().max())
+    def is_equal(form: nn.Module) -> bool:
+        return bool((expected - form(x_1CHW)).abs().max() <= TOLERANCE * expected.abs().max())
 
-    if not is_equal(pairs):  # something else, like a residual connection, reads a conv's output
-        pairs = {norm: conv for norm, conv in pairs.items() if is_equal({norm: conv})}
-    return _folded(network, pairs) if is_equal(pairs) else network
+    form = _folded(network, pairs)
+    if is_equal(form):
+        return form
+    # Something else, like a residual connection, reads a convolution's output.
+    pairs = {n: conv for n, conv in pairs.items() if is_equal(_folded(network, {n: conv}))}
+    form = _folded(network, pairs)
+    return form if is_equal(form) else network
 
 
 def _folded(network: nn.Module, pairs: dict[str, str]) -> nn.Module:

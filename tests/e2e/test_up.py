@@ -69,7 +69,7 @@ def test_ctrl_c_during_a_job_loses_nothing(tmp_path: Path) -> None:
         client = Client(first.url())
         file = write_pictures(tmp_path / "pictures.npz")
         dataset = client.datasets.push(file)
-        job = client.jobs.submit(training(dataset.id, epochs=120, checkpoint_every_s=1000))
+        job = client.jobs.submit(training(dataset.id, epochs=60, checkpoint_every_s=1000))
         wait_until(lambda: (p := client.jobs.get(job.id).progress) and p.step > 5, 60, "steps")
         client.close()
         output = first.stop()
@@ -86,7 +86,9 @@ def test_ctrl_c_during_a_job_loses_nothing(tmp_path: Path) -> None:
         client.close()
 
 
-def test_there_is_one_per_home_and_no_orphan(tmp_path: Path) -> None:
+def test_there_is_one_per_home_a_child_that_dies_is_restarted_and_there_is_no_orphan(
+    tmp_path: Path,
+) -> None:
     with up(tmp_path / "home") as first:
         url = first.url()
         second = Up(tmp_path / "home")
@@ -94,23 +96,19 @@ def test_there_is_one_per_home_and_no_orphan(tmp_path: Path) -> None:
         output = second.output()
         assert "already runs" in output and url in output and "Traceback" not in output
 
-        children = psutil.Process(first.process.pid).children(recursive=True)
-        assert len(children) >= 3
-        os.kill(first.process.pid, signal.SIGKILL)
-        first.process.wait()
-        wait_until(lambda: not any(map(lives, children)), 15, "the children are gone")
-
-
-def test_a_child_that_dies_is_restarted(tmp_path: Path) -> None:
-    with up(tmp_path / "home") as first:
-        with Client(first.url()) as client:
+        with Client(url) as client:
             assert client.ready().ok
             api = _child(first, "distillery.api")
             api.kill()
             wait_until(lambda: not lives(api), 5, "the API is gone")
             assert client.ready().ok  # retried until it is back
-        output = first.stop()
-    assert "The api exited (signal 9)" in output
+
+        children = psutil.Process(first.process.pid).children(recursive=True)
+        assert len(children) >= 3
+        os.kill(first.process.pid, signal.SIGKILL)
+        first.process.wait()
+        wait_until(lambda: not any(map(lives, children)), 15, "the children are gone")
+        assert "The api exited (signal 9)" in first.output()
 
 
 def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from tests.e2e.service import Service, finish, lives, wait_until
 
 pytestmark = pytest.mark.e2e
 
-# About 600 steps: seconds on any machine, so the kill comes long before the last one.
-EPOCHS = 60
+# About 300 steps: seconds on any machine, so the kill comes long before the last one.
+EPOCHS = 30
 
 
 def test_a_job_survives_its_worker_bit_for_bit(tmp_path: Path) -> None:
