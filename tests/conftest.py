@@ -65,6 +65,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_rank)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a value that is long or bytes by its argument.
+
+    All processes of pytest-xdist must collect the same names: those of archives hold the time.
+    """
+    too_long = isinstance(val, str) and len(val) > 80
+    return argname if too_long or isinstance(val, bytes) else None
+
+
 def _uses_postgresql(item: pytest.Function) -> bool:
     """Whether a fixture is parametrised by database and this is the turn of PostgreSQL."""
     values = item.callspec.params.values() if hasattr(item, "callspec") else ()
