@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.dashboard]
 
 # The demo as it is, but for its budget.
 DEMO = """
+import sys
 from distillery.cli import demo
 from distillery.cli.main import main
 
@@ -27,7 +28,7 @@ demo.TEACHER = {"architecture": "resnet8"}
 for part in ("TEACHER", "STUDENT"):
     setattr(demo, f"{part}_STAGE", {**getattr(demo, f"{part}_STAGE"), "epochs": 1})
     setattr(demo, f"{part}_DATA", {**getattr(demo, f"{part}_DATA"), "train_limit": 320})
-main(["demo"])
+main(["demo", *sys.argv[1:]])
 """
 
 
@@ -84,9 +85,17 @@ def _check_job(complete: Environment) -> None:
     assert "succeeded" in done.stdout
 
 
-def test_the_demo_runs(complete: Environment) -> None:
-    done = complete.run(complete.python, "-c", DEMO, **QUICK)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "same, from scratch" in done.stdout
-    students = list((complete.home / ".kd" / "demo" / "out").glob("student-*/student.onnx"))
-    assert len(students) == 1
+def test_the_demo_runs_twice_in_a_row(complete: Environment) -> None:
+    first, again = (
+        complete.run(complete.python, "-c", DEMO, *arguments, **QUICK)
+        for arguments in ([], ["--seeds", "1,2"])
+    )
+    for done in (first, again):
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = done.stdout.splitlines()
+        assert any("same, from scratch" in line and "5,142" in line for line in lines)
+    assert any(line.split()[:1] == ["spread"] for line in again.stdout.splitlines())
+    for seed in range(3):
+        folder = complete.home / ".kd" / "demo" / "out" / f"student-seed-{seed}"
+        names = {path.name for path in folder.iterdir()}
+        assert names >= {"student.onnx", "student.safetensors", "config.json"}
