@@ -4,9 +4,12 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Self
 
 from distillery.wire.common import Failure, Problem
+from kdcore.spec.distribution import NAME
 
 if TYPE_CHECKING:
     from distillery.sdk.job import Job
+
+INSTALL_NOTEBOOK = f"Install it: pip install '{NAME}[notebook]'"
 
 
 class ExitCode(IntEnum):

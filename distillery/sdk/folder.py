@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distillery.sdk.errors import UsageMistake
+from distillery.sdk.errors import INSTALL_NOTEBOOK, UsageMistake
 from kdcore.spec.recipe import DatasetFormat
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def npz_file(stem: str, arrays: "Mapping[str, ArrayLike]") -> Iterator[Path]:
         import numpy as np
     except ImportError as error:
         raise UsageMistake(
-            "Pushing arrays needs numpy, which is not installed.", hint="pip install numpy"
+            "Pushing arrays needs numpy, which is not installed.", hint=INSTALL_NOTEBOOK
         ) from error
     with tempfile.TemporaryDirectory(prefix="kd-") as scratch:
         target = Path(scratch) / f"{stem}.npz"

@@ -5,7 +5,7 @@ Each class is the wire's view with a short `repr`, a table for notebooks, and co
 
 from typing import TYPE_CHECKING
 
-from distillery.sdk.errors import UsageMistake
+from distillery.sdk.errors import INSTALL_NOTEBOOK, UsageMistake
 from distillery.sdk.format import number, result_columns, result_rows, size, verdict
 from distillery.sdk.html import table, titled
 from distillery.wire import catalog, jobs
@@ -114,7 +114,7 @@ class Metrics(jobs.Metrics):
             import pandas as pd
         except ImportError as error:
             raise UsageMistake(
-                "A DataFrame needs pandas, which is not installed.", hint="pip install pandas"
+                "A DataFrame needs pandas, which is not installed.", hint=INSTALL_NOTEBOOK
             ) from error
         curves = {s.name: pd.Series(s.values, s.steps, dtype=float) for s in self.series}
         return pd.DataFrame(curves).sort_index().rename_axis("step")

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from distillery.sdk.errors import UsageMistake
+from distillery.sdk.errors import INSTALL_NOTEBOOK, UsageMistake
 from kdcore.spec.faults import faults_in
 from kdcore.spec.recipe import WeightsFormat
 from kdcore.spec.run import Network
@@ -90,7 +90,7 @@ def _save(tensors: Mapping[str, Any], target: Path) -> None:
     except ImportError as error:
         raise UsageMistake(
             "Pushing a module needs safetensors and numpy, which are not installed.",
-            hint="pip install safetensors numpy",
+            hint=INSTALL_NOTEBOOK,
         ) from error
     save_file({name: np.asarray(_plain(t), order="C") for name, t in tensors.items()}, target)
 

@@ -24,6 +24,24 @@ def test_server_brings_api_store_and_reaper_but_no_training(
     assert worker.returncode == 2 and "'distillery-kd[train]'" in worker.stderr
 
 
+def test_notebook_brings_what_the_sdk_needs_for_arrays_modules_and_frames(
+    distribution: Distribution, tmp_path: Path
+) -> None:
+    notebook = Environment(tmp_path, distribution.wheel, "notebook")
+    code = """
+from pathlib import Path
+from distillery.sdk.folder import npz_file
+from distillery.sdk.views import Metrics
+from distillery.sdk.weights import _save
+print(Metrics(series=[]).to_frame().empty)
+with npz_file("a", {"x_train": [[1]]}) as path:
+    print(path.exists())
+_save({"w": [1.0]}, Path("w.safetensors"))
+"""
+    done = notebook.run(notebook.python, "-c", code)
+    assert (done.returncode, done.stdout.split()) == (0, ["True", "True"]), done.stderr
+
+
 def test_train_brings_runs_but_no_service(distribution: Distribution, tmp_path: Path) -> None:
     train = Environment(tmp_path, distribution.wheel, "train")
     ready = train.run(train.python, "-m", "kdcore", "warm")  # imports all that a run needs

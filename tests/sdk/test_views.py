@@ -109,4 +109,4 @@ def test_without_pandas_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageMistake) as caught:
         metrics.to_frame()
-    assert caught.value.hint == "pip install pandas"
+    assert caught.value.hint == "Install it: pip install 'distillery-kd[notebook]'"
