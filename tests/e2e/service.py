@@ -1,7 +1,6 @@
 """The real processes of a service on a free port, each of which a test may stop or kill."""
 
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from distillery.sdk.client import Client
 from distillery.sdk.config import child_environment
 from distillery.sdk.errors import ClientError
 from distillery.sdk.job import Job
+from distillery.store.db.database import Database
 from distillery.wire import jobs as wire
 
 # Leases are short enough to detect a lost worker in seconds, and long enough for a commit that a
@@ -61,12 +61,7 @@ class Service:
         }
 
     def __enter__(self) -> Self:
-        subprocess.run(
-            [sys.executable, "-m", "distillery.store", "migrate"],
-            env=self._environment,
-            check=True,
-            capture_output=True,
-        )
+        self._migrate()
         try:
             for name in PROGRAMS:
                 self.start(name)
@@ -105,6 +100,14 @@ class Service:
         """The worker's kdcore processes."""
         children = self.process("jobs").children(recursive=True)
         return [child for child in children if "kdcore" in _words(child)]
+
+    def _migrate(self) -> None:
+        """As `python -m distillery.store migrate`, without a process of its own."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        embedded = f"sqlite:///{self.home / 'distillery.sqlite'}"
+        database = Database(self._environment.get("KD_DATABASE_URL", embedded), timeout_s=None)
+        database.migrate()
+        database.dispose()
 
     def _stop(self) -> None:
         for child in self._children.values():

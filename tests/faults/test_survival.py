@@ -17,7 +17,7 @@ from tests.faults.trial import Verdict
 pytestmark = [pytest.mark.e2e, pytest.mark.faults, pytest.mark.timeout(1200)]
 
 SEED = "suite"
-LANES = 2  # concurrent services: most of a trial is waiting
+LANES = 1  # the other tests of the suite run meanwhile
 NUMBERS = ("F1", "F2", "F3", "F4", "F5", "F6", "F14", "F16", "F19", "F20", "F21")
 
 
