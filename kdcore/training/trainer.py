@@ -245,7 +245,7 @@ class Trainer:
         raise RunError(
             RunCode.DIVERGED,
             f"the loss of the {arm.name} is not finite in stage {stage + 1}, epoch {epoch + 1}, "
-            f"step {step + 1} (each counted from 1); try a lower learning rate or a warm-up",
+            f"step {step + 1} (each counted from 1)",
             pointer=f"/stages/{stage}" if arm.name == "student" else None,
         )
 
