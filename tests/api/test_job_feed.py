@@ -23,9 +23,9 @@ LONG_S = 30.0
 
 def say(database: Database, claim: jobs.Claim, *numbers: int) -> None:
     """Append log events with these seqs."""
-    said = [LogEvent(seq=n, at=1.0, level="info", message=f"line {n}") for n in numbers]
+    batch = [LogEvent(seq=n, at=1.0, level="info", message=f"line {n}") for n in numbers]
     with database.write() as s:
-        events.append(s, claim, said)
+        events.append(s, claim, batch)
 
 
 @contextmanager

@@ -18,9 +18,9 @@ Sent = dict[str, str]
 
 def say(harness: ApiHarness, claim: jobs.Claim, *numbers: int) -> None:
     """Append log events with these seqs."""
-    said = [LogEvent(seq=n, at=1.0, level="info", message=f"line {n}") for n in numbers]
+    batch = [LogEvent(seq=n, at=1.0, level="info", message=f"line {n}") for n in numbers]
     with harness.database.write() as s:
-        events.append(s, claim, said)
+        events.append(s, claim, batch)
 
 
 def parse(lines: Iterable[str]) -> list[Sent]:
@@ -125,12 +125,12 @@ def test_a_stream_of_a_missing_job_is_404(harness: ApiHarness) -> None:
 def test_curves(either: ApiHarness) -> None:
     job = either.submit()["id"]
     claim = either.claim(job)
-    said = [
+    batch = [
         MetricsEvent(seq=n, at=1.0, step=n, values={"student/loss": 1 / n, "student/accuracy": n})
         for n in range(1, 41)
     ]
     with either.database.write() as s:
-        events.append(s, claim, said)
+        events.append(s, claim, batch)
     path = f"/v1/jobs/{job}/metrics"
     whole = ok(either.http.get(path))
     assert {one["name"]: len(one["steps"]) for one in whole["series"]} == {
