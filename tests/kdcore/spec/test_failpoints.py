@@ -20,12 +20,12 @@ from tests.contracts.trees import ROOT, python_files
 CHILD = """
 import signal, sys
 from kdcore.spec.failpoints import arm, failpoint
-heard = []
-signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
+received = []
+signal.signal(signal.SIGTERM, lambda *_: received.append("SIGTERM"))
 arm(sys.argv[1])
 for number in range(3):
     failpoint("step.made")
-    print(number, *heard, flush=True)
+    print(number, *received, flush=True)
 """
 
 

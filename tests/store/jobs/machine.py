@@ -45,7 +45,7 @@ from tests.store.makers import (
 
 START = 1_700_000_000_000
 LEASE_MS = 60_000
-ROUNDS = 40  # of drain: each attempt needs one, and no job here has so many left
+ROUNDS = 40  # of drain: each attempt needs one, and no job here has more attempts left
 Held = tuple[jobs.Claim, ModelClaim]
 DAY_MS = 24 * 3600 * 1000
 OPEN = 3  # jobs at a time: few, so that acts meet at the same ones
