@@ -75,7 +75,7 @@ class IdempotentCreate:
         failpoint("creation.committed")
         answer = _answer(made.view.model_dump_json(), status, made.location)
         if made.notify is not None:
-            # After the response: nobody waits for a broker that hangs.
+            # After the response, so that no client waits for a broker that hangs.
             answer.background = BackgroundTask(self.deps.notify, made.notify)
         return answer
 

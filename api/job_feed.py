@@ -23,7 +23,7 @@ BATCH = 200
 class JobSnapshot:
     """A job's row at one moment: once the state is terminal, `last_event` is final."""
 
-    state: State | None  # None: there is no such job
+    state: State | None  # None if the job does not exist
     last_event: int
 
 

@@ -1,1 +1,1 @@
-"""Measurements that the documentation quotes; no part of what is installed."""
+"""Measurements that the documentation quotes; not part of the distribution."""

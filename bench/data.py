@@ -1,9 +1,10 @@
 """Measures how fast batches are made: `python -m bench.data`.
 
-The loader, on random images in memory, against the usual pipeline of one image at a time: Pillow
-and torchvision's transforms, in one process, stacked. Neither decodes files. Both are measured in
-turn, several times, so that other work on the machine falls on both; the medians count. Then the
-same training steps with batches made in a thread ahead of time, and without.
+Compares the loader, on random images in memory, with the usual pipeline, which transforms one image
+at a time (Pillow and torchvision's transforms, in one process) and stacks them. Neither decodes
+files. Both are measured alternately, several times, so that other work on the machine slows both;
+the medians are reported. Then measures the same training steps with batches made ahead of time in a
+thread, and without.
 """
 
 import argparse
@@ -35,7 +36,7 @@ SEVERAL: list[Any] = ["flip", "rand_augment", "colour_jitter", "cutout", "mixup"
 
 
 class Speed(BaseModel):
-    """Images a second of both, and the median of the ratios of pairs measured in turn."""
+    """Images per second of both pipelines, and the median ratio of pairs measured in turn."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,8 +47,11 @@ class Speed(BaseModel):
 
 
 class Speeds(BaseModel):
-    """One run of `python -m bench.data`. `ahead`: training steps a second with batches made in a
-    thread over those without; above 1 it helps."""
+    """The result of `python -m bench.data`.
+
+    `ahead`: the speed of training steps with batches made ahead in a thread, relative to the speed
+    without; above 1, the thread helps.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,7 +65,7 @@ class Speeds(BaseModel):
 
 
 def make_split(count: int, side: int, size: int) -> Split:
-    """Random colour images."""
+    """Make a split of random colour images."""
     generator = torch.Generator().manual_seed(0)
     shape = (count, side, side, 3)
     images_NHWC = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
@@ -70,13 +74,13 @@ def make_split(count: int, side: int, size: int) -> Split:
 
 
 def loader_of(split: Split, batch_size: int, augment: list[Any]) -> Loader:
-    """All of the split."""
+    """Make a loader over the whole split."""
     data = Data.model_validate({"batch_size": batch_size, "augment": augment})
     return Loader(split, torch.arange(len(split)), data, 0, CPU)
 
 
 def ours(split: Split, batch_size: int, augment: list[Any]) -> Callable[[int], None]:
-    """Runs an epoch of the loader."""
+    """Return a function that runs an epoch of the loader."""
     loader = loader_of(split, batch_size, augment)
 
     def run(epoch: int) -> None:
@@ -89,7 +93,7 @@ def ours(split: Split, batch_size: int, augment: list[Any]) -> Callable[[int], N
 def one_by_one(
     split: Split, batch_size: int, transform: Callable[[Any], Tensor], *, mixes: bool
 ) -> Callable[[int], None]:
-    """Runs an epoch of transforms on Pillow images, stacked, and mixed as a batch."""
+    """Return a function that transforms an epoch of Pillow images, and stacks and mixes batches."""
     from PIL import Image
 
     images_NHWC = split.images_NCHW.permute(0, 2, 3, 1).numpy()
@@ -106,7 +110,7 @@ def one_by_one(
 
 
 def pipelines() -> dict[str, tuple[int, int, list[Any], Callable[[Any], Tensor]]]:
-    """By name: side, size, our augmentations, and their counterpart."""
+    """Side, size, our augmentations and the equivalent transforms of each pipeline, by name."""
     from torchvision import transforms
 
     flip, tensor = transforms.RandomHorizontalFlip(), transforms.ToTensor()
@@ -131,7 +135,7 @@ def pipelines() -> dict[str, tuple[int, int, list[Any], Callable[[Any], Tensor]]
 
 
 def measure(batch_size: int, repeats: int) -> Iterator[tuple[str, Speed]]:
-    """Every pipeline in turn."""
+    """Measure every pipeline; yields its name and speeds."""
     for name, (side, size, augment, transform) in pipelines().items():
         count = batch_size * (20 if side == SMALL else 2)
         split = make_split(count, side, size)
@@ -160,7 +164,7 @@ def _seconds(run: Callable[[int], None], number: int) -> float:
 
 
 def ahead_over_plain(batch_size: int, repeats: int, steps: int = 20) -> float:
-    """Speed of training steps (resnet20 on 32x32) with batches ahead over those without."""
+    """Speed of training steps (resnet20, 32x32) with batches made ahead, relative to without."""
     network = build_network(Network(architecture="resnet20", num_classes=10))
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loader = loader_of(make_split(batch_size * steps, SMALL, SMALL), batch_size, ["crop", "flip"])
@@ -186,17 +190,17 @@ def _step(network: nn.Module, batch: Batch) -> None:
 
 
 def table(speeds: Speeds) -> Iterator[str]:
-    """Lines of a Markdown table."""
+    """The lines of a Markdown table."""
     yield "| images | ours, images/s | one by one, images/s | ratio |"
     yield "|---|---|---|---|"
     for name, speed in speeds.speeds.items():
         yield f"| {name} | {speed.ours:.0f} | {speed.one_by_one:.0f} | {speed.ratio:.1f} |"
     yield ""
-    yield f"training with batches made ahead, over without: {speeds.ahead:.3f}"
+    yield f"training speed with batches made ahead, relative to without: {speeds.ahead:.3f}"
 
 
 def write(speeds: Speeds, folder: Path = RESULTS) -> Path:
-    """Write the file and return where it is."""
+    """Write the file; returns its path."""
     hardware = speeds.hardware
     cpu = "-".join(hardware.cpu.lower().split())
     path = folder / f"data_{cpu}_{hardware.threads}-threads_{speeds.date}.json"
@@ -205,12 +209,14 @@ def write(speeds: Speeds, folder: Path = RESULTS) -> Path:
 
 
 def main() -> None:
-    """Measure, print the table, write the file."""
-    parser = argparse.ArgumentParser(description="How fast batches are made.")
-    parser.add_argument("--repeats", type=int, default=5, help="measurements of each (5)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch (1)")
+    """Measure, print the table and write the file."""
+    parser = argparse.ArgumentParser(description="Measure how fast batches are made.")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="measurements per pipeline (default: 5)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="torch's CPU threads (default: 1)")
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--dry-run", action="store_true", help="write no file")
+    parser.add_argument("--dry-run", action="store_true", help="do not write a file")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     speeds = Speeds(

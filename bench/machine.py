@@ -1,4 +1,4 @@
-"""The machine that a measurement ran on, and where its dated result goes; knows no torch."""
+"""Describes the machine of a measurement and names its result file; does not import torch."""
 
 import os
 import platform
@@ -17,9 +17,11 @@ FSYNCS = 50
 
 
 class Machine(BaseModel):
-    """What ran the measurement, without its name. `load` is the work that others had for it when
-    the measurement began: processes that want a core, averaged over a minute. `fsync_ms`: until a
-    written page is safely on disk (median), below which no durable commit can be."""
+    """The machine of a measurement, without its host name.
+
+    `load`: the load average over one minute when the measurement began, caused by other work.
+    `fsync_ms`: the median time to flush a page to disk, a lower bound for a durable commit.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +35,7 @@ class Machine(BaseModel):
 
 
 def this_machine() -> Machine:
-    """The machine of this process."""
+    """Describe the machine of this process."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine(
         cpu=_cpu_name(),
@@ -47,7 +49,7 @@ def this_machine() -> Machine:
 
 
 def sentence(machine: Machine) -> str:
-    """For people."""
+    """Describe the machine in a line of text."""
     return (
         f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB, {machine.kernel}, "
         f"Python {machine.python}; at the start load {machine.load}, fsync {machine.fsync_ms} ms"
@@ -55,12 +57,12 @@ def sentence(machine: Machine) -> str:
 
 
 def today() -> date:
-    """The date of a result."""
+    """Today's date in UTC."""
     return datetime.now(UTC).date()
 
 
 def result_file(kind: str, machine: Machine, suffix: str, folder: Path = RESULTS) -> Path:
-    """Where the result of today goes, named for what, on what hardware and when."""
+    """The path of today's result file, named after the kind, the hardware and the date."""
     cpu = re.sub(r"[^a-z0-9]+", "-", machine.cpu.lower()).strip("-")
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{kind}_{cpu}_{machine.cores}-cores_{today()}.{suffix}"

@@ -1,8 +1,8 @@
-"""Measures what one training step costs with every method: `python -m bench.method_cost`.
+"""Measures the cost of one training step with every method: `python -m bench.method_cost`.
 
 Each method is trained beside `hard_target`, resnet32x4 teaching resnet8x4 on batches of 64 random
-32x32 images, and compared with a step of `hard_target` alone right before it, so that other work
-on the machine falls on both. Weights are random: the time does not depend on them.
+32x32 images, and compared with a step of `hard_target` alone immediately before it, so that other
+work on the machine slows both. Weights are random; the time does not depend on them.
 
 B: batch, C: channels, H, W: height and width, N: training samples.
 """
@@ -33,19 +33,19 @@ from kdcore.training.teachers import Teacher
 TEACHER, STUDENT = "resnet32x4", "resnet8x4"
 CLASSES, SIDE, BATCH_SIZE = 100, 32, 64
 TRAINING_IMAGES = 50_000
-STEPS = 1000  # of the stage; more than are ever run
+STEPS = 1000  # length of the stage; more steps than are ever run
 BASE = "hard_target"
 
 
 @dataclass
 class Clock:
-    """Milliseconds of the steps of one method, and of the plain steps before them."""
+    """Durations in ms of one method's steps, and of the plain steps before each of them."""
 
     ms: list[float] = field(default_factory=list)
     base_ms: list[float] = field(default_factory=list)
 
     def cost(self) -> MethodCost:
-        """The medians."""
+        """Compute the medians."""
         ratios = [own / base for own, base in zip(self.ms, self.base_ms, strict=True)]
         return MethodCost(
             ms=round(median(self.ms), 1),
@@ -55,7 +55,7 @@ class Clock:
 
 
 class Bench:
-    """Teacher, setting and data that all stages share; every stage has a student of its own."""
+    """The teacher, context and data that all stages share; every stage has its own student."""
 
     def __init__(self) -> None:
         self._image_1CHW = torch.zeros(1, 3, SIDE, SIDE)
@@ -71,7 +71,7 @@ class Bench:
         )
 
     def stage(self, *methods: str) -> StageRun:
-        """A stage with these objectives, ready to step."""
+        """Build a stage with these objectives, ready to step."""
         student = _network(STUDENT)
         context = MethodContext(
             student=self._probe("student", student),
@@ -90,7 +90,7 @@ class Bench:
         return run
 
     def milliseconds(self, run: StageRun, step: int) -> float:
-        """How long this step takes."""
+        """Run a step; returns its duration in ms."""
         start = time.perf_counter()
         run.step(self.batch, step)
         return (time.perf_counter() - start) * 1e3
@@ -110,8 +110,10 @@ def _network(architecture: str) -> nn.Module:
 
 
 def measure(methods: tuple[str, ...], repeats: int) -> dict[str, MethodCost]:
-    """Interleaved: every repeat goes through all methods, one step each after a plain one. A first
-    step of each is not counted."""
+    """Measure the methods, interleaved: every repeat runs one step of each, after a plain step.
+
+    The first step of each is not counted.
+    """
     bench = Bench()
     clocks = {method: Clock() for method in methods}
     with ExitStack() as open_stages:
@@ -131,20 +133,20 @@ def _beside(method: str) -> tuple[str, ...]:
 
 
 def table(costs: Mapping[str, MethodCost]) -> Iterator[str]:
-    """Lines of a Markdown table."""
-    yield "| method | ms a step | hard_target alone, ms | ratio |"
+    """The lines of a Markdown table."""
+    yield "| method | ms per step | hard_target alone, ms | ratio |"
     yield "|---|---|---|---|"
     for method, cost in costs.items():
         yield f"| {method} | {cost.ms:.0f} | {cost.hard_target_ms:.0f} | {cost.ratio:.2f} |"
 
 
 def main() -> None:
-    """Measure, print the table, write the file."""
-    parser = argparse.ArgumentParser(description="What one training step costs with every method.")
-    parser.add_argument("--repeats", type=int, default=3, help="steps of every method (3)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
+    """Measure, print the table and write the file."""
+    parser = argparse.ArgumentParser(description="Measure the cost of a training step.")
+    parser.add_argument("--repeats", type=int, default=3, help="steps per method (default: 3)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--methods", nargs="*", choices=list(KNOBS), default=list(KNOBS))
-    parser.add_argument("--dry-run", action="store_true", help="write no file")
+    parser.add_argument("--dry-run", action="store_true", help="do not write a file")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     costs = measure(tuple(given.methods), given.repeats)

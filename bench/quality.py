@@ -1,10 +1,10 @@
-"""What every method is worth: a student's accuracy after each, against the same from scratch.
+"""Compares the accuracy of a student trained with each method and from scratch.
 
     python -m bench.quality --data FOLDER [--protocol few] [--student resnet8] [--jobs 2]
 
 FOLDER holds Fashion-MNIST as IDX files (Debian's package dataset-fashion-mnist has them, and
 torchvision.datasets.FashionMNIST downloads them). Every run is a `python -m kdcore run` with one
-CPU thread (or the GPU); what has already run in --work is not run again. Writes a table and its
+CPU thread (or the GPU); runs that --work already contains are not repeated. Writes a table and its
 numbers to bench/results.
 """
 
@@ -31,8 +31,11 @@ PLAIN = str.maketrans(" /", "--")  # for folder names
 
 @dataclass(frozen=True)
 class Protocol:
-    """How much data and time. `validation`: part of the student's images held out to choose its
-    best epoch; the rest are learnt. `padded`: from 28x28 to 32x32."""
+    """The amounts of data and training.
+
+    `validation`: the share of the student's images that is held out to choose its best epoch; it
+    trains on the rest. `padded`: whether images are padded from 28x28 to 32x32.
+    """
 
     teacher_images: int | None
     teacher_epochs: int
@@ -44,9 +47,9 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "few": Protocol(20_000, 8, 2_222, 24, 0.1),  # 2,000 are learnt, 222 held out
-    "reference": Protocol(20_000, 8, 2_000, 24, 0.0),  # as the reference: no best epoch
-    # All 60,000 images in the time that two cores have: two epochs, 59,000 learnt.
+    "few": Protocol(20_000, 8, 2_222, 24, 0.1),  # 2,000 to train on, 222 held out
+    "reference": Protocol(20_000, 8, 2_000, 24, 0.0),  # like the reference, without a best epoch
+    # All 60,000 images, 59,000 to train on; two epochs are feasible on two cores.
     "full": Protocol(None, 8, None, 2, 1 / 60, padded=False, precision="auto"),
 }
 
@@ -54,7 +57,7 @@ PROTOCOLS = {
 def student_spec(
     protocol: Protocol, student: str, method: str, seed: int, teacher: Spec | None
 ) -> Spec:
-    """The spec of one run; `teacher`: its network, as its run exported it."""
+    """The spec of one run; `teacher`: the network exported by the teacher's run."""
     spec: Spec = {
         "task": "distill",
         "student": {"architecture": student},
@@ -78,7 +81,7 @@ def student_spec(
 
 
 def teacher_spec(protocol: Protocol, architecture: str) -> Spec:
-    """The teacher: the same recipe from scratch, more images, nothing held out."""
+    """The spec of the teacher: trained from scratch on more images, nothing held out."""
     spec = student_spec(protocol, architecture, SCRATCH, 0, None)
     spec["stages"] = stage_lists(SCRATCH, protocol.teacher_epochs)
     spec["data"] |= {"validation": 0.0, "train_limit": protocol.teacher_images}
@@ -86,12 +89,12 @@ def teacher_spec(protocol: Protocol, architecture: str) -> Spec:
 
 
 def carry_out(folder: Path, spec: Spec, data: Path, weights: Path | None = None) -> dict[str, Any]:
-    """The run's result; from an earlier call if it has the same spec."""
-    result, said = folder / "out" / "result.json", folder / "spec.json"
-    shared = folder.parent / TEACHER_OUTPUTS_DIR  # what the teacher says of the test images
+    """Run a spec unless an earlier call has run the same one in `folder`; returns the result."""
+    result, spec_file = folder / "out" / "result.json", folder / "spec.json"
+    shared = folder.parent / TEACHER_OUTPUTS_DIR  # the teacher's outputs for the test images
     text = json.dumps(spec, indent=1, sort_keys=True)
-    if not (said.exists() and said.read_text() == text):
-        shutil.rmtree(folder, ignore_errors=True)  # of another spec
+    if not (spec_file.exists() and spec_file.read_text() == text):
+        shutil.rmtree(folder, ignore_errors=True)  # left by another spec
     if not result.exists():
         folder.mkdir(parents=True, exist_ok=True)
         shared.mkdir(exist_ok=True)
@@ -101,7 +104,7 @@ def carry_out(folder: Path, spec: Spec, data: Path, weights: Path | None = None)
             link.unlink(missing_ok=True)
             if target is not None:
                 link.symlink_to(target.resolve())
-        said.write_text(text)
+        spec_file.write_text(text)
         command = [sys.executable, "-m", "kdcore", "run", str(folder)]
         with (folder / "run.log").open("wb") as log:
             code = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False).returncode
@@ -113,7 +116,7 @@ def carry_out(folder: Path, spec: Spec, data: Path, weights: Path | None = None)
 
 
 def measure(args: argparse.Namespace) -> tuple[dict[str, list[Cell]], dict[str, Any]]:
-    """Every method's cells, one a seed, and the teacher's result."""
+    """Run all methods; returns the cells of each, one per seed, and the teacher's result."""
     protocol = PROTOCOLS[args.protocol]
     base = args.work / args.protocol
     seen = f"{protocol.teacher_images}-{protocol.teacher_epochs}"
@@ -144,17 +147,19 @@ def measure(args: argparse.Namespace) -> tuple[dict[str, list[Cell]], dict[str, 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print the table and write it down."""
+    """Measure, print the table and write the files."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of Fashion-MNIST's files")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of Fashion-MNIST's IDX files"
+    )
     parser.add_argument("--work", type=Path, default=ROOT / ".bench", help="where runs are kept")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="few")
     parser.add_argument("--teacher", default="resnet20")
     parser.add_argument("--student", default="resnet8")
-    parser.add_argument("--width", type=float, default=1.0, help="the student's, a multiplier")
+    parser.add_argument("--width", type=float, default=1.0, help="the student's width multiplier")
     parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="concurrent runs")
     args = parser.parse_args(arguments)
     args.work = args.work.resolve()
     cells, teacher = measure(args)

@@ -1,4 +1,4 @@
-"""The quality bench's table: mean and spread over seeds, retention, gap closed, the reference."""
+"""Writes the table of `bench.quality`: mean and spread over seeds, retention, gap closed."""
 
 import argparse
 import json
@@ -11,8 +11,8 @@ from typing import Any
 
 from bench.recipes import SCRATCH
 
-# mdistiller's own distillers under the protocol `reference`, resnet20 to resnet8: last epoch, mean
-# of seeds 0, 1, 2, in percent.
+# mdistiller's own distillers with the protocol `reference`, resnet20 teaching resnet8: accuracy of
+# the last epoch in percent, mean of seeds 0, 1, 2.
 REFERENCE = {
     SCRATCH: 80.6,
     "kd": 85.5,
@@ -29,7 +29,7 @@ SECONDS = ("training", "teacher", "evaluating")
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: accuracy on the test images of the last epoch and of the best on validation."""
+    """One run: test accuracy after the last epoch, and after the best one by validation."""
 
     seed: int
     last: float
@@ -38,7 +38,7 @@ class Cell:
 
     @classmethod
     def of(cls, seed: int, result: Mapping[str, Any]) -> "Cell":
-        """From a run's result.json."""
+        """Build a cell from a run's result.json."""
         student = result["student"]
         best = None if student["best"] is None else student["best"]["accuracy"]
         seconds = sum(result["seconds"].get(phase, 0.0) for phase in SECONDS)
@@ -51,7 +51,7 @@ def write_tables(
     cells: Mapping[str, Sequence[Cell]],
     teacher: Mapping[str, Any],
 ) -> str:
-    """Write a .md and a .json file named for day, pair and hardware; returns the table."""
+    """Write a .md and a .json file named after date, pair and hardware; returns the table."""
     machine = teacher["machine"]
     where = "".join(c if c.isalnum() else "-" for c in machine["device"].lower()).strip("-")
     pair = f"{args.protocol}-{args.teacher}-{args.student}-{args.width}"
@@ -82,11 +82,11 @@ def _lines(
         "",
         f"Teacher {top:.2%} on the 10,000 test images. {machine['device']}, torch "
         f"{machine['torch']}, {machine['precision']}, {machine['threads']} thread per run, "
-        f"{args.jobs} runs at once.",
-        "Accuracy in percent on the test images; last epoch, and best epoch by held-out images.",
+        f"{args.jobs} concurrent runs.",
+        "Accuracy in percent on the test images after the last epoch and the best held-out epoch.",
         "",
         "| method | seeds | last: mean | spread | best: mean | retention | gap closed | reference "
-        "| s a run |",
+        "| s per run |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for method, row in cells.items():

@@ -1,5 +1,7 @@
-"""The objectives that the quality bench gives every method, with the reference library's weights
-where it has the method; our own defaults elsewhere."""
+"""The objectives that the quality bench uses for every method.
+
+Weights are the reference library's if it has the method, otherwise our defaults.
+"""
 
 from typing import Any
 
@@ -8,12 +10,12 @@ SCRATCH = "from scratch"
 HARD: Spec = {"method": "hard_target"}
 OPTIMIZER = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
 SCHEDULE = {"name": "multistep", "milestones": [0.625, 0.75, 0.875], "gamma": 0.1}
-WARMUP = {"warmup_epochs": 1 / 8}  # of the stage; stage_lists makes epochs of it
+WARMUP = {"warmup_epochs": 1 / 8}  # a share of the epochs; stage_lists converts it
 
-# A list of stages; each a share of the epochs and its objectives.
+# For each recipe a list of stages, each with its share of the epochs and its objectives.
 RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
     SCRATCH: [(1, [HARD])],
-    # What the labels give in the time that two-stage recipes leave them.
+    # Labels alone, for as many epochs as two-stage recipes train on them.
     "from scratch, 3/4 of the epochs": [(0.75, [HARD])],
     "kd": [(1, [{"method": "kd", "weight": 0.9}, {**HARD, "weight": 0.1}])],
     "fitnet, joint": [
@@ -59,7 +61,7 @@ RECIPES: dict[str, list[tuple[float, list[Spec]]]] = {
 
 
 def stage_lists(method: str, epochs: int) -> list[Spec]:
-    """The stages of a method's recipe, of so many epochs together, at least one each."""
+    """The stages of a method's recipe, `epochs` in total and at least one each."""
     recipe = RECIPES[method]
     left = round(epochs * sum(share for share, _ in recipe))
     stages: list[Spec] = []

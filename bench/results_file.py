@@ -1,4 +1,4 @@
-"""Measurements as JSON files in bench/results, named for what, on what hardware and when."""
+"""Writes measurements as JSON files in bench/results, named after kind, hardware and date."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 class Hardware(BaseModel):
-    """What a measurement ran on, without the machine's name."""
+    """The hardware of a measurement, without the machine's host name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,8 +25,11 @@ class Hardware(BaseModel):
 
 
 class MethodCost(BaseModel):
-    """Median milliseconds of one step of a method with hard_target, beside those of hard_target
-    alone measured right before each, and the median of the ratios of both."""
+    """The cost of one step of a method with hard_target.
+
+    `ms` and `hard_target_ms`: medians, the latter of hard_target alone immediately before each
+    step. `ratio`: the median of the ratios.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +39,7 @@ class MethodCost(BaseModel):
 
 
 class Measurement(BaseModel):
-    """One run of a bench; its file is named for kind, hardware and date."""
+    """The result of a bench; its file is named after kind, hardware and date."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,7 +49,7 @@ class Measurement(BaseModel):
 
 
 class MethodCosts(Measurement):
-    """One run of `python -m bench.method_cost`."""
+    """The result of `python -m bench.method_cost`."""
 
     kind: Literal["method-cost"] = "method-cost"
     teacher: str
@@ -59,7 +62,7 @@ class MethodCosts(Measurement):
 
 
 def this_hardware() -> Hardware:
-    """CPU model, cores and torch of this process."""
+    """Describe the CPU, cores, threads and torch version of this process."""
     name = str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
     return Hardware(
         cpu=name,
@@ -70,7 +73,7 @@ def this_hardware() -> Hardware:
 
 
 def write(made: Measurement, folder: Path = RESULTS) -> Path:
-    """Write the file and return where it is."""
+    """Write the file; returns its path."""
     cpu = re.sub(r"[^a-z0-9]+", "-", made.hardware.cpu.lower()).strip("-")
     path = folder / f"{made.kind}_{cpu}_{made.hardware.cores}-cores_{made.date}.json"
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +82,7 @@ def write(made: Measurement, folder: Path = RESULTS) -> Path:
 
 
 def newest(folder: Path = RESULTS) -> MethodCosts | None:
-    """The latest measurement of the methods' cost, if there is any."""
+    """The latest measurement of the methods' cost, or None."""
     found = [
         MethodCosts.model_validate_json(path.read_bytes())
         for path in sorted(folder.glob("method-cost_*.json"))

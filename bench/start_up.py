@@ -1,12 +1,12 @@
-"""How soon a submitted job runs and makes its first training step, warm and cold.
+"""Measures how soon a submitted job runs and makes its first training step, warm and cold.
 
-    python -m bench.start_up [--jobs 10] [--cold-jobs 5] [--home FOLDER]
+    python -m bench.start_up [--jobs 10] [--cold-jobs 5]
 
-Starts API, worker and reaper on the embedded default, with its settings, and submits the demo's
-distillation (resnet20 teaches resnet8 on 500 digits), one epoch long, one job after the other.
-Warm: a run waits for each job; in a row: a job is submitted as soon as the one before has ended,
-and finds a run in the middle of its warm-up; cold: KD_WARM is off. Times are from just before the
-request to the job's move to `running` (the store's clock, in milliseconds) and to the first
+Starts API, worker and reaper with the embedded default's settings and submits the demo's
+distillation (resnet20 teaching resnet8 on 500 digits), one epoch long, one job after the other.
+Warm: each job finds a warm run; in a row: a job is submitted as soon as the one before has ended,
+while the next run is still warming up; cold: KD_WARM is off. Times run from just before the request
+to the job's transition to `running` (by the store's clock, in milliseconds) and to the first
 progress event, which kdcore writes after its first optimizer step. Writes a file to bench/results.
 """
 
@@ -28,8 +28,8 @@ from distillery.cli.digits import write_digits
 from distillery.sdk.client import Client
 from tests.e2e.service import Service, finish, wait_until
 
-# What tests.e2e.service hurries, at its default again. Runs have one thread: two of them wait for
-# each other where other work shares the cores.
+# The defaults of settings that tests.e2e.service shortens. Runs keep its single thread: two threads
+# wait for each other if other work shares the cores.
 DEFAULTS = {
     "KD_LEASE_S": "60",
     "KD_HEARTBEAT_S": "10",
@@ -43,7 +43,7 @@ PATIENCE_S = 300.0
 
 
 class Spread(BaseModel):
-    """Seconds of several jobs."""
+    """Durations of several jobs in seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,13 +53,13 @@ class Spread(BaseModel):
 
     @classmethod
     def of(cls, each_s: Sequence[float]) -> "Spread":
-        """Of one number a job."""
+        """Build from one duration per job."""
         rounded = tuple(round(s, 3) for s in each_s)
         return cls(p50_s=statistics.median(rounded), max_s=max(rounded), each_s=rounded)
 
 
 class Case(BaseModel):
-    """Seconds from submission, of every job."""
+    """Times from submission, of every job."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,7 +68,7 @@ class Case(BaseModel):
 
 
 class StartUp(Measurement):
-    """One run of `python -m bench.start_up`. `unique`: memory that an idle warm run has alone."""
+    """The result of `python -m bench.start_up`; `idle_*`: memory of a warm run without a job."""
 
     kind: Literal["start-up"] = "start-up"
     job: str
@@ -82,7 +82,7 @@ class StartUp(Measurement):
 
 
 class WorkerHarness:
-    """A service with the demo's dataset and a teacher in it."""
+    """A service that holds the demo's dataset and a trained teacher."""
 
     def __init__(self, service: Service, folder: Path):
         self._service = service
@@ -98,11 +98,11 @@ class WorkerHarness:
         self.teacher = trained.student_model
 
     def measure(self, jobs: int, ready: bool) -> Case:
-        """Submit so many jobs, each when nothing runs and, with `ready`, a run waits warm."""
+        """Run `jobs` jobs, one at a time; with `ready`, submit each only once a run is warm."""
         running_s, step_s = [], []
         for number in range(jobs):
             if ready:
-                wait_until(self._is_warm, PATIENCE_S, "a run waits")
+                wait_until(self._is_warm, PATIENCE_S, "a run is warm")
             spec: dict[str, Any] = student_spec(self.dataset, self.teacher, seed=number)
             spec["stages"] = [{**spec["stages"][0], "epochs": 1}]
             began = datetime.now(UTC)
@@ -115,23 +115,23 @@ class WorkerHarness:
         return Case(running=Spread.of(running_s), first_step=Spread.of(step_s))
 
     def warm_ups_s(self) -> list[float]:
-        """How long each warm-up took, from the worker's log."""
+        """The duration of each warm-up, from the worker's log."""
         return [float(found) for found in WARM_LINE.findall(self._log.read_text())]
 
     def memory_mb(self) -> tuple[float, float]:
-        """Unique and resident memory of the run that waits."""
-        wait_until(self._is_warm, PATIENCE_S, "a run waits")
+        """Unique and resident memory of the warm run."""
+        wait_until(self._is_warm, PATIENCE_S, "a run is warm")
         (idle,) = self._service.runs()
         memory = idle.memory_full_info()
         return round(memory.uss / 2**20, 1), round(memory.rss / 2**20, 1)
 
     def _is_warm(self) -> bool:
-        said = self._log.read_text()
-        return said.rfind("a run is warm") > said.rfind(": started ")
+        log = self._log.read_text()
+        return log.rfind("a run is warm") > log.rfind(": started ")
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure, print the times and write the file."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -142,11 +142,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with Service(folder / "warm", **DEFAULTS) as service:
-            shop = WorkerHarness(service, folder)
-            warm = shop.measure(given.jobs, ready=True)
-            in_a_row = shop.measure(given.cold_jobs, ready=False)
-            unique_mb, resident_mb = shop.memory_mb()
-            warm_ups_s = shop.warm_ups_s()
+            harness = WorkerHarness(service, folder)
+            warm = harness.measure(given.jobs, ready=True)
+            in_a_row = harness.measure(given.cold_jobs, ready=False)
+            unique_mb, resident_mb = harness.memory_mb()
+            warm_ups_s = harness.warm_ups_s()
         with Service(folder / "cold", **DEFAULTS, KD_WARM="false") as service:
             cold = WorkerHarness(service, folder).measure(given.cold_jobs, ready=False)
     made = StartUp(

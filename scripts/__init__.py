@@ -1,1 +1,1 @@
-"""Programs for work on this repository; not part of the distribution."""
+"""Programs for developing this repository; not part of the distribution."""

@@ -1,7 +1,7 @@
-"""MkDocs hooks: pages that lie outside of docs/, links to them, and the list of decisions.
+"""MkDocs hooks: add pages from outside docs/, rewrite links, and list the decisions.
 
-README-style links are written for the repository, so that they work there too; on the site a page
-that lies elsewhere has another address, and the links to and from it are rewritten.
+Links are written for the repository, so that they work on GitHub too. On the site, pages from
+outside docs/ have other addresses, so the links to and from them are rewritten.
 """
 
 import posixpath
@@ -25,13 +25,13 @@ LINK = re.compile(r"(?<=\]\()(?P<path>[^()#\s:]+)(?P<anchor>#[^()\s]*)?(?=\))")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """List every decision where the navigation names their folder."""
+    """Replace the decisions' folder in the navigation by its pages."""
     config.nav = _expanded(config.nav)
     return config
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the changelog, the recipes and the results of measurements."""
+    """Add the changelog, the recipes, an image and the results of measurements."""
     for source, uri in _outside().items():
         files.append(File.generated(config, uri, abs_src_path=str(ROOT / source)))
     return files
@@ -49,7 +49,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         address = outside.get(target)
         if target.startswith("docs/"):
             address = target.removeprefix("docs/")
-        if address is None:  # not part of the site: the strict build names it
+        if address is None:  # not part of the site: the strict build reports it
             return found[0]
         return posixpath.relpath(address, posixpath.dirname(uri) or ".") + (found["anchor"] or "")
 

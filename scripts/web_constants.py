@@ -1,4 +1,4 @@
-"""Writes web/src/lib/constants.ts, the names and labels that the dashboard shares with `kd`."""
+"""Writes web/src/lib/constants.ts: the names and labels that the dashboard shares with `kd`."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ CURVES = ("STUDENT_LOSS", "STUDENT_ACCURACY", "BASELINE_ACCURACY", "TEACHER_ACCU
 
 
 def build() -> str:
-    """The whole file."""
+    """Build the file."""
     curves = [f"export const {name} = {json.dumps(getattr(names, name))};" for name in CURVES]
     phases = [f"  {phase}: {json.dumps(phase.label)}," for phase in names.Phase]
     return "\n".join([HEADER, *curves, "", OPEN, *phases, "};", ""])

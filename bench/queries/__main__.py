@@ -1,8 +1,8 @@
-"""The hot queries on PostgreSQL at two sizes: `python -m bench.queries`.
+"""Measures the hot queries on PostgreSQL at two sizes: `python -m bench.queries`.
 
-Seeds by COPY, asks EXPLAIN (ANALYZE, BUFFERS) for every statement that a hot query issues, fails
-where a table that grows is read whole or a plan reads far more than it answers, and prints the
-times at both sizes side by side: pages must stay flat.
+Seeds a database by COPY, runs EXPLAIN (ANALYZE, BUFFERS) for every statement of a hot query, fails
+if a growing table is scanned or a plan reads far more rows than it returns, and prints the times at
+both sizes side by side: those of pages must not grow.
 """
 
 import argparse
@@ -27,8 +27,11 @@ REPEATS = 15
 
 
 class Time(BaseModel):
-    """One query at one size: what the database took by its own account, the whole call as the
-    service makes it (both the median), and the most rows that a step of a plan read."""
+    """One query at one size.
+
+    `database_ms`: the time that EXPLAIN reports. `call_ms`: the time of the whole call, as the
+    service makes it. Both are medians. `rows`: the most rows that a step of a plan read.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,7 +41,7 @@ class Time(BaseModel):
 
 
 class Size(BaseModel):
-    """All queries at one size. `wrong` has the plans that must not be."""
+    """All queries at one size; `wrong`: the plans that read too much, by query."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,7 +53,7 @@ class Size(BaseModel):
 
 
 class Report(BaseModel):
-    """One run of `python -m bench.queries`."""
+    """The result of `python -m bench.queries`."""
 
     date: date
     machine: Machine
@@ -59,7 +62,7 @@ class Report(BaseModel):
 
 
 def measure(seeds: Seeds) -> tuple[Size, str]:
-    """All queries on a server of their own, and the server's version."""
+    """Measure all queries on a new server; returns the server's version too."""
     with postgresql() as url:
         database = Database(url, timeout_s=None)
         database.migrate()
@@ -106,7 +109,7 @@ def _call_ms(database: Database, ask: Callable[[Session], object]) -> float:
 
 
 def table(sizes: Sequence[Size]) -> Iterator[str]:
-    """Lines of a Markdown table."""
+    """The lines of a Markdown table."""
     names = [f"{size.jobs:,} jobs" for size in sizes]
     columns = [f"{name}, {what}" for name in names for what in ("database ms", "call ms", "rows")]
     yield f"| query | {' | '.join(columns)} |"
@@ -118,14 +121,16 @@ def table(sizes: Sequence[Size]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Measure, print, write the file; 1 where a plan must not be."""
-    parser = argparse.ArgumentParser(description="The hot queries on PostgreSQL at two sizes.")
+    """Measure, print and write the file; returns 1 if a plan reads too much."""
+    parser = argparse.ArgumentParser(description="Measure the hot queries on PostgreSQL.")
     parser.add_argument("--jobs", type=int, nargs="+", default=[10_000, 1_000_000])
-    parser.add_argument("--points", type=int, default=1000, help="of each of four series (1000)")
-    parser.add_argument("--dry-run", action="store_true", help="write no file")
+    parser.add_argument(
+        "--points", type=int, default=1000, help="points per series (default: 1000)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="do not write a file")
     given = parser.parse_args()
     machine = this_machine()
-    # A quarter of a percent of all jobs have curves: 10,000,000 points in a million jobs.
+    # One job in 400 has curves: a million jobs have 10,000,000 points.
     found = [measure(Seeds(jobs, max(25, jobs // 400), given.points)) for jobs in given.jobs]
     sizes = [size for size, _ in found]
     print("\n".join(table(sizes)))

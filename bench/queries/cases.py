@@ -1,4 +1,4 @@
-"""The hot queries, each as the API, the worker or the reaper asks it: `CASES` by name."""
+"""The hot queries, as the API, the worker and the reaper make them: `CASES`, by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Ask = Callable[[Session, Seeds], object]
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that is asked. `reads`: the most rows that a step of its plan may touch."""
+    """One query; `reads`: the most rows that a step of its plan may read."""
 
     ask: Ask
     reads: int = 10 * LIMIT
@@ -61,7 +61,7 @@ def _show(s: Session, seeds: Seeds) -> object:
 
 
 def _claim_of(s: Session, seeds: Seeds) -> jobs.Claim:
-    """A claim on the running job that is not the newest."""
+    """A claim on a running job, the newest but one."""
     job = s.get_one(Job, job_id(seeds.jobs - 2))
     spec = JobSpec.model_validate(job.spec)
     if s.get(Attempt, (job.id, job.attempt)) is None:
@@ -71,16 +71,16 @@ def _claim_of(s: Session, seeds: Seeds) -> jobs.Claim:
 
 
 def _append(s: Session, seeds: Seeds) -> object:
-    said = [
+    batch = [
         MetricsEvent(seq=n, at=1.0, step=10**6 + n, values=dict.fromkeys(SERIES, 0.5))
         for n in range(1, 101)
     ]
-    return events.append(s, _claim_of(s, seeds), said)
+    return events.append(s, _claim_of(s, seeds), batch)
 
 
 def _lapse(s: Session, seeds: Seeds) -> object:
-    few = [job_id(seeds.jobs - 1 - n) for n in range(RUNNING // 2)]
-    s.execute(update(Job).where(Job.id.in_(few)).values(lease_until=1))
+    lapsed = [job_id(seeds.jobs - 1 - n) for n in range(RUNNING // 2)]
+    s.execute(update(Job).where(Job.id.in_(lapsed)).values(lease_until=1))
     s.flush()
     return jobs.reap(s)
 

@@ -1,6 +1,6 @@
-"""What the database does for a query: the statements a function issues, and the plan of each.
+"""Finds the statements that a function issues, and the database's plan for each.
 
-Statements are caught as they go to the driver, so that what is judged is what is run.
+Statements are captured on their way to the driver, so the plans are those of what really runs.
 """
 
 import json
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from distillery.store.db.database import Database
 
-# Tables that grow for ever; all others stay small or are met by their primary key.
+# Tables that grow without limit; all others stay small or are accessed by their primary key.
 BIG = frozenset(
     {"jobs", "events", "metric_points", "transitions", "attempts", "artifacts", "models"}
     | {"idempotency_keys", "uploads"}
@@ -26,9 +26,12 @@ _SCAN = re.compile(r"\bSCAN (?P<table>\w+)")
 
 @dataclass(frozen=True)
 class Plan:
-    """One statement: `scans` names what is read whole, `rows` is the most that one step of the
-    plan reads, `lines` is the plan for people. SQLite counts no rows and no milliseconds; there
-    `sorts` says that rows of a table are sorted before the first can be given."""
+    """The plan of one statement.
+
+    `scans`: the growing tables that are scanned. `rows`: the most rows that one step reads.
+    `lines`: the plan as text. SQLite reports neither rows nor times, but `sorts`: whether rows of a
+    table are sorted before the first is returned.
+    """
 
     statement: str
     scans: tuple[str, ...]
@@ -40,7 +43,7 @@ class Plan:
 
 @contextmanager
 def caught(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """The statements and parameters that go to the database within the block."""
+    """Capture the statements, and their parameters, that the database receives in the block."""
     found: list[tuple[str, Any]] = []
 
     def catch(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
@@ -55,7 +58,7 @@ def caught(database: Database) -> Iterator[list[tuple[str, Any]]]:
 
 
 def plans_of(database: Database, action: Callable[[Session], object]) -> list[Plan]:
-    """The plans of all that the action asks of the database; nothing it changes is kept."""
+    """The plans of all statements of the action; its changes are rolled back."""
     with caught(database) as found, rolled_back(database) as session:
         action(session)
     postgresql = database.engine.dialect.name == "postgresql"
@@ -67,7 +70,7 @@ def plans_of(database: Database, action: Callable[[Session], object]) -> list[Pl
 
 @contextmanager
 def rolled_back(database: Database) -> Iterator[Session]:
-    """A session that may write, for nothing."""
+    """Open a session that may write and is rolled back."""
     with Session(database.engine, expire_on_commit=False) as session:
         try:
             yield session
@@ -77,11 +80,11 @@ def rolled_back(database: Database) -> Iterator[Session]:
 
 def _on_postgresql(connection: Connection, statement: str, parameters: Any) -> Plan:
     several = isinstance(parameters, list)
-    said = connection.exec_driver_sql(
+    answer = connection.exec_driver_sql(
         f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}",
         parameters[0] if several else parameters,
     ).scalar_one()
-    (root,) = said if isinstance(said, list) else json.loads(said)
+    (root,) = answer if isinstance(answer, list) else json.loads(answer)
     nodes = list(_nodes(root["Plan"]))
     scans = [n["Relation Name"] for n in nodes if n["Node Type"].endswith("Seq Scan")]
     return Plan(
@@ -113,12 +116,12 @@ def _line(node: dict[str, Any]) -> str:
 
 
 def _on_sqlite(connection: Connection, statement: str, parameters: Any) -> Plan:
-    said = connection.exec_driver_sql(
+    rows = connection.exec_driver_sql(
         f"EXPLAIN QUERY PLAN {statement}",
         parameters[0] if isinstance(parameters, list) else parameters,
     )
-    lines = tuple(row[3] for row in said)
+    lines = tuple(row[3] for row in rows)
     scans = tuple(m["table"] for line in lines if (m := _SCAN.search(line)) and m["table"] in BIG)
-    # Behind a subquery that is limited, or that numbers its rows, sorting is meant.
+    # After a subquery that is limited, or that numbers its rows, sorting is intended.
     sorts = any("TEMP B-TREE" in line for line in lines) and lines[0].startswith("SEARCH")
     return Plan(statement, scans, 0, 0.0, lines, sorts)

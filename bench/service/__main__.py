@@ -1,7 +1,8 @@
-"""The control plane against its peers, on this machine, in one run: `python -m bench.service`.
+"""Compares the control plane with its peers on this machine: `python -m bench.service`.
 
-Ours: real processes, a database filled with jobs, every request with a key over HTTP. The peers:
-MLflow's tracking server and Ray Jobs, installed apart in .bench/peers, and plain Celery.
+Our service runs as real processes on a database filled with jobs; every request is sent over HTTP,
+with a key. The peers are MLflow's tracking server and Ray Jobs, installed separately in
+.bench/peers, and plain Celery.
 """
 
 import argparse
@@ -30,13 +31,13 @@ LISTED = (10_000, 100_000)
 
 @contextmanager
 def embedded() -> Iterator[dict[str, str]]:
-    """SQLite and the local transport: what `kd up` starts."""
+    """Yield the settings of the embedded default: SQLite and the local transport."""
     yield {}
 
 
 @contextmanager
 def servers() -> Iterator[dict[str, str]]:
-    """PostgreSQL and Valkey, one of each for one service."""
+    """Run PostgreSQL and Valkey for one service; yields its settings."""
     with postgresql() as database, valkey() as broker:
         yield {"KD_DATABASE_URL": database, "KD_BROKER_URL": broker}
 
@@ -48,11 +49,11 @@ PLACES = {
 
 
 def measure_ours(place: str, sizes: tuple[int, ...], count: int, repeats: int) -> Ours:
-    """All figures of our service in one place."""
+    """Measure our service in one of PLACES."""
     where, database, broker = PLACES[place]
     found = []
     for number, jobs in enumerate(sizes):
-        say(f"ours on {database}, {jobs:,} jobs")
+        report_progress(f"ours on {database}, {jobs:,} jobs")
         seeds = Seeds(jobs, CURVED, POINTS)
         with where() as given, service(seeds, given) as home:
             home.start("api")
@@ -64,7 +65,7 @@ def measure_ours(place: str, sizes: tuple[int, ...], count: int, repeats: int) -
             if number == 0:
                 rates = ours.ingest(home)
                 pollers, followers = ours.poll(home, seeds), ours.follow(home, seeds)
-                memory["API after all that"] = home.memory_mib("api")
+                memory["API after all requests"] = home.memory_mib("api")
                 torch = has_torch(home.process("api"))
     with where() as given:
         start, more = _measure_start(given, repeats)
@@ -82,8 +83,8 @@ def measure_ours(place: str, sizes: tuple[int, ...], count: int, repeats: int) -
 
 
 def _measure_start(given: Mapping[str, str], repeats: int) -> tuple[Requests, dict[str, float]]:
-    """Submit until running, with a worker that is there; memory of worker and reaper at rest."""
-    say("submit until running")
+    """Measure the time from submission to running, and the memory of an idle worker and reaper."""
+    report_progress("submit until running")
     with service(None, given) as home:
         home.start("api", "worker", "reaper")
         home.wait_until_ready()
@@ -93,38 +94,42 @@ def _measure_start(given: Mapping[str, str], repeats: int) -> tuple[Requests, di
 
 
 def measure_peers(count: int, repeats: int) -> dict[str, Peer]:
-    """All peers, one after another."""
+    """Measure all peers, one after another."""
     wanted = versions()
-    say("MLflow")
+    report_progress("MLflow")
     requests, rates, pollers = mlflow.measure(LISTED[0], POINTS, max(10, count // 4))
     found = {
         "MLflow": Peer(version=wanted["mlflow"], requests=requests, rates=rates, pollers=pollers)
     }
-    say("Ray Jobs")
+    report_progress("Ray Jobs")
     requests, rates = ray.measure(repeats)
     found["Ray Jobs"] = Peer(version=wanted["ray"], requests=requests, rates=rates)
-    say("Celery")
+    report_progress("Celery")
     requests, rates = plain_celery.measure()
     found["Celery with Valkey"] = Peer(version=celery.__version__, requests=requests, rates=rates)
     return found
 
 
-def say(what: str) -> None:
-    """What is being measured, for whoever waits."""
+def report_progress(what: str) -> None:
+    """Print to stderr what is being measured."""
     print(f"... {what}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Measure, print the tables, write them with the machine's description."""
-    parser = argparse.ArgumentParser(description="The control plane against its peers.")
+    """Measure, print the tables and write the files."""
+    parser = argparse.ArgumentParser(description="Compare the control plane with its peers.")
     parser.add_argument("--places", nargs="+", choices=list(PLACES), default=["embedded"])
     parser.add_argument("--jobs", type=int, nargs="+", default=list(LISTED))
-    parser.add_argument("--count", type=int, default=200, help="requests of each kind (200)")
-    parser.add_argument("--repeats", type=int, default=10, help="jobs that are started (10)")
-    parser.add_argument("--no-peers", action="store_true", help="ours alone")
-    parser.add_argument("--dry-run", action="store_true", help="write no file")
+    parser.add_argument(
+        "--count", type=int, default=200, help="requests of each kind (default: 200)"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=10, help="jobs that are started (default: 10)"
+    )
+    parser.add_argument("--no-peers", action="store_true", help="measure only our service")
+    parser.add_argument("--dry-run", action="store_true", help="do not write files")
     given = parser.parse_args()
-    # So that whatever was started is stopped.
+    # Exit normally, so that all started processes are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     machine = this_machine()
     report = Report(

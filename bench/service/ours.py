@@ -1,4 +1,4 @@
-"""What is measured of our service, one function per group of figures."""
+"""Measures our service, one function per group of figures."""
 
 import itertools
 import tempfile
@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.seeds import EVENTS as SEEN
 from bench.seeds import RUNNING, SERIES, TENANT, Seeds, job_id, spec_of
-from bench.service.crowd import PEOPLE, Crowd, followers, pollers
+from bench.service.load import CLIENTS, ClientLoad, followers, pollers
 from bench.service.service import Service, wait_until
 from bench.service.wire import Latency, Wire, clocked, latency
 from distillery.cli.digits import write_digits
@@ -26,7 +26,7 @@ _numbers = itertools.count()
 
 
 def requests(service: Service, seeds: Seeds, count: int) -> dict[str, Latency]:
-    """Every kind of request that people and workers make, by name."""
+    """Measure every kind of request that clients make, by name."""
     wire = service.wire()
     newest = f"/v1/jobs/{seeds.newest}"
     deep = cursors.encode(job_id(seeds.jobs // 10))
@@ -65,8 +65,10 @@ def create(wire: Wire, spec: dict[str, Any] | None = None) -> Any:
 
 
 def ingest(service: Service) -> dict[str, float]:
-    """Events a second, and metric points a second, from a run's file into the database: lines
-    parsed and checked, written in the worker's batches."""
+    """Measure the events and metric points per second that move from a run's file to the database.
+
+    Lines are parsed and checked, and written in the worker's batches.
+    """
     with service.database.write() as session:
         claim = jobs.claim(session, job_id(1), "bench", 3600)
     assert claim is not None
@@ -95,8 +97,10 @@ def ingest(service: Service) -> dict[str, float]:
 
 
 def until_running(service: Service, repeats: int) -> dict[str, Latency]:
-    """From sending the request until a look at the job says `running`, and until its first
-    training step is seen; one worker that idles, jobs one after another."""
+    """Measure the times from the request until the job is `running`, and until its first step.
+
+    Jobs are submitted one after another to one idle worker.
+    """
     wire = service.wire()
     with tempfile.TemporaryDirectory() as folder, Client(service.url, service.key) as client:
         file = write_digits(Path(folder) / "digits.npz")
@@ -109,41 +113,41 @@ def until_running(service: Service, repeats: int) -> dict[str, Latency]:
     running_ms: list[float] = []
     step_ms: list[float] = []
     for _ in range(repeats + 1):
-        time.sleep(0.5 + 0.0937 * (len(step_ms) % 7))  # out of step with the worker's heartbeat
+        time.sleep(0.5 + 0.0937 * (len(step_ms) % 7))  # not in step with the worker's heartbeat
         begun_s = time.perf_counter()
         path = f"/v1/jobs/{create(wire, spec).json()['id']}"
-        _see(wire, path, lambda job: job["state"] == "running")
+        _poll_until(wire, path, lambda job: job["state"] == "running")
         running_ms.append((time.perf_counter() - begun_s) * 1e3)
-        _see(wire, path, lambda job: (job["progress"] or {}).get("step", 0) > 0)
+        _poll_until(wire, path, lambda job: (job["progress"] or {}).get("step", 0) > 0)
         step_ms.append((time.perf_counter() - begun_s) * 1e3)
         wire.ask("POST", f"{path}/cancel")
-        _see(wire, path, lambda job: job["terminal"])
+        _poll_until(wire, path, lambda job: job["terminal"])
     wire.close()
-    # The first is not counted: a worker is warm after it.
+    # The first is not counted; it warms up the worker.
     return {"submit until running": latency(running_ms[1:])} | {
         "submit until the first step is seen": latency(step_ms[1:])
     }
 
 
-def _see(wire: Wire, path: str, holds: Any) -> None:
-    wait_until(lambda: holds(wire.get(path).json()), 60, f"{path} is as it should be", 0.004)
+def _poll_until(wire: Wire, path: str, holds: Any) -> None:
+    wait_until(lambda: holds(wire.get(path).json()), 60, f"{path} is as expected", 0.004)
 
 
-def poll(service: Service, seeds: Seeds) -> Crowd:
-    """People who look at jobs that run, and at some that have ended."""
-    paths = [f"/v1/jobs/{job_id(seeds.jobs - 1 - n)}" for n in range(PEOPLE)]
+def poll(service: Service, seeds: Seeds) -> ClientLoad:
+    """Measure clients that poll the running jobs and the newest finished ones."""
+    paths = [f"/v1/jobs/{job_id(seeds.jobs - 1 - n)}" for n in range(CLIENTS)]
     requests = [("GET", path, b"") for path in paths]
     return pollers(service.wire(), service.process("api"), requests)
 
 
-def follow(service: Service, seeds: Seeds) -> Crowd:
-    """People who follow the jobs that run, ten each."""
+def follow(service: Service, seeds: Seeds) -> ClientLoad:
+    """Measure clients that follow the running jobs, ten clients per job."""
     numbers = range(seeds.jobs - RUNNING, seeds.jobs)
     ids = [job_id(number) for number in numbers]
     claims = [jobs.Claim(i, TENANT, "distill", 1, None, None) for i in ids]
     seqs = itertools.count(EVENTS + 1)
 
-    def say() -> None:
+    def emit() -> None:
         seq = next(seqs)
         for claim in claims:
             with service.database.write() as session:
@@ -152,4 +156,4 @@ def follow(service: Service, seeds: Seeds) -> Crowd:
                 events.append(session, claim, [line])
 
     paths = [f"/v1/jobs/{i}/events?after={SEEN}" for i in ids]
-    return followers(service.wire(), service.process("api"), paths, say)
+    return followers(service.wire(), service.process("api"), paths, emit)

@@ -1,4 +1,4 @@
-"""The report of a run: everything measured, as JSON, and as tables for people."""
+"""The report of a run: all measurements, as JSON and as Markdown tables."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -6,14 +6,14 @@ from datetime import date
 from pydantic import BaseModel, ConfigDict
 
 from bench.machine import Machine, sentence
-from bench.service.crowd import Crowd
+from bench.service.load import ClientLoad
 from bench.service.wire import Latency
 
 Requests = dict[str, Latency]
 
 
 class Size(BaseModel):
-    """Our service with so many jobs."""
+    """Our service with `jobs` jobs in its database."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,8 +22,11 @@ class Size(BaseModel):
 
 
 class Ours(BaseModel):
-    """Our service on one database and broker. Memory in MiB: the API's at rest and after all the
-    requests, the worker's and the reaper's at rest; `torch_in_api` must be false."""
+    """Our service on one database and broker.
+
+    `memory_mib`: memory of the API, at rest and after all requests, and of the worker and the
+    reaper at rest. `torch_in_api` must be false.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,8 +36,8 @@ class Ours(BaseModel):
     rates: dict[str, float]
     memory_mib: dict[str, float]
     torch_in_api: bool
-    pollers: Crowd
-    followers: Crowd
+    pollers: ClientLoad
+    followers: ClientLoad
     start: Requests
 
 
@@ -46,11 +49,11 @@ class Peer(BaseModel):
     version: str
     requests: Requests
     rates: dict[str, float]
-    pollers: Crowd | None = None
+    pollers: ClientLoad | None = None
 
 
 class Report(BaseModel):
-    """One run of `python -m bench.service`."""
+    """The result of `python -m bench.service`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,13 +64,14 @@ class Report(BaseModel):
 
 
 def lines(report: Report) -> Iterator[str]:
-    """The whole report in Markdown."""
+    """The lines of the report in Markdown."""
     yield f"# The control plane, {report.date}"
     yield ""
     yield f"On {sentence(report.machine)}."
     yield ""
-    yield "Milliseconds as a client sees them over one kept connection. CPU: what one request cost"
-    yield "the server's processes; other work on the machine hardly changes it. 1 kB: 1000 bytes."
+    yield "Times as a client measures them over one persistent connection. CPU: the time that a"
+    yield "request takes of the server's processes, hardly affected by other work on the machine."
+    yield "1 kB: 1000 bytes."
     for ours in report.ours:
         for size in ours.sizes:
             yield from _section(
@@ -77,7 +81,7 @@ def lines(report: Report) -> Iterator[str]:
     for name, peer in report.peers.items():
         yield from _section(f"{name} {peer.version}", _requests(peer.requests))
         yield ""
-        rates = [*peer.rates.items(), *_crowd("200 who poll every 2 s", peer.pollers)]
+        rates = [*peer.rates.items(), *_load("200 clients polling every 2 s", peer.pollers)]
         yield from (f"- {what}: {value}" for what, value in rates)
 
 
@@ -100,15 +104,14 @@ def _rest(ours: Ours) -> Iterator[str]:
     yield from (f"- {what}: {value:,.0f}" for what, value in ours.rates.items())
     yield from (f"- memory, {what}: {value:.0f} MiB" for what, value in ours.memory_mib.items())
     yield f"- torch in the API: {'yes' if ours.torch_in_api else 'no'}"
-    for what, crowd in (
-        ("200 who poll every 2 s", ours.pollers),
-        ("200 who follow", ours.followers),
+    for what, load in (
+        ("200 clients polling every 2 s", ours.pollers),
+        ("200 clients following events", ours.followers),
     ):
-        yield from (f"- {name}: {value}" for name, value in _crowd(what, crowd))
+        yield from (f"- {name}: {value}" for name, value in _load(what, load))
 
 
-def _crowd(what: str, crowd: Crowd | None) -> Iterator[tuple[str, str]]:
-    if crowd is not None:
-        delay = crowd.delay
-        said = f"p50 {delay.p50_ms:.1f} ms, p95 {delay.p95_ms:.1f} ms, {crowd.cores:.2f} cores"
-        yield what, said
+def _load(what: str, load: ClientLoad | None) -> Iterator[tuple[str, str]]:
+    if load is not None:
+        p50_ms, p95_ms = load.delay.p50_ms, load.delay.p95_ms
+        yield what, f"p50 {p50_ms:.1f} ms, p95 {p95_ms:.1f} ms, {load.cores:.2f} cores"

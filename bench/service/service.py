@@ -1,4 +1,4 @@
-"""Our service's real processes on a home of their own, over a database that was filled before."""
+"""Runs our service's real processes in a new home, on a database filled in advance."""
 
 import os
 import socket
@@ -30,7 +30,7 @@ PROGRAMS = {
 
 
 class Service:
-    """The processes by name, started one by one; `database` is open beside them."""
+    """The service's processes, started by name, and its open `database`."""
 
     def __init__(self, home: Path, servers: Mapping[str, str]):
         with socket.socket() as probe:
@@ -63,16 +63,16 @@ class Service:
             self._children[name].start()
 
     def wait_until_ready(self) -> None:
-        """Returns when the API answers, and finds a worker where one was started."""
+        """Wait until the API answers and, if a worker was started, until it is registered."""
         worker = self._children["worker"].pid is not None
         wait_until(lambda: self._is_ready(worker), READY_S, "the service is ready")
 
     def wire(self) -> Wire:
-        """A new connection with a key."""
+        """Open a connection that sends the key."""
         return Wire(self.url, {"Authorization": f"Bearer {self.key}"})
 
     def memory_mib(self, name: str) -> float:
-        """Resident memory of a program and all it started."""
+        """Memory of a program and its descendants."""
         return memory_mib(self.process(name))
 
     def process(self, name: str) -> psutil.Process:
@@ -82,7 +82,7 @@ class Service:
         return psutil.Process(pid)
 
     def stop(self) -> None:
-        """Stop everything."""
+        """Stop all programs and close the database."""
         for child in self._children.values():
             child.terminate()
         for child in self._children.values():
@@ -110,7 +110,7 @@ class Service:
 
 @contextmanager
 def service(seeds: Seeds | None, servers: Mapping[str, str]) -> Iterator[Service]:
-    """A service over a filled (or, without seeds, an empty) database; nothing is started yet."""
+    """A service on a filled database, empty without seeds; its programs are not started yet."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kd-bench-")))
         opened = Service(home, servers)
@@ -121,7 +121,7 @@ def service(seeds: Seeds | None, servers: Mapping[str, str]) -> Iterator[Service
 
 
 def memory_mib(process: psutil.Process) -> float:
-    """Memory of a process and its descendants; pages that several share are counted once."""
+    """Memory of a process and its descendants in MiB; shared pages are counted once."""
     total = 0
     for one in (process, *process.children(recursive=True)):
         try:
@@ -139,7 +139,7 @@ def has_torch(process: psutil.Process) -> bool:
 def wait_until(
     holds: Callable[[], object], within_s: float, what: str, every_s: float = 0.05
 ) -> None:
-    """Return as soon as `holds()` is true; an AssertionError that says `what` when it never is."""
+    """Wait until `holds()` is true. Raises AssertionError with `what` after `within_s`."""
     deadline_s = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline_s, f"not within {within_s} s: {what}"
@@ -147,7 +147,7 @@ def wait_until(
 
 
 def quiet_environment() -> dict[str, str]:
-    """For programs that would otherwise phone home."""
+    """The environment for programs that would otherwise send telemetry."""
     return {**os.environ, "DO_NOT_TRACK": "true", "RAY_USAGE_STATS_ENABLED": "0"} | {
         "MLFLOW_DISABLE_TELEMETRY": "true"
     }

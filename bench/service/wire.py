@@ -1,4 +1,4 @@
-"""HTTP/1.1 over one kept connection, and what a series of requests took; the same for all."""
+"""Sends HTTP/1.1 requests over one persistent connection and times them, alike for all peers."""
 
 import http.client
 import json
@@ -17,8 +17,11 @@ WARM_UP = 5  # requests that are not counted
 
 
 class Latency(BaseModel):
-    """Of `count` measurements. `kb`: size of the last body in kilobytes (1000); `cpu_ms`: what one
-    request cost the server's processes, which other work on the machine hardly changes."""
+    """Percentiles of `count` measurements.
+
+    `kb`: the size of the last body in units of 1000 bytes. `cpu_ms`: the CPU time that one request
+    takes of the server's processes, nearly independent of other work on the machine.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,7 +33,7 @@ class Latency(BaseModel):
 
 
 def latency(times_ms: list[float], size: int | None = None) -> Latency:
-    """The percentiles of at least two measurements."""
+    """Compute the percentiles of at least two measurements."""
     return Latency(
         count=len(times_ms),
         p50_ms=round(median(times_ms), 2),
@@ -41,14 +44,14 @@ def latency(times_ms: list[float], size: int | None = None) -> Latency:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """The response to a request."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """The body, parsed."""
+        """Parse the body."""
         return json.loads(self.body)
 
 
@@ -65,7 +68,7 @@ class Wire:
     def ask(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """One request; AssertionError where it is refused."""
+        """Send one request. Raises AssertionError if it is refused."""
         given = self.headers | dict(headers or {})
         content = None
         if body is not None:
@@ -79,7 +82,7 @@ class Wire:
         return Answer(answer.status, names, read)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """GET."""
+        """Send a GET request."""
         return self.ask("GET", path, headers=headers)
 
     def close(self) -> None:
@@ -88,7 +91,7 @@ class Wire:
 
 
 def clocked(ask: Callable[[], Answer], count: int, server: psutil.Process | None = None) -> Latency:
-    """How long `ask` takes, so many times after a warm-up, and what it costs `server`."""
+    """Time `count` calls of `ask` after a warm-up, and the CPU time they take of `server`."""
     for _ in range(min(WARM_UP, count // 2)):
         ask()
     times_ms = []
@@ -105,7 +108,7 @@ def clocked(ask: Callable[[], Answer], count: int, server: psutil.Process | None
 
 
 def cpu_s(server: psutil.Process) -> float:
-    """Seconds of CPU that a process and its descendants have used."""
+    """CPU time in seconds that a process and its descendants have used."""
     total = 0.0
     for process in (server, *server.children(recursive=True)):
         try:

@@ -1,1 +1,1 @@
-"""Training speed against plain eager PyTorch, torchdistill and the machine's own floor."""
+"""Compares training speed with plain eager PyTorch, torchdistill and the machine's floor."""

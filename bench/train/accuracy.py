@@ -1,5 +1,7 @@
-"""Accuracy at equal epochs, and epochs to a fixed accuracy: ours with `auto` precision against
-plain eager float32, seeds one by one, on few images with a teacher that knows more of them.
+"""Compares accuracy at equal epochs, and epochs to a fixed accuracy, seed by seed.
+
+Our runs with `auto` precision are compared with plain eager float32. The students train on few
+images; their teacher was trained on more, different ones.
 
 N: images, B: batch, K: classes.
 """
@@ -33,12 +35,12 @@ from kdcore.spec.recipe import Multistep
 
 TEACHER, STUDENT = "resnet20", "resnet8"
 TEACHER_IMAGES = 20_000  # at most
-HELD_OUT = 0.5  # of what students are given: it is what accuracy is measured on
+HELD_OUT = 0.5  # share of the students' images; accuracy is measured on it
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Accuracy after every epoch, on the same held-out images on both sides."""
+    """Accuracy after every epoch, on held-out images that are the same on both sides."""
 
     side: str
     method: str
@@ -46,13 +48,13 @@ class Curve:
     accuracy: list[float]
 
     def epochs_to(self, wanted: float) -> int | None:
-        """The first epoch, from 1, that reaches it."""
+        """The first epoch, counted from 1, that reaches this accuracy."""
         return next((n for n, a in enumerate(self.accuracy, 1) if a >= wanted), None)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is trained. `images`: those that students are given, half of them to be measured on."""
+    """What is trained; `images`: how many the students get, half of which are held out."""
 
     work: Path
     data: Path | None
@@ -65,7 +67,7 @@ class Trial:
 
 
 def measure(trial: Trial) -> tuple[float, list[Curve]]:
-    """The teacher's accuracy on the images of seed 0, and all curves, both sides in turn."""
+    """Train both sides in turn; returns the teacher's accuracy (split of seed 0) and all curves."""
     inputs = trial.work / "accuracy-inputs"
     _prepare(trial, inputs)
     curves = []
@@ -82,8 +84,8 @@ def measure(trial: Trial) -> tuple[float, list[Curve]]:
 
 
 def table(curves: Sequence[Curve], wanted: float) -> Iterator[str]:
-    """A line for every method and side."""
-    yield f"| method | side | last epoch by seed | mean | epochs to {wanted:.0%} by seed |"
+    """The lines of a Markdown table, one per method and side."""
+    yield f"| method | side | last epoch, by seed | mean | epochs to {wanted:.0%}, by seed |"
     yield "|---|---|---|---|---|"
     for method, side in dict.fromkeys((c.method, c.side) for c in curves):
         own = [c for c in curves if (c.method, c.side) == (method, side)]
@@ -94,7 +96,7 @@ def table(curves: Sequence[Curve], wanted: float) -> Iterator[str]:
 
 
 def _prepare(trial: Trial, inputs: Path) -> None:
-    """The first images are the students'; the teacher learns from others."""
+    """Write the students' images, and train the teacher on others."""
     images_NHWC, labels_N = load_images(trial.data)
     inputs.mkdir(parents=True, exist_ok=True)
     own = slice(0, trial.images)
@@ -119,20 +121,20 @@ def _prepare(trial: Trial, inputs: Path) -> None:
 
 
 def _split(labels_N: Images, seed: int) -> tuple[Images, Images]:
-    """Positions that students learn and that are held out, as our runs draw them."""
+    """Positions of the training and held-out images, split as our runs split them."""
     labels = torch.from_numpy(labels_N.astype(np.int64))
-    learnt_N, held_out_N = hold_out(len(labels), labels, HELD_OUT, seed)
-    return learnt_N.numpy(), held_out_N.numpy()
+    training_N, held_out_N = hold_out(len(labels), labels, HELD_OUT, seed)
+    return training_N.numpy(), held_out_N.numpy()
 
 
 def _eager(trial: Trial, method: str, seed: int, inputs: Path) -> Curve:
     images_NHWC, labels_N = load_arrays(inputs)
-    learnt_N, held_out_N = _split(labels_N, seed)
+    training_N, held_out_N = _split(labels_N, seed)
     eager = Eager(method, fresh(STUDENT, seed), load_teacher(inputs, TEACHER))
-    batches = loader(Pictures(images_NHWC[learnt_N], labels_N[learnt_N]), workers=0)
-    told = Multistep.model_validate(SCHEDULE)
-    milestones = [round(share * trial.epochs) for share in told.milestones]
-    schedule = torch.optim.lr_scheduler.MultiStepLR(eager.optimizer, milestones, told.gamma)
+    batches = loader(Pictures(images_NHWC[training_N], labels_N[training_N]), workers=0)
+    multistep = Multistep.model_validate(SCHEDULE)
+    milestones = [round(share * trial.epochs) for share in multistep.milestones]
+    schedule = torch.optim.lr_scheduler.MultiStepLR(eager.optimizer, milestones, multistep.gamma)
     found = []
     for _ in range(trial.epochs):
         eager.train()
@@ -144,7 +146,7 @@ def _eager(trial: Trial, method: str, seed: int, inputs: Path) -> Curve:
 
 
 def _ours(trial: Trial, method: str, seed: int, inputs: Path) -> Curve:
-    order = ours.Order(
+    options = ours.RunOptions(
         method,
         images=trial.images,
         threads=trial.threads,
@@ -154,7 +156,7 @@ def _ours(trial: Trial, method: str, seed: int, inputs: Path) -> Curve:
         student=STUDENT,
         validation=HELD_OUT,
     )
-    folder = ours.carry_out(order, trial.work / "accuracy-run", inputs)
+    folder = ours.carry_out(options, trial.work / "accuracy-run", inputs)
     values = [e["values"] for e in ours.events_of(folder) if e["kind"] == "metrics"]
     found = [v[STUDENT_ACCURACY] for v in values if STUDENT_ACCURACY in v]
     precision = ours.result_of(folder)["machine"]["precision"]

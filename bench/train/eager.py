@@ -1,7 +1,8 @@
-"""Plain eager PyTorch, written as the papers' codes are: `python -m bench.train.eager`.
+"""Measures plain eager PyTorch, as in the papers' code: `python -m bench.train.eager`.
 
-A DataLoader that makes every image a PIL image and transforms it, float32, contiguous NCHW, the
-whole teacher under no_grad, losses read back every step. Prints one line of JSON.
+The DataLoader converts every image to a PIL image and transforms it. Tensors are float32 and
+contiguous NCHW, the whole teacher runs under no_grad, and losses are read back every step. Prints
+one line of JSON.
 
 B: batch, K: classes.
 """
@@ -36,7 +37,7 @@ LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.05, 0.9, 5e-4
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """Images as torchvision's CIFAR datasets hand them over, transformed one by one."""
+    """Images as torchvision's CIFAR datasets return them, transformed one by one."""
 
     def __init__(self, images_NHWC: Images, labels_N: Images, augment: bool = True) -> None:
         from torchvision import transforms
@@ -57,25 +58,25 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
 
 class Eager:
-    """Student, teacher, method and optimizer; `step` learns from one batch."""
+    """Student, teacher, method and optimizer; `step` trains on one batch."""
 
     def __init__(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         self.student, self.teacher = student, teacher
         self.method = make_method(name, student, teacher)
-        learnt = [*student.parameters(), *self.method.parameters()]
+        trained = [*student.parameters(), *self.method.parameters()]
         self.optimizer = torch.optim.SGD(
-            learnt, lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
+            trained, lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
         )
         self.seen = [0.0, 0.0]
 
     def train(self) -> None:
-        """What an epoch begins with."""
+        """Set the training modes, as an epoch does at its start."""
         self.student.train()
         self.method.train()
         self.teacher.train(self.method.teacher_trains)
 
     def step(self, x_BCHW: Tensor, labels_B: Tensor) -> None:
-        """One update, and the loss and hits read back, as the codes' meters do."""
+        """Make one update; reads back loss and hits, as the meters of the papers' code do."""
         self.optimizer.zero_grad()
         with torch.no_grad():
             theirs_BK = self.teacher(x_BCHW)
@@ -88,12 +89,12 @@ class Eager:
 
 
 def loader(data: Pictures, workers: int, shuffle: bool = True) -> DataLoader[Any]:
-    """Shuffled batches, the last short one dropped; or all in order."""
+    """Shuffled batches without a short last one; or all batches in order."""
     return DataLoader(data, BATCH, shuffle=shuffle, num_workers=workers, drop_last=shuffle)
 
 
 def speed(folder: Path, method: str, steps: int, workers: int) -> Speed:
-    """The speed of the first epoch's steps, loading included."""
+    """Measure the speed of the first epoch's steps, including data loading."""
     eager = Eager(method, fresh(STUDENT, seed=0), load_teacher(folder))
     eager.train()
     batches: Iterator[tuple[Tensor, Tensor]] = iter(loader(Pictures(*load_arrays(folder)), workers))
@@ -108,8 +109,8 @@ def speed(folder: Path, method: str, steps: int, workers: int) -> Speed:
 
 
 def main() -> None:
-    """Measure and print."""
-    given = side_arguments("Plain eager PyTorch's speed.").parse_args()
+    """Measure and print one line of JSON."""
+    given = side_arguments("Measure the speed of plain eager PyTorch.").parse_args()
     torch.set_num_threads(given.threads)
     print(speed(given.folder, given.method, given.steps, given.workers).line())
 

@@ -1,6 +1,7 @@
-"""The four methods as plain modules, the way the papers' published codes lay them out: float32,
-features from hooks, pooling and attention by torch's own functions. None of kdcore's arithmetic,
-so that what we make faster there does not make this side faster too.
+"""The four methods as plain modules, structured like the papers' published code.
+
+They use float32, features from hooks, and torch's own functions for pooling and attention. They
+share no arithmetic with kdcore, so that optimizing kdcore does not make this side faster too.
 
 B: batch, C: channels, M: middle width, H, W: height and width, K: classes.
 """
@@ -18,7 +19,7 @@ TEMPERATURE = 4.0
 
 
 class Features:
-    """What enters and what leaves the ReLU at each stage's end, of the latest pass."""
+    """The inputs and outputs of the ReLU at the end of each stage, in the latest pass."""
 
     def __init__(self, net: nn.Module) -> None:
         self.before: list[Tensor] = []
@@ -37,9 +38,9 @@ class Features:
 
 
 class Method(nn.Module):
-    """Loss of one batch: cross-entropy and the method's own term, weighted."""
+    """The loss of one batch: the weighted sum of cross-entropy and the method's own term."""
 
-    teacher_trains = False  # whether its batch norms use their batch's statistics
+    teacher_trains = False  # whether its batch norms use the batch's statistics
 
     def __init__(self, name: str, student: Features, teacher: Features) -> None:
         super().__init__()
@@ -48,12 +49,12 @@ class Method(nn.Module):
         self.student, self.teacher = student, teacher
 
     def forward(self, own_BK: Tensor, theirs_BK: Tensor, labels_B: Tensor) -> Tensor:
-        """The weighted sum."""
+        """Compute the weighted sum."""
         hard = functional.cross_entropy(own_BK, labels_B)
         return self.hard * hard + self.weight * self.term(own_BK, theirs_BK)
 
     def term(self, own_BK: Tensor, theirs_BK: Tensor) -> Tensor:
-        """The method's own loss."""
+        """Compute the method's own loss."""
         raise NotImplementedError
 
 
@@ -68,7 +69,7 @@ class Kd(Method):
 
 
 class Fitnet(Method):
-    """The joint form: a 1x1 regressor with batch norm on the middle level."""
+    """FitNets in the joint form: a 1x1 regressor with batch norm on the middle level."""
 
     def __init__(self, name: str, student: Features, teacher: Features) -> None:
         super().__init__(name, student, teacher)
@@ -112,7 +113,7 @@ class Overhaul(Method):
 
 
 def _margin(norm: nn.Module) -> Tensor:
-    """Mean of the negative responses behind a batch norm, margin_1C11."""
+    """margin_1C11: the mean of the negative responses after a batch norm."""
     assert isinstance(norm, nn.BatchNorm2d)
     weight_C, bias_C = norm.weight.detach().abs(), norm.bias.detach()
     z_C = -bias_C / weight_C
@@ -123,7 +124,7 @@ def _margin(norm: nn.Module) -> Tensor:
 
 
 class _Fusion(nn.Module):
-    """Attention-based fusion of a level with the deeper levels' result."""
+    """Fuses a level with the result of the deeper levels by attention."""
 
     def __init__(self, own: int, middle: int, theirs: int, deepest: bool) -> None:
         super().__init__()
@@ -145,7 +146,7 @@ class _Fusion(nn.Module):
 
 
 class Reviewkd(Method):
-    """Every level with all deeper ones, by the hierarchical context loss."""
+    """Each level fused with all deeper ones, and the hierarchical context loss."""
 
     def __init__(self, name: str, student: Features, teacher: Features) -> None:
         super().__init__(name, student, teacher)
@@ -185,7 +186,7 @@ def _context(own_BCHW: Tensor, theirs_BCHW: Tensor) -> Tensor:
 
 
 def make_method(name: str, student: nn.Module, teacher: nn.Module) -> Method:
-    """The method between these two of our ResNets, its hooks set."""
+    """Build the method for two of our ResNets and register its hooks."""
     own, theirs = Features(student), Features(teacher)
     if name == "overhaul":
         return Overhaul(name, own, theirs, teacher)

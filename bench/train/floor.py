@@ -1,11 +1,12 @@
-"""The floor of a training step: its operations over the machine's matrix rate, its bytes over the
-machine's bandwidth; and both rates, measured: `python -m bench.train.floor --threads N`.
+"""Computes the floor of a training step: `python -m bench.train.floor --threads N`.
 
-Operations are those of convolutions and matrix products, two a multiply-add, as our own step makes
-them (a pass that ends at the deepest tap is counted up to there). Bytes are those that a
-convolution cannot avoid if everything between convolutions costs none: forward reads its input and
-weights and writes its output; backward reads input, weights and the output's gradient (twice) and
-writes the input's gradient and the weights'; the optimizer reads and writes weights and momentum.
+The floor is the larger of two times: the step's operations divided by the machine's matrix rate,
+and its bytes divided by the machine's bandwidth; both rates are measured. Operations are those of
+convolutions and matrix products in our own step, two per multiply-add (a pass that ends at the
+deepest tap is counted up to there). Bytes are those that convolutions cannot avoid even if all else
+were free: forward reads input and weights and writes the output; backward reads input, weights and
+the output's gradient (twice) and writes the gradients of input and weights; the optimizer reads and
+writes weights and momentum.
 
 B: batch, C: channels, H, W: height and width.
 """
@@ -33,8 +34,7 @@ TRIES = 5
 
 @dataclass(frozen=True)
 class Work:
-    """One step of a batch: operations, and bytes at 2 per value (float32 moves twice that); the
-    teacher's part of both."""
+    """The work of one step: operations, values moved, and the teacher's share of both."""
 
     operations: float
     values: float
@@ -42,7 +42,7 @@ class Work:
     teacher_values: float
 
     def floor_ms(self, rates: "Rates", precision: str, cached: bool) -> tuple[float, float]:
-        """Milliseconds of arithmetic, and of memory; without the teacher where it is cached."""
+        """Times of arithmetic and of memory in ms; without the teacher if it is cached."""
         operations = self.operations - (self.teacher_operations if cached else 0)
         values = self.values - (self.teacher_values if cached else 0)
         width = 2 if precision == "bf16" else 4
@@ -51,19 +51,19 @@ class Work:
 
 @dataclass(frozen=True)
 class Rates:
-    """Operations a second of the best matrix product and convolution, bytes a second of a copy."""
+    """Operations per second of matrix products and convolutions, bytes per second of a copy."""
 
     gemm: dict[str, float]
     convolution: dict[str, float]
     bandwidth: float
 
     def best(self, precision: str) -> float:
-        """The higher of the two."""
+        """The higher rate of operations."""
         return max(self.gemm[precision], self.convolution[precision])
 
 
 class Values:
-    """Counts the values that convolutions and linear layers move, by hooks on their outputs."""
+    """Counts the values that convolutions and linear layers move, using forward hooks."""
 
     def __init__(self, *modules: nn.Module) -> None:
         self.count = 0.0
@@ -88,7 +88,7 @@ class Values:
 
 
 def work(method: str) -> Work:
-    """Count one step of ours, `hard_target` beside the method, as bench.method_cost makes it."""
+    """Count the work of our step with the method and `hard_target`, as in bench.method_cost."""
     bench = method_cost.Bench()
     whole, values = _count(bench, bench.stage(*dict.fromkeys((method, "hard_target"))), True)
     _, own_values = _count(bench, bench.stage(*dict.fromkeys((method, "hard_target"))), False)
@@ -113,7 +113,7 @@ def _teacher_operations(bench: method_cost.Bench, method: str) -> float:
 
 
 def measure_rates(tries: int = TRIES) -> Rates:
-    """The machine's rates with this process's threads."""
+    """Measure the machine's rates with this process's threads."""
     gemm = {n: max(_gemm(d, side, tries) for side in GEMM_SIDES) for n, d in DTYPES.items()}
     convolution = {
         name: max(_convolution(dtype, channels, side, tries) for channels, side in CONVOLUTIONS)
@@ -123,7 +123,7 @@ def measure_rates(tries: int = TRIES) -> Rates:
 
 
 def fastest_s(act: Callable[[], object], tries: int) -> float:
-    """The fastest of some tries: other work on the machine only ever slows one down."""
+    """Time `act`; returns the fastest try, because other work can only slow one down."""
     act()
     found = []
     for _ in range(tries):
@@ -154,7 +154,9 @@ def _bandwidth(tries: int) -> float:
 
 def main() -> None:
     """Measure and print one line of JSON."""
-    parser = argparse.ArgumentParser(description="The floor of a training step here.")
+    parser = argparse.ArgumentParser(
+        description="Compute the floor of a training step on this machine."
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Our side: `python -m kdcore run DIR` as the service starts it, timed by its own events."""
+"""Runs our side, `python -m kdcore run DIR` as in the service, timed by its own events."""
 
 import json
 import shutil
@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is asked of one run of ours. `cache`: the spec's `teacher_cache`, none: no cache."""
+class RunOptions:
+    """The options of one run; `cache`: the spec's `teacher_cache`, None: no cache."""
 
     method: str
     images: int
@@ -41,7 +41,7 @@ class Order:
     validation: float = 0.0
 
     def spec(self) -> Spec:
-        """The run's spec."""
+        """Build the run's spec."""
         recipe = RECIPES.get(self.method, self.method)
         spec: Spec = {
             "task": "distill",
@@ -68,9 +68,12 @@ class Order:
         return spec
 
 
-def carry_out(order: Order, folder: Path, inputs: Path, outputs: Path | None = None) -> Path:
-    """Run it in a fresh `folder`, with the data and the teacher of `inputs`; teacher outputs are
-    kept in `outputs`, none: in `folder`. Raises RuntimeError with the run's last event."""
+def carry_out(options: RunOptions, folder: Path, inputs: Path, outputs: Path | None = None) -> Path:
+    """Execute a run in a new `folder`, with the data and the teacher of `inputs`.
+
+    Teacher outputs are kept in `outputs` (default: in `folder`). Raises RuntimeError with the run's
+    last event.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in (DATA_FILE, TEACHER_FILE):
@@ -78,18 +81,18 @@ def carry_out(order: Order, folder: Path, inputs: Path, outputs: Path | None = N
     if outputs is not None:
         outputs.mkdir(exist_ok=True)
         (folder / TEACHER_OUTPUTS_DIR).symlink_to(outputs.resolve())
-    (folder / SPEC_FILE).write_text(json.dumps(order.spec(), indent=1))
+    (folder / SPEC_FILE).write_text(json.dumps(options.spec(), indent=1))
     command = [sys.executable, "-m", "kdcore", "run", str(folder)]
     with (folder / "run.log").open("wb") as log:
         done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False)
     if done.returncode:
         last = (folder / EVENTS_FILE).read_text().splitlines()[-1]
-        raise RuntimeError(f"{order.method} ended with {done.returncode}: {last}")
+        raise RuntimeError(f"{options.method} ended with {done.returncode}: {last}")
     return folder
 
 
 def events_of(folder: Path) -> list[dict[str, Any]]:
-    """Everything the run said."""
+    """All events of the run."""
     return [json.loads(line) for line in (folder / EVENTS_FILE).read_text().splitlines()]
 
 
@@ -100,8 +103,10 @@ def result_of(folder: Path) -> dict[str, Any]:
 
 
 def speed_of(folder: Path, first_step: int) -> Speed:
-    """From the events that follow training steps: their numbers and times, from `first_step` (of
-    the warm-up's end) to the last, so start-up, caching and the end are outside."""
+    """Compute the speed from the times of the run's progress events, from `first_step` to the last.
+
+    Start-up, caching, the warm-up before `first_step`, and the end of the run are left out.
+    """
     at: dict[int, float] = {}
     for event in events_of(folder):
         if event["kind"] == "progress" and event["step"] >= first_step:
@@ -113,8 +118,8 @@ def speed_of(folder: Path, first_step: int) -> Speed:
     return Speed(BATCH * steps / (end_s - begin_s), 1e3 * (end_s - begin_s) / steps, steps)
 
 
-def speed(order: Order, folder: Path, inputs: Path) -> Speed:
-    """Images a second of the last epoch; the first fills the cache where there is one."""
-    carry_out(order, folder, inputs)
-    per_epoch = order.images // BATCH
-    return speed_of(folder, (order.epochs - 1) * per_epoch + WARM)
+def speed(options: RunOptions, folder: Path, inputs: Path) -> Speed:
+    """Measure the speed of the last epoch; the first fills the cache if there is one."""
+    carry_out(options, folder, inputs)
+    per_epoch = options.images // BATCH
+    return speed_of(folder, (options.epochs - 1) * per_epoch + WARM)

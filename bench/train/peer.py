@@ -1,9 +1,9 @@
-"""torchdistill's own training box with the same task; run in its own virtual environment.
+"""Measures torchdistill's training box on the same task; runs in its own virtual environment.
 
-Its configurations are dictionaries as its YAML examples give them: forward hooks, loss modules and
-auxiliary wrappers by name, its data loader over the same pictures. Prints one line of JSON; it has
-no overhaul. A FitNets hint beside the cross-entropy is its ConvReg behind an auxiliary wrapper, as
-its other joint methods are made (its FitNets example has two stages).
+Configurations are dictionaries like those of its YAML examples: forward hooks, loss modules and
+auxiliary wrappers by name, and its data loader for the same pictures. Torchdistill does not have
+the overhaul. The joint FitNets puts a ConvReg into an auxiliary wrapper, as torchdistill's other
+joint methods do (its own FitNets example has two stages). Prints one line of JSON.
 """
 
 import logging
@@ -36,7 +36,7 @@ SIZES = (1, 8, 16, 32)
 
 
 def hard_loss(weight: float) -> Config:
-    """Cross-entropy on the student's output."""
+    """Configure cross-entropy on the student's output."""
     return {
         "criterion": {"key": "CrossEntropyLoss", "kwargs": {}},
         "criterion_wrapper": {
@@ -51,10 +51,10 @@ def hard_loss(weight: float) -> Config:
 
 
 def kd_config() -> Config:
-    """Soft and hard targets in its one loss module."""
+    """Configure soft and hard targets in torchdistill's KDLoss."""
     weights = weights_of("kd")
-    logits = {f"{who}_module_path": "." for who in ("student", "teacher")}
-    io = {f"{who}_module_io": "output" for who in ("student", "teacher")}
+    logits = {f"{role}_module_path": "." for role in ("student", "teacher")}
+    io = {f"{role}_module_io": "output" for role in ("student", "teacher")}
     kwargs = {**logits, **io, "temperature": 4.0, "alpha": weights["hard_target"]}
     term = {
         "criterion": {"key": "KDLoss", "kwargs": {**kwargs, "beta": weights["kd"]}},
@@ -64,7 +64,7 @@ def kd_config() -> Config:
 
 
 def fitnet_config() -> Config:
-    """The hint of the middle level through a ConvReg."""
+    """Configure the hint on the middle level, through a ConvReg."""
     weights = weights_of("fitnet")
     hint = last_blocks(fresh(TEACHER, 0))[1]
     guided = last_blocks(fresh(STUDENT, 0))[1]
@@ -89,7 +89,7 @@ def fitnet_config() -> Config:
 
 
 def reviewkd_config() -> Config:
-    """Its attention-based fusions and hierarchical context losses."""
+    """Configure attention-based fusions and hierarchical context losses."""
     weights = weights_of("reviewkd")
     theirs = [(path, "input") for path in last_blocks(fresh(TEACHER, 0))] + [
         ("head.pool", "output")
@@ -140,7 +140,7 @@ def _fusion(width: int) -> Config:
 
 
 def register_guided() -> None:
-    """Make its library know a student with a regressor behind its guided layer."""
+    """Register a student with a regressor after its guided layer."""
     from torchdistill.models.adaptation import ConvReg
     from torchdistill.models.registry import register_auxiliary_model_wrapper
     from torchdistill.models.wrapper import AuxiliaryModelWrapper
@@ -161,13 +161,13 @@ def register_guided() -> None:
 
 
 def make_box(method: str, folder: Path, workers: int) -> Any:
-    """Its DistillationBox for the method."""
+    """Build the DistillationBox for the method."""
     import torchvision.datasets  # noqa: F401, I001 -- torchdistill looks for it among loaded modules
     import torchdistill.datasets.util
     import torchdistill.losses.high_level
     import torchdistill.losses.mid_level
     import torchdistill.models.adaptation
-    import torchdistill.models.wrapper  # noqa: F401 -- they register what configurations name
+    import torchdistill.models.wrapper  # noqa: F401 -- registers the names in configurations
     from torchdistill.core.distillation import get_distillation_box
 
     register_guided()
@@ -203,7 +203,7 @@ def make_box(method: str, folder: Path, workers: int) -> Any:
 
 
 def speed(folder: Path, method: str, steps: int, workers: int) -> Speed:
-    """The speed of the first epoch's steps in its examples' loop, loading included."""
+    """Measure the first epoch's steps in the loop of the examples, including data loading."""
     box = make_box(method, folder, workers)
     box.pre_epoch_process(epoch=0)
     batches = iter(box.train_data_loader)
@@ -216,15 +216,15 @@ def speed(folder: Path, method: str, steps: int, workers: int) -> Speed:
         box.pre_forward_process()
         loss = box.forward_process(sample_BCHW, labels_B, extra)
         box.post_forward_process(loss=loss)
-        loss.item()  # its examples' metric logger reads it every step
+        loss.item()  # the examples' metric logger reads it every step
         return True
 
     return time_steps(step, steps)
 
 
 def main() -> None:
-    """Measure and print."""
-    given = side_arguments("torchdistill's speed.").parse_args()
+    """Measure and print one line of JSON."""
+    given = side_arguments("Measure the speed of torchdistill.").parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(given.threads)
     print(speed(given.folder, given.method, given.steps, given.workers).line())

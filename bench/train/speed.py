@@ -1,4 +1,4 @@
-"""All sides at all methods, in turn, each run in a process of its own with all cores."""
+"""Measures all sides with all methods in turn, each run in its own process on all cores."""
 
 import json
 import subprocess
@@ -18,13 +18,13 @@ PEERS = ROOT / ".bench" / "peers-train" / "bin" / "python"
 EAGER, EAGER_FED, PEER = "plain eager", "plain eager, 2 loader workers", "torchdistill"
 OURS_FP32, OURS, OURS_CACHED = "ours, fp32", "ours", "ours, cached"
 NOT_IN_PEER = ("overhaul",)
-CACHEABLE = ("kd",)  # maps are not kept
+CACHEABLE = ("kd",)  # feature maps are not cached
 CACHED_EPOCHS = 2  # the first fills the cache
 
 
 @dataclass
 class Runs:
-    """Images a second of one side's runs at one method, a round each."""
+    """Images per second of one side with one method, one run per round."""
 
     side: str
     method: str
@@ -38,7 +38,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """What is run. `cache`: the `teacher_cache` of our specs, none: that side is left out."""
+    """What is run; `cache`: the `teacher_cache` of `ours, cached`, None: without that side."""
 
     methods: Sequence[str]
     rounds: int
@@ -49,14 +49,14 @@ class TrainingSetup:
     cache: Spec | None
 
     def sides(self) -> list[str]:
-        """In the order they take turns."""
+        """The sides, in the order of their turns."""
         peer = [PEER] if PEERS.exists() else []
         cached = [] if self.cache is None else [OURS_CACHED]
         return [EAGER, *([EAGER_FED] if self.threads > 1 else []), *peer, OURS_FP32, OURS, *cached]
 
 
 def measure(setup: TrainingSetup) -> list[Runs]:
-    """Every round goes through all methods and sides; what a side lacks is left out."""
+    """Run all methods and sides in every round, except methods that a side does not have."""
     inputs = setup.work / "inputs"
     lay_out(inputs, setup.data, setup.steps * BATCH)
     cells: dict[tuple[str, str], Runs] = {}
@@ -70,15 +70,15 @@ def measure(setup: TrainingSetup) -> list[Runs]:
                 speed = _speed(side, method, setup, inputs)
                 cell = cells.setdefault((method, side), Runs(side, method))
                 cell.images_per_s.append(speed.images_per_s)
-                told = (
+                line = (
                     f"round {number + 1}  {method:9} {side:30} {speed.images_per_s:7.1f} images/s"
                 )
-                print(told, file=sys.stderr, flush=True)
+                print(line, file=sys.stderr, flush=True)
     return list(cells.values())
 
 
 def floor(setup: TrainingSetup) -> tuple[Rates, dict[str, Work]]:
-    """The machine's rates and every method's work, from a process of their own."""
+    """Measure the machine's rates and count every method's work, in a separate process."""
     command = [sys.executable, "-m", "bench.train.floor", "--threads", str(setup.threads)]
     found = _last_line([*command, "--methods", *setup.methods])
     works = {method: Work(**counted) for method, counted in found["work"].items()}
@@ -90,11 +90,11 @@ def _speed(side: str, method: str, setup: TrainingSetup, inputs: Path) -> Speed:
         python = str(PEERS) if side == PEER else sys.executable
         module = "bench.train.peer" if side == PEER else "bench.train.eager"
         workers = 2 if side == EAGER_FED else 0
-        told = {"method": method, "steps": setup.steps, "threads": setup.threads}
-        flags = [f"--{name}={value}" for name, value in told.items()]
+        arguments = {"method": method, "steps": setup.steps, "threads": setup.threads}
+        flags = [f"--{name}={value}" for name, value in arguments.items()]
         flags += [f"--folder={inputs}", f"--workers={workers}"]
         return Speed(**_last_line([python, "-m", module, *flags]))
-    order = ours.Order(
+    options = ours.RunOptions(
         method,
         images=setup.steps * BATCH,
         threads=setup.threads,
@@ -102,7 +102,7 @@ def _speed(side: str, method: str, setup: TrainingSetup, inputs: Path) -> Speed:
         epochs=CACHED_EPOCHS if side == OURS_CACHED else 1,
         cache=setup.cache if side == OURS_CACHED else None,
     )
-    return ours.speed(order, setup.work / "run", inputs)
+    return ours.speed(options, setup.work / "run", inputs)
 
 
 def _last_line(command: Sequence[str]) -> Spec:

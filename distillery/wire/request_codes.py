@@ -34,7 +34,7 @@ class RequestCode(ErrorCode):
     )
     NOT_FOUND = (
         *("not_found", 404),
-        "There is no such address, or nothing of this id that belongs to the key's tenant.",
+        "The address does not exist, or the key's tenant has nothing with this id.",
         "Check the id; lists such as `kd jobs list` show what is there.",
     )
     METHOD_NOT_ALLOWED = (

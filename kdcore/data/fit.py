@@ -16,7 +16,7 @@ from kdcore.spec.fit import impossible_padding
 
 @dataclass(frozen=True)
 class Fit:
-    """How images are brought to one size, as the spec's `data` says.
+    """How images are brought to one size, according to the spec's `data`.
 
     With `resize_to`, images are stored with a margin around the centre of `image_size`, which
     evaluation reads.

@@ -90,7 +90,7 @@ def _open_split(entry: Path, name: str, facts: PackedSplit, manifest: PackManife
     shape = (facts.count, manifest.channels, manifest.height, manifest.width)
     path = entry / f"{name}.pixels"
     if path.stat().st_size != facts.count * manifest.channels * manifest.height * manifest.width:
-        raise DamagedPack(f"{path.name} has another size than its manifest says")
+        raise DamagedPack(f"{path.name} does not have the size in its manifest")
     images_NCHW = map_pixels(path, shape, "r")
     _check_pixels(images_NCHW, facts.pixels, path.name)
     labels_N = None
@@ -105,7 +105,7 @@ def _open_split(entry: Path, name: str, facts: PackedSplit, manifest: PackManife
 
 def _numbers(path: Path, sha256: str, count: int) -> Tensor:
     if path.stat().st_size != count * 8:
-        raise DamagedPack(f"{path.name} has another size than its manifest says")
+        raise DamagedPack(f"{path.name} does not have the size in its manifest")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise DamagedPack(f"{path.name} does not match its hash")

@@ -5,7 +5,7 @@
 
 Both maps are read before the ReLU (section 3.4). m_c < 0 is the mean of the teacher's negative
 responses: E[x | x < 0] of a normal distribution with the mean and deviation that the batch norm
-before the ReLU gives channel c (eq. 1), or measured if there is no batch norm. r is a 1x1
+before the ReLU gives channel c (eq. 1), or measured without a batch norm. r is a 1x1
 convolution without bias and a batch norm (section 3.3). The teacher's batch norms use their batch's
 statistics (section 3.5); their buffers do not change.
 Departures from the paper: a student's map of another size is average-pooled or repeated (nearest)

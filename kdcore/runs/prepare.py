@@ -190,7 +190,7 @@ class _Builder:
 
     @cached_property
     def arms(self) -> tuple[tuple[Arm, ...], str | None]:
-        """The arms; and why there is no baseline, if the spec wants one.
+        """The arms, and the reason if the baseline that the spec asks for is left out.
 
         Builds every stage's methods once, so that a misfit in a later stage is an error now.
         """

@@ -63,7 +63,7 @@ def syntax_fault(error: ValueError | RecursionError) -> Fault:
 def faults_in(document: Any, errors: Sequence[Mapping[str, Any]]) -> list[Fault]:
     """Pydantic's errors about a document as faults, one for each wrong place.
 
-    What the members of a union each say about one value is joined, and errors that only follow from
+    The errors of a union's members about one value are joined, and errors that only follow from
     others are left out.
     """
     found: dict[str, Fault] = {}

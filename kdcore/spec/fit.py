@@ -75,8 +75,10 @@ def unequal_channels(
 
 
 def unreadable_channels(images: int, network: int) -> Fault | None:
-    """Whether a network of so many input channels cannot read such images: grey is repeated and
-    colour turned to grey, nothing else. The pointer is the network's own."""
+    """Whether a network with `network` input channels cannot read images with `images` channels.
+
+    Only grey to colour and colour to grey are converted. The pointer is the network's own.
+    """
     if images == network or {images, network} == {1, 3}:
         return None
     return Fault(

@@ -124,7 +124,7 @@ class InspectModelRun(SpecModel):
 
 
 class InspectDatasetRun(SpecModel):
-    """Open an uploaded dataset, check it whole, and say what is in it."""
+    """Open an uploaded dataset, check all of it, and report its contents."""
 
     task: Literal["inspect_dataset"] = "inspect_dataset"
     dataset: RunDataset

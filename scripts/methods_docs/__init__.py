@@ -1,1 +1,1 @@
-"""Writes docs/methods.md from the methods' own words and their knobs: `make docs`."""
+"""Writes docs/methods.md from the methods' docstrings and knobs: `make docs`."""

@@ -1,4 +1,4 @@
-"""`python -m scripts.methods_docs` writes docs/methods.md anew."""
+"""Writes docs/methods.md: `python -m scripts.methods_docs`."""
 
 from scripts.methods_docs.page import PAGE, build
 

@@ -1,11 +1,11 @@
-"""What the code cannot say of a method: when to use it, and with what."""
+"""Advice that cannot be derived from the code: when to use a method, and with what."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Advice:
-    """`example`: a stage, or a spec's stages, in JSON; lines as they are printed."""
+    """Advice on one method; `example`: a stage, or a spec's stages, in formatted JSON."""
 
     when: str
     beside: str
@@ -30,7 +30,7 @@ def _first(objective: str, *then: str) -> str:
 ADVICE: dict[str, Advice] = {
     "hard_target": Advice(
         "there are labels: it is the task itself",
-        "any method below, in the same stage or in one before. Alone it is plain training.",
+        "any method below, in the same stage or an earlier one. Alone it is plain training.",
         '{"epochs": 240, "objectives": [{"method": "hard_target"}]}',
     ),
     "kd": Advice(
@@ -39,17 +39,17 @@ ADVICE: dict[str, Advice] = {
         _beside_labels('"kd", "weight": 0.9', ', "weight": 0.1'),
     ),
     "dkd": Advice(
-        "the teacher is so sure of the right class that `kd` tells little about the others",
-        "`hard_target`, with a warm-up where beta is large; in place of `kd`, not beside it.",
+        "the teacher is so certain of the right class that `kd` conveys little about the others",
+        "`hard_target`, with a warm-up if beta is large; in place of `kd`, not beside it.",
         _beside_labels('"dkd", "beta": 8, "warmup_epochs": 20'),
     ),
     "dist": Advice(
         "the teacher is much stronger than the student can become",
-        "`hard_target`; in place of `kd`. Give it large batches: it correlates along them.",
+        "`hard_target`; in place of `kd`. Use large batches: it correlates along them.",
         _beside_labels('"dist", "temperature": 4'),
     ),
     "standardized_kd": Advice(
-        "the logits of teacher and student differ much in range",
+        "the logits of teacher and student differ widely in range",
         "`hard_target` at a small weight; in place of `kd`.",
         _beside_labels('"standardized_kd"', ', "weight": 0.1'),
     ),
@@ -57,15 +57,15 @@ ADVICE: dict[str, Advice] = {
         "a thin, deep student is hard to train: give it a good start",
         "alone in a first stage, then `kd` and `hard_target` (the paper's soft term, 4 falling to "
         "1 at T 3, lacks the factor T^2 of `kd`: 4/9 and 1/9 here); or beside `hard_target`, with "
-        "a weight of 100 or so.",
+        "a weight of about 100.",
         _first(
             '"fitnet"',
             '"kd", "weight": 0.444, "weight_end": 0.111, "temperature": 3',
         ),
     ),
     "at": Advice(
-        "both networks are of one family, and a step must stay cheap",
-        "`hard_target`, and `kd` where the classes are the same. On unlike networks it can hurt.",
+        "both networks are of the same family, and steps must stay cheap",
+        "`hard_target`, and `kd` if the classes are the same. It can hurt if the networks differ.",
         _beside_labels('"at"'),
     ),
     "fsp": Advice(
@@ -74,8 +74,8 @@ ADVICE: dict[str, Advice] = {
         _first('"fsp"'),
     ),
     "overhaul": Advice(
-        "the networks are alike and end their stages with a ReLU",
-        "`hard_target`. A small or unlike student may collapse: lower the weight.",
+        "the networks are similar and end their stages with a ReLU",
+        "`hard_target`. A small or dissimilar student may collapse: lower the weight.",
         _beside_labels('"overhaul"'),
     ),
     "reviewkd": Advice(
@@ -85,7 +85,7 @@ ADVICE: dict[str, Advice] = {
     ),
     "ab": Advice(
         "the student needs a good start and both networks have ReLUs",
-        "alone in a first stage, then `hard_target`, with `kd` or without.",
+        "alone in a first stage, then `hard_target`, with or without `kd`.",
         _first('"ab"'),
     ),
     "ft": Advice(
@@ -94,22 +94,22 @@ ADVICE: dict[str, Advice] = {
         _first('"ft", "weight": 1, "part": "paraphraser"', '"ft"'),
     ),
     "nst": Advice(
-        "maps should be matched without modules that have to learn first",
+        "maps should be matched without extra modules that need training",
         "`hard_target`. Its time grows with the product of both channel counts.",
         _beside_labels('"nst"'),
     ),
     "vid": Advice(
-        "the networks are unlike, so that some channels cannot be matched",
-        "`hard_target`, and `kd` where the classes are the same.",
+        "the networks differ, so that some channels cannot be matched",
+        "`hard_target`, and `kd` if the classes are the same.",
         _beside_labels('"vid"'),
     ),
     "sp": Advice(
         "widths, sizes or classes differ",
-        "`hard_target`, and `kd` where the classes are the same.",
+        "`hard_target`, and `kd` if the classes are the same.",
         _beside_labels('"sp"'),
     ),
     "pkt": Advice(
-        "the student's features will be searched: which samples are near matters",
+        "the student's features will be used for search, where near samples matter",
         "`hard_target`. Alone it trains the features only, without labels.",
         _beside_labels('"pkt"'),
     ),
@@ -126,7 +126,7 @@ ADVICE: dict[str, Advice] = {
     ),
     "crd": Advice(
         "features should transfer to other tasks, and two vectors per sample fit into memory",
-        "`hard_target`, and `kd` where the classes are the same.",
+        "`hard_target`, and `kd` if the classes are the same.",
         _beside_labels('"crd"'),
     ),
     "simkd": Advice(

@@ -1,4 +1,4 @@
-"""What the code says of a method: its docstring in parts, its paper, its knobs and its needs."""
+"""Facts from the code of a method: its docstring in parts, paper, knobs and needs."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ assert len(MODULES) == len(METHODS)  # importing kdcore.objectives.objectives re
 
 @dataclass(frozen=True)
 class Words:
-    """A method's docstring: Markdown, its departures from the paper, what its letters mean."""
+    """A method's docstring in parts: Markdown text, departures from the paper, letters."""
 
     text: str
     departures: str
@@ -34,7 +34,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Knob:
-    """A row of a table of knobs; all but the name in Markdown."""
+    """A row of a table of knobs; all fields but the name are Markdown."""
 
     name: str
     default: str
@@ -43,38 +43,38 @@ class Knob:
 
 
 def reads(method: str) -> str:
-    """`labels`, `logits`, `maps` or `relations`."""
+    """The kind of output that the method reads: `labels`, `logits`, `maps` or `relations`."""
     if method == "hard_target":
         return "labels"
     return READS[KNOBS[method].__module__.rpartition(".")[2]]
 
 
 def paper(method: str) -> tuple[str, str]:
-    """Authors and year, as the knobs' docstring names them; empty where there is no paper."""
+    """Authors and year, from the knobs' docstring; empty without a paper."""
     found = PAPER.search(_summary(KNOBS[method]))
     return (found["authors"], found["year"]) if found else ("", "")
 
 
 def needs(method: str) -> list[str]:
-    """What the method needs besides a teacher."""
+    """The method's needs, besides a teacher."""
     return [need for need in KNOBS[method].needs() if need != "a teacher"]
 
 
 def habits(method: str) -> list[str]:
-    """How it reads the networks, in sentences."""
+    """Sentences about how the method reads the networks."""
     kind, knobs = METHODS[KNOBS[method]], KNOBS[method]
     found = []
     if issubclass(kind, MapMethod) and kind.position == "before_relu":
-        found.append("Default taps read before the ReLU.")
+        found.append("The default taps read before the ReLU.")
     if kind.teacher_batch_norm == "train":
-        found.append("The teacher's batch norms use their batch's statistics, whatever is asked.")
+        found.append("The teacher's batch norms always use the statistics of the batch.")
     if issubclass(knobs, MapKnobs) and knobs.model_fields["levels"].default == 1:
-        found.append("It reads the deepest level, if no other is named.")
+        found.append("By default it reads only the deepest level.")
     return found
 
 
 def words(method: str) -> Words:
-    """The docstring of the method's file."""
+    """Split the docstring of the method's file."""
     source = (ROOT / "kdcore" / "methods" / f"{method}.py").read_text(encoding="utf-8")
     doc = ast.get_docstring(ast.parse(source))
     assert doc, method
@@ -95,23 +95,23 @@ def words(method: str) -> Words:
 
 
 def notes(method: str) -> str:
-    """What the knobs' docstring says behind its first paragraph."""
+    """The knobs' docstring without its first paragraph."""
     _, _, rest = (KNOBS[method].__doc__ or "").partition("\n\n")
     return "\n".join(line.strip() for line in rest.splitlines()).strip()
 
 
 def own_knobs(method: str) -> list[Knob]:
-    """The method's knobs, without those that every objective or every map method shares."""
+    """The method's own knobs, without those of all objectives or all map methods."""
     return [k for k in knobs_of(KNOBS[method]) if k.name not in COMMON]
 
 
 def shared_knobs() -> list[Knob]:
-    """The knobs that all objectives, and all that read maps, share."""
+    """The knobs of all objectives, and of all that read maps."""
     return knobs_of(MapKnobs)
 
 
 def knobs_of(knobs: type[Knobs]) -> list[Knob]:
-    """A row for every field."""
+    """A row per field."""
     properties: dict[str, dict[str, Any]] = knobs.model_json_schema()["properties"]
     return [
         Knob(

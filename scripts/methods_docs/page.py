@@ -1,4 +1,4 @@
-"""The page docs/methods.md: the template's text with tables and a section per method."""
+"""Builds docs/methods.md: the template's text, with tables and a section per method."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ GROUPS = {
 
 
 def build() -> str:
-    """The whole page. Raises KeyError for a method without advice."""
+    """Build the page. Raises KeyError for a method without advice."""
     costs = newest()
     methods = sorted(KNOBS, key=lambda method: list(GROUPS).index(facts.reads(method)))
     parts = {
@@ -69,10 +69,10 @@ def _measured(costs: MethodCosts | None) -> str:
     )
     if "kd" in ratios:
         text += (
-            " Of that, the teacher's forward pass is nearly all that `kd` adds "
-            f"({ratios['kd'] - 1:.1f}x); a teacher of whom nothing reads the logits runs only as "
-            "far as its deepest tap. Other work ran on the machine: differences below 0.2 say "
-            "nothing. On a GPU and for other pairs the ratios differ."
+            " Nearly all that `kd` adds is the teacher's forward pass "
+            f"({ratios['kd'] - 1:.1f}x); a teacher whose logits are not read runs only as far as "
+            "its deepest tap. Other work ran on the machine: differences below 0.2 are not "
+            "significant. On a GPU and for other pairs the ratios differ."
         )
     return text
 

@@ -1,4 +1,4 @@
-"""Generates the pages of docs/ that the code itself describes."""
+"""Generates the pages of docs/ that describe the code."""
 
 from scripts.reference import cli, errors, rest, settings
 

@@ -1,4 +1,4 @@
-"""`python -m scripts.reference` rewrites the pages of docs/ that the code itself describes."""
+"""Rewrites the generated pages of docs/: `python -m scripts.reference`."""
 
 from scripts.reference import PAGES
 

@@ -1,4 +1,4 @@
-"""The page docs/cli.md: every command of `kd` with its arguments, options and defaults."""
+"""Builds docs/cli.md: every command of `kd` with its arguments, options and defaults."""
 
 from collections.abc import Iterator, Sequence
 from enum import Enum
@@ -19,13 +19,13 @@ Parameter = TyperArgument | TyperOption
 
 
 def build() -> str:
-    """The whole page."""
+    """Build the page."""
     kd = get_command(app)
     assert isinstance(kd, TyperGroup)
     exits, sections = _exits(kd.epilog or ""), list(_commands(kd, "kd"))
     blocks = [
         INTRO.rstrip(),
-        "## Global options\n\nThey may stand anywhere on the line.",
+        "## Global options\n\nThey may appear anywhere on the line.",
         _table(_options(kd.params)),
         "## Exit codes",
         table(("code", "meaning"), exits),
@@ -35,7 +35,7 @@ def build() -> str:
 
 
 def _exits(epilog: str) -> list[tuple[str, str]]:
-    """Rows of the exit codes, from the lines that `kd --help` ends with."""
+    """Rows of the exit codes, from the last lines of `kd --help`."""
     lines = epilog.partition("Exit codes:\n")[2].splitlines()
     rows = [line.strip().partition(" ") for line in lines]
     assert rows and all(code.isdecimal() and meaning for code, _, meaning in rows), epilog

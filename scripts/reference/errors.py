@@ -1,4 +1,4 @@
-"""The page docs/errors.md: every error code, from the catalogues."""
+"""Builds docs/errors.md: every error code, from the catalogues."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ NEXT = "what to do next"
 
 
 def build() -> str:
-    """The whole page."""
+    """Build the page."""
     parts = {
         "requests": _codes(sorted(RequestCode, key=lambda code: (code.status or 1000, code))),
         "specs": _codes(SpecCode),

@@ -1,4 +1,4 @@
-"""The page docs/rest.md: every endpoint with parameters, bodies, responses and errors."""
+"""Builds docs/rest.md: every endpoint with parameters, bodies, responses and errors."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ INTRO = Path(__file__).with_name("rest.md").read_text(encoding="utf-8")
 
 
 def build() -> str:
-    """The whole page."""
+    """Build the page."""
     document = create_app().openapi()
     blocks = [INTRO.rstrip(), "## Status codes of errors", _problems(document)]
     for tag in document["tags"]:
@@ -23,7 +23,7 @@ def build() -> str:
         blocks += _operations(document, tag["name"])
     schemas = document["components"]["schemas"]
     blocks.append(
-        "## Shapes\n\nWhat bodies and answers consist of, by name. Times are RFC 3339 in UTC."
+        "## Shapes\n\nThe schemas of bodies and responses, by name. Times are RFC 3339 in UTC."
     )
     blocks += [shapes.section(n, schemas[n]) for n in sorted(schemas) if shapes.is_listed(n)]
     return "\n\n".join(blocks) + "\n"

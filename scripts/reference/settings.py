@@ -1,4 +1,4 @@
-"""The page docs/settings.md: every environment variable, from the classes that read them."""
+"""Builds docs/settings.md: every environment variable, from the classes that read them."""
 
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,13 @@ READERS: dict[type[BaseSettings], tuple[str, ...]] = {
     TelemetrySettings: (API, WORKER, REAPER),
     ClientSettings: (KD,),
 }
-REAPS = {"lease_s", "reaper_s"}  # of the worker's own settings, what the reaper reads too
+REAPS = {"lease_s", "reaper_s"}  # the worker's settings that the reaper reads too
 UNITS_S = ((24 * 3600, "day"), (3600, "hour"), (60, "minute"))
 UNITS_BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
 def build() -> str:
-    """The whole page."""
+    """Build the page."""
     sections = "\n\n".join(_section(title, settings) for title, settings in SECTIONS.items())
     return TEMPLATE.read_text(encoding="utf-8").replace("{{sections}}", sections)
 
@@ -67,7 +67,7 @@ def variable(name: str, field: FieldInfo) -> str:
 
 
 def _section(title: str, settings: type[BaseSettings]) -> str:
-    """The class's own variables, without those of a section above."""
+    """The section of a class's variables, without those of earlier sections."""
     above = list(SECTIONS.values())[: list(SECTIONS).index(title)]
     known = {name for one in above for name in one.__annotations__}
     schemas = settings.model_json_schema(by_alias=False)["properties"]
@@ -95,14 +95,14 @@ def _row(name: str, field: FieldInfo, schema: dict[str, Any]) -> tuple[str, ...]
 
 def _default(name: str, value: Any) -> str:
     if value is None or value == () or (isinstance(value, Path) and value.is_absolute()):
-        return ""  # the description says what happens then
+        return ""  # the description explains the default
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{_number(value)}`{_in_words(name, value)}"
 
 
 def _in_words(name: str, value: Any) -> str:
-    """A duration or a size in its largest whole unit."""
+    """Format a duration or a size in its largest whole unit."""
     units = UNITS_S if name.endswith("_s") else UNITS_BYTES if name.endswith("_bytes") else ()
     for size, unit in units:
         if value and value % size == 0:

@@ -25,12 +25,12 @@ PLAIN = {"integer": "integer", "number": "number", "string": "string", "boolean"
 
 
 def is_listed(name: str) -> bool:
-    """Whether a schema has a section: knobs are on the methods' page, pages are all alike."""
+    """Whether a schema has a section; knobs have their own page, and pages are all alike."""
     return not name.endswith(KNOBS) and not name.startswith(PAGE)
 
 
 def section(name: str, schema: Schema) -> str:
-    """A schema's heading, description and fields."""
+    """Format a schema's heading, description and fields."""
     blocks = [f"### `{name}`", _escaped(schema.get("description", ""))]
     if "enum" in schema:
         blocks.append(f"One of {_names(schema['enum'])}.")
@@ -45,7 +45,7 @@ def section(name: str, schema: Schema) -> str:
 
 
 def kind(schema: Schema) -> str:
-    """A schema's type, with links to the sections of what it refers to."""
+    """Format a schema's type, with links to the schemas it refers to."""
     if "$ref" in schema:
         return _reference(schema["$ref"].removeprefix(PREFIX))
     options = schema.get("anyOf") or schema.get("oneOf")
@@ -62,7 +62,7 @@ def kind(schema: Schema) -> str:
 
 
 def parameter_range(schema: Schema) -> str:
-    """What a value must satisfy, in words; empty where its type says it all."""
+    """Format the constraints of a value; empty if there are none besides its type."""
     options = [schema, *schema.get("anyOf", ())]
     found = [text.format(_number(o[key])) for o in options for key, text in RANGES if key in o]
     return ", ".join(found).replace("1 characters or more", "not empty")

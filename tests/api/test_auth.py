@@ -92,10 +92,10 @@ def test_scopes(harness: ApiHarness) -> None:
             answer = harness.http.request(method, fill(path), headers=headers)
             allowed = needed == OPEN or needed in scopes
             expected = "" if allowed else "unauthorized" if who == "nobody" else "missing_scope"
-            told = answer.headers["content-type"] if method == "HEAD" else answer.text
+            content = answer.headers["content-type"] if method == "HEAD" else answer.text
             assert (answer.status_code in (401, 403)) is not allowed, (who, method, path)
             assert answer.status_code < 500, (who, method, path)
-            assert method == "HEAD" or expected in told, (who, method, path, told)
+            assert method == "HEAD" or expected in content, (who, method, path, content)
 
 
 def test_another_tenants_things_are_missing_things(either: ApiHarness) -> None:

@@ -17,15 +17,15 @@ from kdcore.spec.codes import RunCode
 from kdcore.spec.events import LogEvent
 from tests.store.makers import TENANT, claimed
 
-PEOPLE = 50
+STREAMS = 50
 LONG_S = 30.0
 
 
-def say(database: Database, claim: jobs.Claim, *numbers: int) -> None:
+def append_logs(database: Database, claim: jobs.Claim, *numbers: int) -> None:
     """Append log events with these seqs."""
-    said = [LogEvent(seq=n, at=1.0, level="info", message=f"line {n}") for n in numbers]
+    batch = [LogEvent(seq=n, at=1.0, level="info", message=f"line {n}") for n in numbers]
     with database.write() as s:
-        events.append(s, claim, said)
+        events.append(s, claim, batch)
 
 
 @contextmanager
@@ -55,18 +55,18 @@ async def see_change(job_feed: JobFeed, job_id: str) -> tuple[JobSnapshot, list[
 def test_many_streams_cost_as_much_as_one(database: Database) -> None:
     claims = [claimed(database) for _ in range(3)]
 
-    async def crowd() -> list[tuple[JobSnapshot, list[int]]]:
+    async def follow_all() -> list[tuple[JobSnapshot, list[int]]]:
         job_feed = JobFeed(database, 0.05)
         following = [
-            asyncio.create_task(see_change(job_feed, claims[n % 3].job_id)) for n in range(PEOPLE)
+            asyncio.create_task(see_change(job_feed, claims[n % 3].job_id)) for n in range(STREAMS)
         ]
         await asyncio.sleep(0.2)
         for claim in claims:
-            await asyncio.to_thread(say, database, claim, 1, 2)
+            await asyncio.to_thread(append_logs, database, claim, 1, 2)
         return await asyncio.gather(*following)
 
     with counted(database, "FROM events") as reads:
-        seen = asyncio.run(crowd())
+        seen = asyncio.run(follow_all())
     assert {(snapshot.state, *ids) for snapshot, ids in seen} == {(State.RUNNING, 1, 2)}
     assert len(reads) <= 6  # one of each job, or two where the look fell between two looks
 

@@ -59,11 +59,11 @@ def url(home: Path) -> Iterator[str]:
     """A server for its local user on a port of its own choice."""
     variables = {"KD_LOCAL_USER": "true", "KD_PART_STALL_S": "0.3", "KD_BODY_TIMEOUT_S": "0.3"}
     process = start(home, "--port", "0", **variables)
-    said = re.fullmatch(
+    found = re.fullmatch(
         r"Distillery listens on (http://127\.0\.0\.1:\d+)\n", first_line(process.stdout)
     )
-    assert said, process.stderr and process.stderr.read()
-    yield said[1]
+    assert found, process.stderr and process.stderr.read()
+    yield found[1]
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) in (0, -signal.SIGTERM)
     assert process.stderr is not None
@@ -108,10 +108,10 @@ def talk(url: str, text: str, *, wait: bool = True) -> bytes:
 
 def test_an_open_door_without_keys_is_refused(home: Path) -> None:
     process = start(home, "--host", "0.0.0.0", "--port", "0")
-    _, said = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=20)
     assert process.returncode == 2
-    assert "there are no API keys" in said
-    assert "store keys create" in said
+    assert "there are no API keys" in errors
+    assert "store keys create" in errors
 
 
 def test_with_a_key_the_door_may_open(home: Path) -> None:
@@ -150,9 +150,9 @@ def test_a_database_that_does_not_answer_is_waited_for(home: Path) -> None:
     process = start(home, "--port", "0", KD_LOCAL_USER="true")
     try:
         for _ in range(2):
-            said = first_line(process.stderr)
+            line = first_line(process.stderr)
             assert (
-                said.startswith("Distillery waits for its database: ") and "unable to open" in said
+                line.startswith("Distillery waits for its database: ") and "unable to open" in line
             )
         (home / "distillery.sqlite").rmdir()
         away.rename(home / "distillery.sqlite")

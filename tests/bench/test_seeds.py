@@ -1,4 +1,4 @@
-"""Seeded jobs are jobs as the service knows them: every one is listed and shown."""
+"""Seeded jobs are valid: the service can list and show every one."""
 
 import shutil
 from pathlib import Path

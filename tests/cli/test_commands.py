@@ -75,8 +75,8 @@ def test_status_says_what_is_broken_and_what_waits(kd: Kd, npz: str) -> None:
     assert "is degraded" in out and "no worker has sent a heartbeat" in out
     assert "Slots: 0 of 0 in use" in out and " queued, 0 running, 0 paused" in out
     assert "waiting (no_worker)" in out
-    said = json.loads(kd("status", "--json")[1])
-    assert (said["health"]["status"], said["jobs"]["running"]) == ("degraded", 0)
+    status = json.loads(kd("status", "--json")[1])
+    assert (status["health"]["status"], status["jobs"]["running"]) == ("degraded", 0)
 
 
 def test_a_folder_is_pushed_as_a_zip(kd: Kd, tmp_path: Path) -> None:

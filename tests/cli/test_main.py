@@ -17,8 +17,8 @@ def _run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]
 
 
 @pytest.fixture
-def nobody() -> str:
-    """A URL where nobody listens."""
+def unused_url() -> str:
+    """A URL on an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -33,15 +33,17 @@ def test_global_options_may_stand_anywhere() -> None:
     assert hoist(["run", "--", "--json"]) == ["run", "--", "--json"]
 
 
-def test_no_service_says_how_to_start_one(capsys: pytest.CaptureFixture[str], nobody: str) -> None:
-    code, out, err = _run(capsys, "jobs", "list", "--url", nobody)
+def test_no_service_says_how_to_start_one(
+    capsys: pytest.CaptureFixture[str], unused_url: str
+) -> None:
+    code, out, err = _run(capsys, "jobs", "list", "--url", unused_url)
     assert (code, out) == (ExitCode.UNREACHABLE, "")
-    assert f"Cannot reach a service at {nobody}" in err
+    assert f"Cannot reach a service at {unused_url}" in err
     assert "kd up" in err and "Traceback" not in err
 
 
-def test_errors_are_json_too(capsys: pytest.CaptureFixture[str], nobody: str) -> None:
-    code, _, err = _run(capsys, "jobs", "list", "--url", nobody, "--json")
+def test_errors_are_json_too(capsys: pytest.CaptureFixture[str], unused_url: str) -> None:
+    code, _, err = _run(capsys, "jobs", "list", "--url", unused_url, "--json")
     assert code == ExitCode.UNREACHABLE
     assert "Cannot reach" in json.loads(err)["error"]["message"]
 

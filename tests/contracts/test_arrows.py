@@ -1,4 +1,4 @@
-"""Imports go down only, and torch and Celery stay in their rooms."""
+"""Imports point in one direction, and torch and Celery are imported only where allowed."""
 
 import subprocess
 import sys
@@ -14,14 +14,14 @@ def test_import_linter_contracts_hold() -> None:
 
 
 def test_celery_is_imported_in_notifier_and_worker_tasks_alone() -> None:
-    strangers = [
+    others = [
         name(path)
         for path in python_files("api", "distillery", "kdcore", "migrations", "worker")
         if imports(path) & {"celery", "kombu"}
         and name(path) != "worker/tasks.py"
         and not name(path).startswith("distillery/broker/")
     ]
-    assert strangers == []
+    assert others == []
 
 
 def test_starting_the_api_leaves_torch_out_of_the_process() -> None:

@@ -1,4 +1,4 @@
-"""docs/methods.md is what the methods say today, and its examples are valid specs."""
+"""docs/methods.md is up to date, and its examples are valid specs."""
 
 import json
 import re

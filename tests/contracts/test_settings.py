@@ -18,10 +18,10 @@ def test_every_settings_class_is_on_the_page() -> None:
 
 
 def test_a_variable_is_described_once() -> None:
-    said: dict[str, set[tuple[object, str | None]]] = {}
+    described: dict[str, set[tuple[object, str | None]]] = {}
     for settings in SECTIONS.values():
         for field_name, field in settings.model_fields.items():
             key = variable(field_name, field)
-            said.setdefault(key, set()).add((field.default, field.description))
-    assert {key: texts for key, texts in said.items() if len(texts) > 1} == {}
-    assert all(text and text.endswith(".") for texts in said.values() for _, text in texts)
+            described.setdefault(key, set()).add((field.default, field.description))
+    assert {key: texts for key, texts in described.items() if len(texts) > 1} == {}
+    assert all(text and text.endswith(".") for texts in described.values() for _, text in texts)

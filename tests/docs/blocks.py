@@ -1,7 +1,7 @@
-"""Reads the fenced code blocks of a page, with what the line before each says about running it.
+"""Reads the fenced code blocks of a page, and the mark before each that controls running it.
 
-A block with a title is a file: it is written where the title says. Before any other block may stand
-`<!-- not run: REASON -->`, or `<!-- fails: TEXT -->` where it must fail and print TEXT.
+A block with a title is a file, written to the path in the title. Any other block may be preceded by
+`<!-- not run: REASON -->`, or by `<!-- fails: TEXT -->` if it must fail and print TEXT.
 """
 
 import re
@@ -17,7 +17,7 @@ MARK = re.compile(r"^<!-- (?P<kind>not run|fails): (?P<text>.+) -->$")
 
 @dataclass(frozen=True)
 class Block:
-    """`line`: of its first line of code, from 1."""
+    """A block; `line`: the number of its first line of code, from 1."""
 
     language: str
     code: str
@@ -28,12 +28,12 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        """Whether the suite runs it; one with a title is written instead."""
+        """Whether the suite runs the block; one with a title is written instead."""
         return self.language in RUN and self.title is None and self.not_run is None
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """The page's blocks, in order. Raises ValueError for a fence that is not understood."""
+    """The page's blocks, in order. Raises ValueError for a malformed fence."""
     lines = page.read_text(encoding="utf-8").splitlines()
     found: list[Block] = []
     number = 0
@@ -48,15 +48,15 @@ def blocks_of(page: Path) -> list[Block]:
         indent = len(opening["indent"])
         code = "\n".join(line[indent:] for line in lines[number + 1 : end])
         mark = MARK.match(lines[number - 1]) if number else None
-        said = {mark["kind"]: mark["text"]} if mark else {}
+        marks = {mark["kind"]: mark["text"]} if mark else {}
         found.append(
             Block(
                 opening["language"],
                 code + "\n",
                 number + 2,
                 opening["title"],
-                said.get("not run"),
-                said.get("fails"),
+                marks.get("not run"),
+                marks.get("fails"),
             )
         )
         number = end + 1

@@ -1,7 +1,7 @@
-"""Runs a page's blocks in order, in one folder, as a reader would who pastes them.
+"""Runs a page's blocks in order, in one folder, as if a reader pasted them.
 
-Python blocks share one interpreter, as a notebook's cells do; sh blocks run in bash, each in a
-process of its own; diff blocks are applied. A block with a title becomes a file.
+Python blocks share one interpreter, as a notebook's cells do; sh blocks run in bash, each in its
+own process; diff blocks are applied. A block with a title becomes a file.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Self
 
 from tests.docs.blocks import Block
 
-WRITTEN = "http://127.0.0.1:8765"  # where the pages say that the service is
+WRITTEN = "http://127.0.0.1:8765"  # the service's URL on the pages
 DONE = "--- the block has run ---"
 CELLS = f"""
 import json, sys, traceback
@@ -59,7 +59,7 @@ class Interpreter:
         self._process.wait(30)
 
     def run(self, code: str, place: str) -> str:
-        """Execute it and return what it printed. An AssertionError with that where it raises."""
+        """Execute the code; returns its output. Raises AssertionError with it if the code fails."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps([code, place]) + "\n")
         self._process.stdin.flush()
@@ -74,7 +74,7 @@ class Interpreter:
 def play(
     name: str, blocks: Iterable[Block], folder: Path, environment: Mapping[str, str], url: str
 ) -> None:
-    """Run the blocks of the page `name`; an AssertionError with the output of one that fails."""
+    """Run the blocks of the page `name`. Raises AssertionError with the output if one fails."""
     with Interpreter(folder, environment) as interpreter:
         for block in blocks:
             place = f"{name}:{block.line}"
@@ -103,6 +103,6 @@ def _shell(
         text=True,
         check=False,
     )
-    said = f"{place} ended with {done.returncode}:\n{done.stdout[-4000:]}"
-    assert (done.returncode != 0) is bool(block.fails), said
-    assert (block.fails or "") in done.stdout, said
+    message = f"{place} ended with {done.returncode}:\n{done.stdout[-4000:]}"
+    assert (done.returncode != 0) is bool(block.fails), message
+    assert (block.fails or "") in done.stdout, message

@@ -1,4 +1,4 @@
-"""JSON on the pages is what it claims to be: a spec or a part of one, a network, a problem."""
+"""JSON on the pages is valid: specs, parts of specs, networks, problems."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.docs.blocks import blocks_of
 from tests.docs.test_pages import PAGES
 
 OBJECTIVE: TypeAdapter[Objective] = TypeAdapter(Objective)
-GENERATED = {"rest"}  # its examples are held valid by tests/api/test_openapi.py
+GENERATED = {"rest"}  # tests/api/test_openapi.py checks its examples
 
 
 def _examples() -> Iterator[Any]:
@@ -48,6 +48,6 @@ def test_an_example_is_valid(example: dict[str, Any]) -> None:
 
 
 def _check_spec(example: dict[str, Any]) -> None:
-    """A job's spec names ids, that of `kd run` paths."""
+    """Check a spec: a job's names ids, one for `kd run` names paths."""
     spec = JobSpec if str(example["dataset"]).startswith("ds_") else FileSpec
     spec.model_validate(example)

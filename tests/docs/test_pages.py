@@ -1,4 +1,4 @@
-"""What the pages tell a reader to run does run, in order, against a real service."""
+"""The code blocks on the pages run, in order, against a real service."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ PAGES = {
     "recipes": ROOT / "recipes" / "README.md",
     **{page.stem: page for page in sorted(DOCS.glob("*.md"))},
 }
-# The README's blocks are the quickstart's, see below.
+# The README's blocks are also in the quickstart, see below.
 PLAYED = [
     name
     for name, page in PAGES.items()
@@ -27,7 +27,7 @@ PLAYED = [
 NEED_A_SERVICE = ("quickstart", "teachers", "datasets", "sdk")
 NEED_THE_SOURCES = {"adding-a-method"}
 SOURCES = ("kdcore", "tests/__init__.py", "tests/kdcore", "tests/contracts", "pyproject.toml")
-# Every block that a reader may run and the suite does not, by how it begins.
+# The blocks that the suite does not run, by their first characters.
 NOT_RUN = {
     ("README", "make demo"),
     ("README", "source .venv/bin/activate"),
@@ -74,8 +74,8 @@ def _play(name: str, folder: Path, url: str) -> None:
     play(PAGES[name].name, blocks_of(PAGES[name]), folder, environment, url)
 
 
-def test_no_block_hides_behind_its_language() -> None:
-    """`text` is for output; `json` is held by test_json.py; the rest is run or says why not."""
+def test_every_block_has_a_known_language() -> None:
+    """`text` is for output, test_json.py checks `json`; the rest is run or marked as not run."""
     others = {b.language for page in PAGES.values() for b in blocks_of(page)} - RUN
     assert others <= {"json", "text"}
 
@@ -93,14 +93,14 @@ def test_the_blocks_that_are_not_run_are_known() -> None:
 
 
 def test_the_readme_shows_blocks_of_the_quickstart() -> None:
-    """So that running the quickstart runs them, in the same order."""
+    """Running the quickstart runs them, in the same order."""
     shown = [block.code for block in blocks_of(README) if block.is_run]
     run = [block.code for block in blocks_of(PAGES["quickstart"]) if block.is_run]
     assert shown and [code for code in run if code in shown] == shown
 
 
 def _copy_sources(folder: Path) -> None:
-    """What a page changes that adds to the library, without the rest of the checkout."""
+    """Copy the sources that a page about extending the library changes."""
     for name in SOURCES:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The generated pages are what the code says today."""
+"""The generated pages are up to date."""
 
 from pathlib import Path
 from typing import Any

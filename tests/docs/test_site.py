@@ -1,4 +1,4 @@
-"""The site builds without a warning, and loads nothing from other hosts."""
+"""The site builds without warnings and loads nothing from other hosts."""
 
 import os
 import re
@@ -19,7 +19,7 @@ EXTERNAL = re.compile(r"(?:@import|url\()\s*['\"]?(?:https?:)?//")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site. `--strict`: a broken link, anchor or page without a place fails."""
+    """Build the site; with `--strict`, broken links or anchors and unlisted pages are errors."""
     target = tmp_path_factory.mktemp("site")
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", target],

@@ -1,4 +1,4 @@
-"""The wheel and the source archive, built once per run of the suite, and environments with them."""
+"""Fixtures: the wheel and source archive, built once per run, and environments with them."""
 
 import fcntl
 import os
@@ -21,7 +21,7 @@ VERSION = str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["v
 
 @dataclass(frozen=True)
 class Distribution:
-    """What `make dist` makes."""
+    """The files that `make dist` builds."""
 
     wheel: Path
     sdist: Path
@@ -29,7 +29,7 @@ class Distribution:
 
 @pytest.fixture(scope="session")
 def distribution(tmp_path_factory: pytest.TempPathFactory) -> Distribution:
-    """Built from a copy of the checkout; the wheel from the unpacked source archive."""
+    """Build the archive from a copy of the checkout, and the wheel from the archive."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_TESTRUNUID" in os.environ:
         folder = folder.parent  # shared by the workers of one run
@@ -43,13 +43,13 @@ def distribution(tmp_path_factory: pytest.TempPathFactory) -> Distribution:
 
 @pytest.fixture(scope="session")
 def bare(distribution: Distribution, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """After `pip install distillery-kd`."""
+    """An environment after `pip install distillery-kd`."""
     return Environment(tmp_path_factory.mktemp("bare"), distribution.wheel)
 
 
 @pytest.fixture
 def complete(distribution: Distribution, tmp_path: Path) -> Environment:
-    """After `pip install 'distillery-kd[all]'`."""
+    """An environment after `pip install 'distillery-kd[all]'`."""
     return Environment(tmp_path, distribution.wheel, "all")
 
 

@@ -1,4 +1,4 @@
-"""`pip install distillery-kd` alone: command line and SDK work, the rest says what it lacks."""
+"""`pip install distillery-kd` alone: command line and SDK work; the rest names missing extras."""
 
 import json
 
@@ -8,7 +8,7 @@ from tests.packaging.conftest import VERSION
 from tests.packaging.venv import Environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.dashboard]
-# Folders of the checkout and of the package: none may be a top-level name of its own.
+# Folders of the checkout and of the package that must not be top-level packages.
 FOLDERS = ("api", "bench", "broker", "cli", "local", "migrations", "scripts", "sdk", "store")
 MORE = ("telemetry", "tests", "web", "wire", "worker")
 

@@ -18,7 +18,7 @@ from tests.packaging.venv import Environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.dashboard]
 
-# The demo as it is, but for its budget.
+# The demo, unchanged except for its budget.
 DEMO = """
 import sys
 from distillery.cli import demo
@@ -34,7 +34,7 @@ main(["demo", *sys.argv[1:]])
 
 @contextmanager
 def _up(environment: Environment) -> Iterator[tuple[str, psutil.Process]]:
-    """`kd up` in the empty folder: its URL and its process; stopped as a user does."""
+    """Run `kd up` in the empty folder; yields its URL and process, and interrupts it afterwards."""
     url = environment.home / "url"
     process = subprocess.Popen(
         [environment.kd, "up", "--port", "0", "--url-file", url.name],
@@ -51,8 +51,8 @@ def _up(environment: Environment) -> Iterator[tuple[str, psutil.Process]]:
         yield url.read_text().strip(), psutil.Process(process.pid)
     finally:
         process.send_signal(signal.SIGINT)
-        said = process.stdout.read()
-        assert process.wait(60) == 0, said
+        output = process.stdout.read()
+        assert process.wait(60) == 0, output
 
 
 def test_kd_up_in_an_empty_folder_serves_the_dashboard_and_runs_a_job(

@@ -1,4 +1,4 @@
-"""Wheel and source archive hold two packages, each file once, and all that they need."""
+"""Wheel and source archive contain two packages, each file once, with all that they need."""
 
 import os
 import tarfile
@@ -15,7 +15,7 @@ PACKAGES = ("distillery", "kdcore")
 
 
 def _in_checkout() -> set[str]:
-    """All files that belong to the packages, links followed."""
+    """All files of the packages, following links."""
     return {
         (Path(folder) / file).relative_to(ROOT).as_posix()
         for package in PACKAGES

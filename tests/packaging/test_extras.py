@@ -1,4 +1,4 @@
-"""Each extra brings all that its programs need, without the others."""
+"""Each extra installs all that its programs need, without the other extras."""
 
 from pathlib import Path
 

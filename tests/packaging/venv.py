@@ -1,8 +1,8 @@
-"""An environment with the wheel, what its extras require, and nothing else; made without network.
+"""Makes environments with only the wheel and the requirements of its extras, without a network.
 
-The wheel is installed as a user does. The packages that it requires, and those that they require,
-are linked from this environment, where set-up installed them: a requirement that an extra forgot is
-not there. Links to whole packages take milliseconds where copies of PyTorch take a minute.
+The wheel is installed as a user would install it. Its requirements, direct and indirect, are linked
+from this environment, where set-up installed them; those missing from an extra are not there.
+Links take milliseconds, while a copy of PyTorch takes a minute.
 """
 
 import os
@@ -32,12 +32,12 @@ class Environment:
         _link(site, extras)
 
     def variables(self, **more: str) -> dict[str, str]:
-        """The environment of a user's shell: none of our settings, no path to the checkout."""
+        """A user's environment variables, without our settings and the path of the checkout."""
         usual = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return usual | more
 
     def run(self, *args: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a program in the empty folder to its end, whatever its exit code."""
+        """Run a program in the empty folder until it exits, with any exit code."""
         return subprocess.run(
             [str(arg) for arg in args],
             cwd=self.home,
@@ -60,7 +60,7 @@ def _link(site: Path, extras: tuple[str, ...]) -> None:
 
 
 def _required(wheel: metadata.Distribution, extras: tuple[str, ...]) -> Iterator[str]:
-    """The names of all distributions that the wheel requires with the extras, however far down."""
+    """The names of all direct and indirect requirements of the wheel with these extras."""
     ours = wheel.metadata["Name"]
     waiting = [(ours, extra) for extra in ("", *extras)]
     seen = set(waiting)
@@ -68,7 +68,7 @@ def _required(wheel: metadata.Distribution, extras: tuple[str, ...]) -> Iterator
         name, extra = waiting.pop()
         if name != ours and not extra:
             yield name
-        # Ours is read from the wheel: the checkout's own installation may be older.
+        # Our requirements are read from the wheel; the installed checkout may be older.
         lines = wheel.requires if name == ours else metadata.requires(name)
         for requirement in map(Requirement, lines or ()):
             if not _applies(requirement, extra):

@@ -300,7 +300,7 @@ def test_without_the_database_a_run_stops_within_half_a_lease_and_is_released_la
     running_job = RunningJob(harness, {"lease_s": 6, "heartbeat_s": 0.2})
     lock = Database(harness.url)
     started_s = time.monotonic()
-    with lock.write() as session:  # nobody else can write: no renewals, no events
+    with lock.write() as session:  # blocks all other writes: no renewals, no events
         jobs.reap(session)
         run_dir = directory(harness, running_job.job_id)
         wait_until(lambda: any((run_dir / "checkpoints").iterdir()), 6)

@@ -1,4 +1,4 @@
-"""Plain Celery with a Redis-protocol broker: how long a task that does nothing takes."""
+"""Measures plain Celery with a Redis-protocol broker: the time of a task that does nothing."""
 
 import sys
 import tempfile
@@ -17,7 +17,7 @@ TASK = "bench.service.peers.noop.noop"
 
 
 def measure() -> tuple[dict[str, Latency], dict[str, float]]:
-    """From sending until the result is there; memory of the worker at rest."""
+    """Measure the time from sending to the result, and the memory of an idle worker."""
     with valkey() as url, tempfile.TemporaryDirectory(prefix="kd-bench-celery-") as name:
         command = [sys.executable, "-m", "celery", "-A", "bench.service.peers.noop", "worker"]
         command += ["--concurrency=1", "--loglevel=WARNING"]

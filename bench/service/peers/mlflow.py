@@ -1,4 +1,4 @@
-"""MLflow's tracking server with SQLite: runs as our jobs, over the same kind of connection."""
+"""Measures MLflow's tracking server on SQLite, with runs in place of our jobs."""
 
 import itertools
 import sqlite3
@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.service.crowd import PEOPLE, Crowd, pollers
+from bench.service.load import CLIENTS, ClientLoad, pollers
 from bench.service.peers.venv import free_port, program, started
 from bench.service.service import memory_mib, wait_until
 from bench.service.wire import Answer, Latency, Wire, clocked
@@ -17,15 +17,15 @@ from bench.service.wire import Answer, Latency, Wire, clocked
 API = "/api/2.0/mlflow"
 METRICS = ("gain", "student_accuracy", "teacher_accuracy", "baseline_accuracy")
 TAGS = ("mlflow.user", "mlflow.runName")
-SLOW_COUNT = 3  # of a request that takes ten seconds
-PARAMS = 12  # about what a job's spec says
+SLOW_COUNT = 3  # requests of a kind that takes ten seconds each
+PARAMS = 12  # about as many values as a job's spec has
 BATCHES = 10
-BATCH = 1000  # metrics in one request, the most it takes
-Figures = tuple[dict[str, Latency], dict[str, float], Crowd]
+BATCH = 1000  # metrics per request, the maximum
+Figures = tuple[dict[str, Latency], dict[str, float], ClientLoad]
 
 
 class Server:
-    """A running server over `runs` runs, the newest with a metric of `points` points."""
+    """A client of a running server and its database."""
 
     def __init__(self, wire: Wire, database: Path):
         self.wire = wire
@@ -35,7 +35,7 @@ class Server:
         self._numbers = itertools.count()
 
     def create(self) -> Answer:
-        """A new run."""
+        """Create a run."""
         now = int(time.time() * 1000)
         params = {"experiment_id": self.experiment, "start_time": now, "user_id": "bench"}
         return self.wire.ask(
@@ -43,8 +43,10 @@ class Server:
         )
 
     def fill(self, runs: int, points: int) -> str:
-        """Runs with metrics and parameters, written where the server keeps its own; the id of the
-        newest."""
+        """Write runs with metrics and parameters to the server's database.
+
+        The newest run has a metric of `points` points; returns its id.
+        """
         ids = [f"{n:032x}" for n in range(runs)]
         with sqlite3.connect(self._database) as database:
             for table, rows in _tables(ids, int(self.experiment), points).items():
@@ -56,12 +58,12 @@ class Server:
         return ids[-1]
 
     def search(self, **how: Any) -> Answer:
-        """A page of a hundred runs."""
+        """Get a page of a hundred runs."""
         asked = {"experiment_ids": [self.experiment], "max_results": 100, **how}
         return self.wire.ask("POST", f"{API}/runs/search", asked)
 
     def log(self, run: str, batch: int) -> Answer:
-        """A full batch of metrics."""
+        """Log a full batch of metrics."""
         at = int(time.time() * 1000)
         steps = range(batch * BATCH, (batch + 1) * BATCH)
         metrics = [{"key": "x", "value": 1 / (1 + n), "timestamp": at, "step": n} for n in steps]
@@ -94,7 +96,7 @@ def _tables(ids: list[str], experiment: int, points: int) -> dict[str, Iterator[
 
 
 def measure(runs: int, points: int, count: int) -> Figures:
-    """Requests, memory and rates, and two hundred pollers."""
+    """Measure requests, memory and rates, and 200 polling clients."""
     with tempfile.TemporaryDirectory(prefix="kd-bench-mlflow-") as name:
         folder = Path(name)
         port = free_port()
@@ -104,7 +106,7 @@ def measure(runs: int, points: int, count: int) -> Figures:
         with started(command, folder) as process:
             wire = Wire(f"http://127.0.0.1:{port}")
             wait_until(lambda: _answers(port), 120, "MLflow answers", 0.5)
-            time.sleep(20)  # its own workers start after it answers
+            time.sleep(20)  # its workers start after it first answers
             rest = {"memory at rest, MiB": memory_mib(process)}
             server = Server(wire, folder / "m.db")
             newest = server.fill(runs, points)
@@ -114,10 +116,9 @@ def measure(runs: int, points: int, count: int) -> Figures:
                 server.log(newest, batch)
             took_s = time.perf_counter() - begun_s
             rest["metric points a second"] = round(BATCHES * BATCH / took_s)
-            ids = [f"{n:032x}" for n in range(runs - PEOPLE, runs)]
-            looks = [("GET", f"{API}/runs/get?run_id={run}", b"") for run in ids]
-            crowd = pollers(wire, process, looks)
-            return requests, rest, crowd
+            ids = [f"{n:032x}" for n in range(runs - CLIENTS, runs)]
+            polls = [("GET", f"{API}/runs/get?run_id={run}", b"") for run in ids]
+            return requests, rest, pollers(wire, process, polls)
 
 
 def _requests(server: Server, newest: str, count: int) -> dict[str, Latency]:

@@ -1,4 +1,4 @@
-"""The plainest Celery there is: a task that does nothing. `REDIS` names the broker."""
+"""A minimal Celery application with a task that does nothing; `REDIS`: the broker's URL."""
 
 import os
 
@@ -9,4 +9,4 @@ app = Celery("noop", broker=os.environ["REDIS"], backend=os.environ["REDIS"])
 
 @app.task  # type: ignore[untyped-decorator]
 def noop() -> None:
-    """Nothing."""
+    """Do nothing."""

@@ -1,4 +1,4 @@
-"""Ray Jobs: submit a job that only sleeps, and see when it runs."""
+"""Measures Ray Jobs, with jobs that only sleep."""
 
 import tempfile
 import time
@@ -15,8 +15,8 @@ ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
 
 
 def measure(repeats: int) -> tuple[dict[str, Latency], dict[str, float]]:
-    """Create, until running, list; memory at rest."""
-    with tempfile.TemporaryDirectory(prefix="kd-ray-") as name:  # short: sockets lie in there
+    """Measure creating, starting and listing jobs, and memory at rest."""
+    with tempfile.TemporaryDirectory(prefix="kd-ray-") as name:  # short, because it holds sockets
         folder = Path(name)
         port = free_port()
         command = [program("ray"), "start", "--head", "--block", f"--dashboard-port={port}"]

@@ -1,4 +1,4 @@
-"""The peers' own virtual environment, made when it is first needed; nothing of it is imported."""
+"""The peers' virtual environment, created when first needed; nothing is imported from it."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ import psutil
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / ".bench" / "peers"
 WANTED = ROOT / "bench" / "peers.txt"
-# They would phone home otherwise.
+# Otherwise they would send telemetry.
 QUIET = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def program(name: str) -> str:
-    """The path of a peer's program, installed if it is not there yet (over a gigabyte)."""
+    """The path of a peer's program; installs all peers first if needed (over a gigabyte)."""
     stamp = FOLDER / "installed.txt"
     if not stamp.exists() or stamp.read_text() != WANTED.read_text():
         print(f"installing {WANTED.name} into {FOLDER.relative_to(ROOT)}", flush=True)
@@ -31,14 +31,14 @@ def program(name: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """What is wanted of each peer."""
+    """The pinned version of each peer."""
     lines = WANTED.read_text(encoding="utf-8").splitlines()
     pairs = [line.split("==") for line in lines if "==" in line]
     return {name.partition("[")[0]: version for name, version in pairs}
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
+    """Find an unused TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -48,7 +48,7 @@ def free_port() -> int:
 def started(
     command: list[str], folder: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[psutil.Process]:
-    """A program and all it starts, killed at the end; it writes to `folder`/log."""
+    """Run a program that logs to `folder`/log; kills it and its descendants afterwards."""
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
             command,

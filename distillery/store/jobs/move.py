@@ -108,7 +108,7 @@ def requeue_or_fail(s: Session, job: Job, now: int, error: dict[str, Any]) -> Jo
     limit = limits_of(job).attempts
     if failures >= limit:
         message = f"{failures} of {limit} attempts died, the last with {reason}"
-        # A full disk is no fault of the job.
+        # A full disk is not the job's fault.
         full = error["code"] == RunCode.NO_SPACE
         named = failure(RunCode.NO_SPACE if full else JobCode.POISON, message, error["pointer"])
         return move(s, job, State.FAILED, message, now, failures=failures, error=named)

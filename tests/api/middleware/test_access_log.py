@@ -22,9 +22,9 @@ def test_a_line_per_request_with_its_ids_and_no_secret(tmp_path: Path) -> None:
         _, token = keys.create(s, "acme", "test", ["read", "write"])
     database.dispose()
     process = start(tmp_path, "--port", "0", KD_LOG_FORMAT="json")
-    said = re.search(r"http://\S+", first_line(process.stdout))
-    assert said
-    with httpx.Client(base_url=said[0], headers={"X-Request-Id": "abc-1"}) as http:
+    found = re.search(r"http://\S+", first_line(process.stdout))
+    assert found
+    with httpx.Client(base_url=found[0], headers={"X-Request-Id": "abc-1"}) as http:
         mine = {"Authorization": f"Bearer {token}"}
         missing = http.get(f"/v1/jobs/job_0?after={CANARY}", headers=mine)
         assert missing.status_code == 404

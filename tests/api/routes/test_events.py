@@ -16,11 +16,11 @@ SSE = {"accept": "text/event-stream"}
 Sent = dict[str, str]
 
 
-def say(harness: ApiHarness, claim: jobs.Claim, *numbers: int) -> None:
+def append_logs(harness: ApiHarness, claim: jobs.Claim, *numbers: int) -> None:
     """Append log events with these seqs."""
-    said = [LogEvent(seq=n, at=1.0, level="info", message=f"line {n}") for n in numbers]
+    batch = [LogEvent(seq=n, at=1.0, level="info", message=f"line {n}") for n in numbers]
     with harness.database.write() as s:
-        events.append(s, claim, said)
+        events.append(s, claim, batch)
 
 
 def parse(lines: Iterable[str]) -> list[Sent]:
@@ -45,7 +45,7 @@ def stream(harness: ApiHarness, job_id: str, **headers: str) -> list[Sent]:
 def test_pages_of_events(either: ApiHarness) -> None:
     job = either.submit()["id"]
     claim = either.claim(job)
-    say(either, claim, 1, 2, 3)
+    append_logs(either, claim, 1, 2, 3)
     path = f"/v1/jobs/{job}/events"
     page = ok(either.http.get(f"{path}?limit=2"))
     assert [event["id"] for event in page["data"]] == [1, 2]
@@ -59,11 +59,11 @@ def test_pages_of_events(either: ApiHarness) -> None:
 def test_a_stream_follows_the_job_to_its_end(either: ApiHarness) -> None:
     job = either.submit()["id"]
     claim = either.claim(job)
-    say(either, claim, 1, 2)
+    append_logs(either, claim, 1, 2)
 
     def work() -> None:
         time.sleep(0.1)
-        say(either, claim, 3)
+        append_logs(either, claim, 3)
         with either.database.write() as s:
             stored = either.app.state.services.blobs.put_stream([b"w"])
             weights = jobs.NewArtifact("weights", "w", "x/y", stored.size, stored.sha256)
@@ -82,7 +82,7 @@ def test_a_stream_follows_the_job_to_its_end(either: ApiHarness) -> None:
 def test_a_stream_resumes_after_the_last_event_id(harness: ApiHarness) -> None:
     job = harness.submit()["id"]
     claim = harness.claim(job)
-    say(harness, claim, *range(1, 251))  # more than one look fetches
+    append_logs(harness, claim, *range(1, 251))  # more than one look fetches
     with harness.database.write() as s:
         jobs.fail(s, claim, RunCode.DIVERGED, "no")
     sent = stream(harness, job, **{"last-event-id": "7"})
@@ -94,10 +94,10 @@ def test_a_stream_resumes_after_the_last_event_id(harness: ApiHarness) -> None:
 def test_a_stream_begins_where_the_job_was_read(either: ApiHarness) -> None:
     job = either.submit()["id"]
     claim = either.claim(job)
-    say(either, claim, 1, 2)
+    append_logs(either, claim, 1, 2)
     read = ok(either.http.get(f"/v1/jobs/{job}"))
     assert read["last_event"] == 2
-    say(either, claim, 3)
+    append_logs(either, claim, 3)
     with either.database.write() as s:
         jobs.fail(s, claim, RunCode.DIVERGED, "no")
     sent = stream(either, job, **{"last-event-id": str(read["last_event"])})
@@ -125,12 +125,12 @@ def test_a_stream_of_a_missing_job_is_404(harness: ApiHarness) -> None:
 def test_curves(either: ApiHarness) -> None:
     job = either.submit()["id"]
     claim = either.claim(job)
-    said = [
+    batch = [
         MetricsEvent(seq=n, at=1.0, step=n, values={"student/loss": 1 / n, "student/accuracy": n})
         for n in range(1, 41)
     ]
     with either.database.write() as s:
-        events.append(s, claim, said)
+        events.append(s, claim, batch)
     path = f"/v1/jobs/{job}/metrics"
     whole = ok(either.http.get(path))
     assert {one["name"]: len(one["steps"]) for one in whole["series"]} == {

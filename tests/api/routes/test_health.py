@@ -46,7 +46,7 @@ def settle(harness: ApiHarness) -> None:
 def test_a_missing_component_beside_the_api_is_reported_but_it_is_ready(either: ApiHarness) -> None:
     body = components(either)
     assert body["status"] == "degraded"
-    broken = {name for name, said in body["components"].items() if said != "ok"}
+    broken = {name for name, text in body["components"].items() if text != "ok"}
     assert broken == {"workers", "reaper"}
     settle(either)
     assert components(either)["status"] == "ok"
@@ -138,19 +138,19 @@ def test_status_counts_all_and_names_only_what_is_ones_own(either: ApiHarness) -
     first, second, third = (either.submit()["id"] for _ in range(3))
     either.claim(first)
     ok(either.http.post(f"/v1/jobs/{third}/pause"))
-    said = ok(either.http.get("/v1/status"))
-    assert said["health"]["status"] == "ok"
-    assert (said["slots"], said["busy"]) == (2, 1)
-    assert [worker["name"] for worker in said["workers"]] == ["w1"]
-    assert said["jobs"] == {"queued": 1, "running": 1, "paused": 1}
-    assert (said["oldest"]["id"], said["oldest"]["waiting"]) == (second, None)
+    status = ok(either.http.get("/v1/status"))
+    assert status["health"]["status"] == "ok"
+    assert (status["slots"], status["busy"]) == (2, 1)
+    assert [worker["name"] for worker in status["workers"]] == ["w1"]
+    assert status["jobs"] == {"queued": 1, "running": 1, "paused": 1}
+    assert (status["oldest"]["id"], status["oldest"]["waiting"]) == (second, None)
     with either.database.write() as s:
         workers.record_heartbeat(s, "w1", 1)
-    said = ok(either.http.get("/v1/status"))
-    assert said["oldest"]["waiting"]["reason"] == "capacity"
+    status = ok(either.http.get("/v1/status"))
+    assert status["oldest"]["waiting"]["reason"] == "capacity"
     stranger = either.key("read", tenant="other")
-    said = ok(either.http.get("/v1/status", headers=stranger))
-    assert (said["oldest"], said["jobs"]["queued"]) == (None, 1)
+    status = ok(either.http.get("/v1/status", headers=stranger))
+    assert (status["oldest"], status["jobs"]["queued"]) == (None, 1)
     with either.database.write() as s:
         jobs.request_cancel(s, "default", second)
     assert ok(either.http.get("/v1/status"))["oldest"] is None

@@ -47,11 +47,11 @@ def test_a_job_from_submission_to_its_result(either: ApiHarness) -> None:
 def test_a_dry_run_makes_nothing(either: ApiHarness) -> None:
     body = spec(either.dataset(), either.teacher())
     answer = either.http.post("/v1/jobs?dry_run=true", json=body)
-    said = ok(answer)
+    checked = ok(answer)
     assert answer.status_code == 200
-    assert (said["ok"], said["estimated_s"]) == (True, None)
-    assert said["steps"] == 2 * 2 * (90 // 64)  # arms, epochs, whole batches of what is trained on
-    assert said["spec"]["seed"] == 0
+    assert (checked["ok"], checked["estimated_s"]) == (True, None)
+    assert checked["steps"] == 2 * 2 * (90 // 64)  # arms, epochs, whole training batches
+    assert checked["spec"]["seed"] == 0
     assert ok(either.http.get("/v1/jobs"))["data"] == []
 
 

@@ -1,4 +1,4 @@
-"""Percentiles, and a wire that refuses to measure refusals."""
+"""Percentiles, and requests that raise instead of measuring refusals."""
 
 import psutil
 import pytest
@@ -27,7 +27,7 @@ def test_requests_share_headers_and_are_counted() -> None:
     assert scripted.requests[0][2]["idempotency-key"] == "i"
 
 
-def test_a_refusal_is_no_measurement() -> None:
+def test_a_refusal_is_not_measured() -> None:
     with serve(Scripted(answer(503, "busy"))) as url:
         wire = Wire(url)
         with pytest.raises(AssertionError, match="503"):

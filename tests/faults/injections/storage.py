@@ -126,7 +126,7 @@ def _half_a_part(scenario: FaultScenario, file: Path) -> None:
         wait_until(lambda: list(folder.glob("*.incoming")), 30, "half a part is stored")
         scenario.service.kill("api")
         killed.set()
-        yield file.read_bytes()[PART_BYTES // 2 : PART_BYTES]  # nobody receives it
+        yield file.read_bytes()[PART_BYTES // 2 : PART_BYTES]  # not received
 
     folder = scenario.folder / "home" / "uploads" / upload.id
     with suppress(httpx.HTTPError), httpx.Client(base_url=url_of(scenario)) as http:

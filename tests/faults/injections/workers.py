@@ -108,8 +108,8 @@ def worker_terminated(scenario: FaultScenario, draw: Random) -> str:
     assert not lives(run)
     ended = scenario.finish(job)
     assert ended.state == "succeeded", ended.error
-    said = scenario.client.jobs.get(job.id).events()
-    saved = [e.body["step"] for e in said if e.kind == "checkpoint"]
+    events = scenario.client.jobs.get(job.id).events()
+    saved = [e.body["step"] for e in events if e.kind == "checkpoint"]
     assert step in saved, f"step {step} was lost: {saved}"
     with scenario.rows() as session:
         assert session.get_one(Job, job.id).failures == 0

@@ -166,7 +166,7 @@ def test_views_are_the_same_for_every_seed() -> None:
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_mixing_is_refused_with_views(name: str) -> None:
-    with pytest.raises(AssertionError, match="views"):  # the spec has said so before
+    with pytest.raises(AssertionError, match="views"):  # the spec is validated earlier
         load([name], views=2)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the methods share: settings, random maps at a method's taps, and checks.
+"""Helpers for tests of methods: contexts, random maps at a method's taps, and checks.
 
 B: batch, K: classes.
 """
@@ -28,7 +28,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def rotated(x_BC: Tensor) -> Tensor:
-    """The vectors turned around the origin, all alike."""
+    """Rotate all vectors around the origin in the same way."""
     turn_CC, _ = torch.linalg.qr(random(x_BC.shape[1], x_BC.shape[1], seed=99))
     return torch.matmul(x_BC, turn_CC)
 
@@ -39,7 +39,7 @@ def between(
     weights: tuple[float, ...] | None = None,
     **more: Any,
 ) -> MethodContext:
-    """A student (none: `Traps`) and its teachers (none: one more), which are called a, b, ..."""
+    """A context of a student and teachers (default: `Traps`); teachers are named a, b, ..."""
     networks = teachers or (Traps(),)
     probes = tuple(probe(t, name) for t, name in zip(networks, "abc", strict=False))
     return MethodContext(probe(student or Traps()), probes, weights or (1.0,) * len(probes), **more)

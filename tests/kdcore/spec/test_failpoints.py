@@ -20,12 +20,12 @@ from tests.contracts.trees import ROOT, python_files
 CHILD = """
 import signal, sys
 from kdcore.spec.failpoints import arm, failpoint
-heard = []
-signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
+received = []
+signal.signal(signal.SIGTERM, lambda *_: received.append("SIGTERM"))
 arm(sys.argv[1])
 for number in range(3):
     failpoint("step.made")
-    print(number, *heard, flush=True)
+    print(number, *received, flush=True)
 """
 
 
@@ -72,16 +72,16 @@ def test_hold_waits_for_a_signal_that_is_handled() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "nowhere", "step.made:explode", "step.made@0", "step.made,"])
-def test_a_place_that_is_none_is_refused_at_start(
+def test_an_unknown_failpoint_is_refused_at_start(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KD_FAILPOINT", text)
-    with pytest.raises(ValidationError, match="is no failpoint"):
+    with pytest.raises(ValidationError, match="is not a failpoint"):
         StoreSettings()
 
 
 def test_a_run_never_inherits_it() -> None:
-    """A run is told by its worker's command line alone, and only where the worker has one."""
+    """Only a worker's command line arms failpoints of a run, and only if the worker has one."""
     assert not [name for name in INHERITED if name.startswith("KD_")]
 
 

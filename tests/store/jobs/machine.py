@@ -45,7 +45,7 @@ from tests.store.makers import (
 
 START = 1_700_000_000_000
 LEASE_MS = 60_000
-ROUNDS = 40  # of drain: each attempt needs one, and no job here has so many left
+ROUNDS = 40  # of drain: each attempt needs one, and no job here has more attempts left
 Held = tuple[jobs.Claim, ModelClaim]
 DAY_MS = 24 * 3600 * 1000
 OPEN = 3  # jobs at a time: few, so that acts meet at the same ones
@@ -192,12 +192,12 @@ class JobMachine(RuleBasedStateMachine):
 
         def expect() -> int:
             job = self.model.held(mine)
-            job.said += [(mine.attempt, "metrics")] * fresh
-            job.said += [(mine.attempt, "checkpoint")] * checkpoint
+            job.recorded += [(mine.attempt, "metrics")] * fresh
+            job.recorded += [(mine.attempt, "checkpoint")] * checkpoint
             job.points |= dict.fromkeys(steps, (value, mine.attempt))
             job.checkpoint = step if checkpoint else job.checkpoint
             mine.seq, mine.step = seq, step
-            return len(job.said)
+            return len(job.recorded)
 
         self._same(lambda s: events.append(s, claim, batch), expect)
 
@@ -327,9 +327,9 @@ class Rows:
         self.attempts: dict[str, list[Attempt]] = {}
         for attempt in s.scalars(select(Attempt).order_by(Attempt.number)):
             self.attempts.setdefault(attempt.job_id, []).append(attempt)
-        self.said: dict[str, list[tuple[int, int, str]]] = {}
+        self.recorded: dict[str, list[tuple[int, int, str]]] = {}
         for event in s.scalars(select(Event).order_by(Event.id)):
-            self.said.setdefault(event.job_id, []).append((event.id, event.attempt, event.kind))
+            self.recorded.setdefault(event.job_id, []).append((event.id, event.attempt, event.kind))
         self.points: dict[str, dict[int, tuple[float, int]]] = {}
         for point in s.scalars(select(MetricPoint).order_by(MetricPoint.step)):
             held = self.points.setdefault(point.job_id, {})
@@ -359,9 +359,9 @@ def check_job(row: Job, rows: Rows, job: ModelJob) -> None:
     assert [attempt.number for attempt in attempts] == list(range(1, row.attempt + 1))
     ended = [attempt.ended_at is not None for attempt in attempts]
     assert ended == [True] * (len(ended) - 1) + [row.state is not State.RUNNING] * bool(ended)
-    said = rows.said.get(job.id, [])
-    assert said == [(n, *event) for n, event in enumerate(job.said, 1)]
-    assert [attempt for _, attempt, _ in said] == sorted(attempt for _, attempt, _ in said)
+    recorded = rows.recorded.get(job.id, [])
+    assert recorded == [(n, *event) for n, event in enumerate(job.recorded, 1)]
+    assert [attempt for _, attempt, _ in recorded] == sorted(attempt for _, attempt, _ in recorded)
     # I6: a point a step, without gaps.
     points = rows.points.get(job.id, {})
     assert points == job.points and list(points) == list(range(1, len(points) + 1))

@@ -33,7 +33,7 @@ class ModelJob:
     lease_until: int | None = None
     not_before: int = 0
     moves: list[tuple[State | None, State, int]] = field(default_factory=list)
-    said: list[tuple[int, str]] = field(default_factory=list)  # (attempt, kind) of each event
+    recorded: list[tuple[int, str]] = field(default_factory=list)  # (attempt, kind) of each event
     points: dict[int, tuple[float, int]] = field(default_factory=dict)  # step: (value, attempt)
     checkpoint: int = 0  # step of the newest checkpoint that was noted
     results: int = 0

@@ -1,4 +1,4 @@
-"""Downsampling: rows and points stay few, however long a run is or how much it writes."""
+"""Downsampling bounds the rows and points of a run, however long it is or much it writes."""
 
 import itertools
 
@@ -16,7 +16,7 @@ from tests.store.makers import claimed, metrics_event, progress_event
 SMALL = Bounds(events=40, batch=4, series=3, points=8)
 
 
-def said(seq: int, message: str = "hello") -> LogEvent:
+def log_event(seq: int, message: str = "hello") -> LogEvent:
     return LogEvent(seq=seq, at=1, level="info", message=message)
 
 
@@ -51,7 +51,7 @@ def test_points_thin_out_in_the_database_and_the_last_value_stays(database: Data
 
 
 def test_events_show_the_points_that_are_kept(database: Database) -> None:
-    """An event without any is no row, and points whose event is no row are shown by none."""
+    """An event without kept points gets no row, and points without a row belong to no event."""
     claim = claimed(database)
     batch = [metrics_event(n, n, loss=float(n)) for n in range(1, 400)]
     with database.write() as s:
@@ -79,13 +79,13 @@ def test_a_resumed_attempt_repeats_steps_in_place(database: Database) -> None:
     assert len(rows) == len(list(downsampling.kept_steps(range(100), None, SMALL.points)))
 
 
-@pytest.mark.parametrize("lines", [7, 6], ids=["bound met at once", "bound met in a batch"])
+@pytest.mark.parametrize("lines", [7, 6], ids=["bound met between batches", "bound met in a batch"])
 def test_rows_stop_at_the_bound_with_one_warning_but_for_the_end(
     database: Database, lines: int
 ) -> None:
     claim, seq = claimed(database), 0
     for _ in range(30):
-        batch: list[RunEvent] = [said(seq := seq + 1) for _ in range(lines)]
+        batch: list[RunEvent] = [log_event(seq := seq + 1) for _ in range(lines)]
         batch.append(metrics_event(seq := seq + 1, seq, loss=float(seq)))
         with database.write() as s:
             events.append(s, claim, batch, SMALL)

@@ -46,15 +46,15 @@ def test_a_batch_is_kept_whole(database: Database) -> None:
 def test_events_that_an_earlier_attempt_wrote_last_are_kept_as_its_own(database: Database) -> None:
     """Its worker died before it wrote that down; the attempt that goes on behind it does so."""
     claim = claimed(database)
-    said = [metrics_event(1, 1, loss=2.0), metrics_event(2, 2, loss=1.0)]
-    append(database, claim, said[0])
+    written = [metrics_event(1, 1, loss=2.0), metrics_event(2, 2, loss=1.0)]
+    append(database, claim, written[0])
     with database.write() as s:
         jobs.release(s, claim, State.QUEUED, "stopped")
     with database.write() as s:
         second = jobs.claim(s, claim.job_id, "w2", LEASE_S)
         assert second is not None
-        assert events.append(s, second, said, of_attempt=1) == 2
-        assert events.append(s, second, said, of_attempt=1) == 2
+        assert events.append(s, second, written, of_attempt=1) == 2
+        assert events.append(s, second, written, of_attempt=1) == 2
         assert events.last_attempt_with_events(s, claim.job_id) == 1
         assert events.append(s, second, [metrics_event(1, 3, loss=0.5)]) == 3
         assert events.last_attempt_with_events(s, claim.job_id) == 2

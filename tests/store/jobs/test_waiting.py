@@ -36,16 +36,16 @@ def test_why_a_queued_job_waits(database: Database) -> None:
         assert [worker.name for worker in workers.alive(s)] == ["w2"]
 
 
-def test_the_last_word_of_a_worker_is_when_the_waiting_began(database: Database) -> None:
+def test_waiting_began_when_the_last_worker_was_last_seen(database: Database) -> None:
     with database.write() as s:
         job = add_job(s)
-        heard = db_now(s) - (workers.ALIVE_S + 5) * 1000
-        s.add(Worker(name="w1", slots=1, started_at=0, seen_at=heard))
-        s.execute(update(Job).values(queued_at=heard - 60_000))
+        seen_at = db_now(s) - (workers.ALIVE_S + 5) * 1000
+        s.add(Worker(name="w1", slots=1, started_at=0, seen_at=seen_at))
+        s.execute(update(Job).values(queued_at=seen_at - 60_000))
         s.refresh(job)
         waiting = jobs.waiting_for(s, job)
     assert waiting is not None
-    assert (waiting.reason, waiting.since) == ("no_worker", heard)
+    assert (waiting.reason, waiting.since) == ("no_worker", seen_at)
 
 
 def test_a_lapsed_lease_holds_no_slot_and_a_late_reaper_is_reported(database: Database) -> None:

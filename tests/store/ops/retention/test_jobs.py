@@ -38,8 +38,8 @@ def finished(database: Database, ago_s: float, points: int = 5) -> str:
     """A job that succeeded this long ago."""
     claim = claimed(database)
     with database.write() as s:
-        said = [metrics_event(n, n, loss=1.0) for n in range(1, points + 1)]
-        events.append(s, claim, said)
+        batch = [metrics_event(n, n, loss=1.0) for n in range(1, points + 1)]
+        events.append(s, claim, batch)
         job = jobs.succeed(s, claim, distill_result(), [WEIGHTS])
         assert job.finished_at is not None
         job.finished_at -= int(ago_s * 1000)

@@ -1,7 +1,7 @@
-"""Two hundred people at once: who look at jobs every two seconds, and who follow them live.
+"""Simulates 200 concurrent clients that poll jobs every two seconds, or follow their events.
 
-Raw sockets in one event loop, so that the crowd takes little from the machine it shares with the
-service.
+Uses raw sockets in one event loop, so that the clients take little CPU time from the service on the
+same machine.
 """
 
 import asyncio
@@ -9,21 +9,20 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import psutil
 from pydantic import BaseModel, ConfigDict
 
 from bench.service.wire import Latency, Wire, cpu_s, latency
 
-PEOPLE = 200
-POLL_S = 2.0  # as our API advises
-CROWD_S = 20.0
+CLIENTS = 200
+POLL_S = 2.0  # the interval that our API advises
+LOAD_S = 20.0
 TIMEOUT_S = 60.0
 
 
-class Crowd(BaseModel):
-    """How long answers (or events) took to arrive, and what share of one core it cost."""
+class ClientLoad(BaseModel):
+    """The delay of responses or events for `people` clients, and the CPU cores that they cost."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,38 +31,35 @@ class Crowd(BaseModel):
     cores: float
 
 
-@dataclass
-class _Desk:
-    """What the whole crowd writes down."""
-
-    times_ms: list[float] = field(default_factory=list)
-
-
 def pollers(
     wire: Wire, server: psutil.Process, requests: Sequence[tuple[str, str, bytes]]
-) -> Crowd:
-    """Everybody asks one of the requests (method, path, body) every two seconds. Where an answer
-    has an ETag, the next request names it."""
-    desk = _Desk()
+) -> ClientLoad:
+    """Measure clients that each repeat one of the requests (method, path, body) every two seconds.
+
+    If a response has an ETag, the next request sends it.
+    """
+    times_ms: list[float] = []
     before_s, begun_s = cpu_s(server), time.perf_counter()
 
-    async def everybody() -> None:
-        people = [
-            _poll(desk, wire, requests[n % len(requests)], random.random() * POLL_S)
-            for n in range(PEOPLE)
+    async def poll_all() -> None:
+        clients = [
+            _poll(times_ms, wire, requests[n % len(requests)], random.random() * POLL_S)
+            for n in range(CLIENTS)
         ]
-        await asyncio.gather(*people)
+        await asyncio.gather(*clients)
 
-    asyncio.run(everybody())
+    asyncio.run(poll_all())
     used = (cpu_s(server) - before_s) / (time.perf_counter() - begun_s)
-    return Crowd(people=PEOPLE, delay=latency(desk.times_ms), cores=round(used, 2))
+    return ClientLoad(people=CLIENTS, delay=latency(times_ms), cores=round(used, 2))
 
 
-async def _poll(desk: _Desk, wire: Wire, request: tuple[str, str, bytes], wait_s: float) -> None:
+async def _poll(
+    times_ms: list[float], wire: Wire, request: tuple[str, str, bytes], wait_s: float
+) -> None:
     reader, writer = await asyncio.open_connection(wire.host, wire.port)
     method, path, body = request
     etag = ""
-    over_s = time.perf_counter() + CROWD_S
+    over_s = time.perf_counter() + LOAD_S
     next_s = time.perf_counter() + wait_s
     while next_s < over_s:
         await asyncio.sleep(max(0.0, next_s - time.perf_counter()))
@@ -75,31 +71,35 @@ async def _poll(desk: _Desk, wire: Wire, request: tuple[str, str, bytes], wait_s
         if status != 304:
             await reader.readexactly(size)
         etag = headers.get("etag", "")
-        desk.times_ms.append((time.perf_counter() - begun_s) * 1e3)
+        times_ms.append((time.perf_counter() - begun_s) * 1e3)
         next_s += POLL_S
     writer.close()
 
 
 def followers(
-    wire: Wire, server: psutil.Process, paths: Sequence[str], say: Callable[[], None]
-) -> Crowd:
-    """Everybody follows one of the event streams, while `say` (in a thread of its own, once a
-    second) makes every job say what time it is: `t=...` in the event's data."""
-    desk = _Desk()
+    wire: Wire, server: psutil.Process, paths: Sequence[str], emit: Callable[[], None]
+) -> ClientLoad:
+    """Measure clients that each follow one of the event streams.
+
+    `emit` is called once a second, in a thread; it must append an event to every job with the
+    current time, as `t=...`, in its data.
+    """
+    times_ms: list[float] = []
     over = threading.Event()
 
-    def speak() -> None:
+    def emit_until_over() -> None:
         while not over.wait(1.0):
-            say()
+            emit()
 
-    async def everybody() -> tuple[float, float]:
+    async def follow_all() -> tuple[float, float]:
         streams = [
-            asyncio.create_task(_follow(desk, wire, paths[n % len(paths)])) for n in range(PEOPLE)
+            asyncio.create_task(_follow(times_ms, wire, paths[n % len(paths)]))
+            for n in range(CLIENTS)
         ]
-        await asyncio.sleep(5.0)  # to arrive
-        desk.times_ms.clear()
+        await asyncio.sleep(5.0)  # until all are connected
+        times_ms.clear()
         before_s, begun_s = cpu_s(server), time.perf_counter()
-        await asyncio.sleep(CROWD_S)
+        await asyncio.sleep(LOAD_S)
         used_s, took_s = cpu_s(server) - before_s, time.perf_counter() - begun_s
         for stream in streams:
             assert not stream.done(), stream.exception()
@@ -107,17 +107,17 @@ def followers(
         await asyncio.gather(*streams, return_exceptions=True)
         return used_s, took_s
 
-    speaker = threading.Thread(target=speak, name="speaker")
-    speaker.start()
+    emitter = threading.Thread(target=emit_until_over, name="emitter")
+    emitter.start()
     try:
-        used_s, took_s = asyncio.run(everybody())
+        used_s, took_s = asyncio.run(follow_all())
     finally:
         over.set()
-        speaker.join()
-    return Crowd(people=PEOPLE, delay=latency(desk.times_ms), cores=round(used_s / took_s, 2))
+        emitter.join()
+    return ClientLoad(people=CLIENTS, delay=latency(times_ms), cores=round(used_s / took_s, 2))
 
 
-async def _follow(desk: _Desk, wire: Wire, path: str) -> None:
+async def _follow(times_ms: list[float], wire: Wire, path: str) -> None:
     reader, writer = await asyncio.open_connection(wire.host, wire.port)
     writer.write(_head(wire, "GET", path, b"", {"Accept": "text/event-stream"}))
     status, _ = await _answer_head(reader)
@@ -125,8 +125,8 @@ async def _follow(desk: _Desk, wire: Wire, path: str) -> None:
     try:
         while line := await reader.readline():
             if line.startswith(b"data:") and b"t=" in line:
-                said_s = float(line.split(b"t=", 1)[1].split(b'"', 1)[0])
-                desk.times_ms.append((time.time() - said_s) * 1e3)
+                emitted_s = float(line.split(b"t=", 1)[1].split(b'"', 1)[0])
+                times_ms.append((time.time() - emitted_s) * 1e3)
     finally:
         writer.close()
     raise AssertionError(f"{path} ended")
