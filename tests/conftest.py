@@ -47,7 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by what it needs, and start the longest first.
 
     `servers` and `processes` are what `make test-fast` leaves out. Tests that share a fixture of
-    their file run in one process of pytest-xdist, so that it is made once. Tests that break or stop
+    their file run in one process of pytest-xdist, so that it is made once; so do those of faults,
+    which mostly wait, so that the other processes use the cores meanwhile. Tests that break or stop
     real processes have a second try, which the summary counts: on a machine with other work a
     process may be late beyond any patience. `make faults` has none.
     """
@@ -60,7 +61,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.processes)
         if marks & {"e2e", "faults"} or item.nodeid.startswith(RERUN):
             item.add_marker(pytest.mark.flaky(reruns=1))
-        if _shares_a_fixture(item):
+        if "faults" in marks:
+            item.add_marker(pytest.mark.xdist_group("faults"))
+        elif _shares_a_fixture(item):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
     items.sort(key=_rank)
 
