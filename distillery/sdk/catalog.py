@@ -239,7 +239,7 @@ class Datasets(Catalog[Dataset]):
         """Push a dataset of NumPy arrays: images (N, H, W), (N, H, W, C) or (N, C, H, W), integers
         in 0 to 255 or floats in 0 to 1, and labels (N). Needs numpy; raises as `push` does."""
         arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-        with npz_file(name, {key: a for key, a in arrays.items() if a is not None}) as path:
+        with npz_file({key: a for key, a in arrays.items() if a is not None}) as path:
             return self.push(path, name=name, wait=wait)
 
 

@@ -30,8 +30,8 @@ def one_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def npz_file(stem: str, arrays: "Mapping[str, ArrayLike]") -> Iterator[Path]:
-    """Yield a temporary `stem`.npz that holds the arrays. Raises UsageMistake without numpy."""
+def npz_file(arrays: "Mapping[str, ArrayLike]") -> Iterator[Path]:
+    """Yield a temporary .npz file that holds the arrays. Raises UsageMistake without numpy."""
     try:
         import numpy as np
     except ImportError as error:
@@ -39,7 +39,7 @@ def npz_file(stem: str, arrays: "Mapping[str, ArrayLike]") -> Iterator[Path]:
             "Pushing arrays needs numpy, which is not installed.", hint=INSTALL_NOTEBOOK
         ) from error
     with tempfile.TemporaryDirectory(prefix="kd-") as scratch:
-        target = Path(scratch) / f"{stem}.npz"
+        target = Path(scratch) / "arrays.npz"
         for name, array in arrays.items():
             if np.asarray(array).dtype.kind not in "biuf":
                 raise UsageMistake(f"{name} does not hold numbers.")

@@ -34,7 +34,7 @@ from distillery.sdk.folder import npz_file
 from distillery.sdk.views import Metrics
 from distillery.sdk.weights import _save
 print(Metrics(series=[]).to_frame().empty)
-with npz_file("a", {"x_train": [[1]]}) as path:
+with npz_file({"x_train": [[1]]}) as path:
     print(path.exists())
 _save({"w": [1.0]}, Path("w.safetensors"))
 """

@@ -62,6 +62,17 @@ def test_arrays_become_a_dataset_with_always_the_same_bytes(client: Client) -> N
         client.datasets.push_arrays("bad", x_train=x_train, x_test=["a", "b"])
 
 
+@pytest.mark.parametrize("name", ["../outside", "a/b", "<b>", "x" * 200])
+def test_the_name_of_arrays_is_not_used_as_a_file_name(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    images = np.zeros((2, 8, 8), dtype=np.uint8)
+    assert client.datasets.push_arrays(name, x_train=images, wait=False).name == name
+    assert not [path for path in tmp_path.rglob("*.npz") if path.is_file()]
+
+
 def test_what_is_no_dataset_is_refused_before_anything_is_sent(
     client: Client, tmp_path: Path
 ) -> None:
