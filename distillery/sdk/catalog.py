@@ -151,7 +151,9 @@ class Models(Catalog[Model]):
                     "input": input or {},
                 }
             )
-        with weights_file(weights, name or architecture or "model") as path:
+        if not isinstance(weights, str | Path):
+            name = name or architecture
+        with weights_file(weights) as path:
             network = network or stored_network(path)
             if network is None:
                 raise UsageMistake(

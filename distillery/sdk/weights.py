@@ -29,8 +29,8 @@ Weights = str | Path | Module | Mapping[str, Any]
 
 
 @contextmanager
-def weights_file(weights: Weights, stem: str) -> Iterator[Path]:
-    """Yield the file itself, or a temporary `stem`.safetensors of a module's or mapping's tensors.
+def weights_file(weights: Weights) -> Iterator[Path]:
+    """Yield the file itself, or a temporary model.safetensors of a module's or mapping's tensors.
 
     Raises UsageMistake when there is no such file.
     """
@@ -42,7 +42,7 @@ def weights_file(weights: Weights, stem: str) -> Iterator[Path]:
         return
     tensors = weights if isinstance(weights, Mapping) else weights.state_dict()
     with tempfile.TemporaryDirectory(prefix="kd-") as scratch:
-        target = Path(scratch) / f"{stem}.safetensors"
+        target = Path(scratch) / "model.safetensors"
         _save(tensors, target)
         yield target
 

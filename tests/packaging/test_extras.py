@@ -29,17 +29,17 @@ def test_notebook_brings_what_the_sdk_needs_for_arrays_modules_and_frames(
 ) -> None:
     notebook = Environment(tmp_path, distribution.wheel, "notebook")
     code = """
-from pathlib import Path
 from distillery.sdk.folder import npz_file
 from distillery.sdk.views import Metrics
-from distillery.sdk.weights import _save
+from distillery.sdk.weights import weights_file
 print(Metrics(series=[]).to_frame().empty)
 with npz_file({"x_train": [[1]]}) as path:
     print(path.exists())
-_save({"w": [1.0]}, Path("w.safetensors"))
+with weights_file({"w": [1.0]}) as path:
+    print(path.exists())
 """
     done = notebook.run(notebook.python, "-c", code)
-    assert (done.returncode, done.stdout.split()) == (0, ["True", "True"]), done.stderr
+    assert (done.returncode, done.stdout.split()) == (0, ["True"] * 3), done.stderr
 
 
 def test_train_brings_runs_but_no_service(distribution: Distribution, tmp_path: Path) -> None:

@@ -111,6 +111,15 @@ def test_a_model_is_pushed_with_its_network(client: Client, weights: Path, tmp_p
     assert client.models.get("again").id == again.id
 
 
+@pytest.mark.parametrize("name", [None, "../outside", "x" * 200])
+def test_the_name_of_a_module_is_not_used_as_a_file_name(client: Client, name: str | None) -> None:
+    tensors = {"w": np.zeros(2, dtype=np.float32)}
+    model = client.models.push(
+        tensors, architecture="torchvision/resnet18", num_classes=2, name=name, wait=False
+    )
+    assert model.name == (name or "torchvision/resnet18")
+
+
 def test_a_wrongly_described_model_is_refused_before_anything_is_sent(
     client: Client, weights: Path
 ) -> None:

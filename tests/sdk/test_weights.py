@@ -14,8 +14,8 @@ from kdcore.spec.run import Network
 
 def test_a_module_becomes_a_safetensors_file_for_a_while() -> None:
     module = torch.nn.BatchNorm1d(3)  # with a scalar among its buffers
-    with weights_file(module, "norm") as path:
-        assert path.name == "norm.safetensors"
+    with weights_file(module) as path:
+        assert path.name == "model.safetensors"
         tensors = load_file(path)
     assert not path.exists()
     assert {name: t.shape for name, t in tensors.items()} == {
@@ -27,7 +27,7 @@ def test_a_module_becomes_a_safetensors_file_for_a_while() -> None:
 def test_a_mapping_may_hold_any_tensors() -> None:
     strided = torch.arange(6.0).reshape(2, 3).T
     half = torch.ones(2, dtype=torch.bfloat16, requires_grad=True)
-    with weights_file({"a": strided, "b": half, "c": np.zeros(2)}, "x") as path:
+    with weights_file({"a": strided, "b": half, "c": np.zeros(2)}) as path:
         tensors = load_file(path)
     assert torch.equal(tensors["a"], strided)
     assert tensors["b"].dtype == torch.float32 and tensors["c"].shape == (2,)
@@ -36,7 +36,7 @@ def test_a_mapping_may_hold_any_tensors() -> None:
 def test_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
     path.write_bytes(b"x")
-    with weights_file(str(path), "unused") as same:
+    with weights_file(str(path)) as same:
         assert same == path
 
 
