@@ -37,8 +37,7 @@ def inference_form(
     form = copy.deepcopy(network).eval().requires_grad_(False)
     if fold:
         generator = torch.Generator().manual_seed(0)
-        x_1CHW = torch.randn(x_1CHW.shape, generator=generator).to(x_1CHW)
-        form = _fold(form, read, x_1CHW)
+        form = _fold(form, read, torch.randn(x_1CHW.shape, generator=generator).to(x_1CHW))
     if dtype is not None:
         for module in form.modules():
             if type(module) in (nn.Conv2d, nn.Linear):

@@ -37,7 +37,7 @@ class Average:
         self._held = {name: value.detach().clone() for name, value in self._live.items()}
         # A step of SGD down (average - weights) at the rate 1 - decay is the average's update;
         # fused, it is a few kernels for the whole network, which read `found_inf` on the device.
-        plain = Sgd(momentum=0.0, weight_decay=0.0, nesterov=False)
+        plain = Sgd(momentum=0.0, weight_decay=0.0)
         self._sgd = FusedSgd(tuple(self._held.values()), plain)
 
     @torch.no_grad()

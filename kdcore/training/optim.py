@@ -16,7 +16,9 @@ class FusedOptimizer:
     """Base of the optimizers, each a few kernels for all parameters, which a step may skip.
 
     These call the kernels of `torch.optim` with `fused=True` directly, and give the same bits.
-    `torch.optim` itself imports the compiler at its first step, which is a second of every run.
+    Unlike torch's fused SGD, they also work if the first step is skipped, or if a parameter gets
+    its first gradient later. `torch.optim` imports the compiler at its first step, which takes a
+    second of every run.
 
     `state`: tensors of each trained parameter, by name. `found_inf`: 1.0 on the device to skip the
     step; `None` makes it. `torch.amp.GradScaler` reads `param_groups` and sets `found_inf` and
@@ -29,6 +31,7 @@ class FusedOptimizer:
 
     def __init__(self, parameters: Sequence[Tensor], learning_rate: float) -> None:
         self.learning_rate = learning_rate
+        assert len(set(parameters)) == len(parameters), "a parameter would be updated twice"
         self.parameters = tuple(parameters)
         self.param_groups = [{"params": list(parameters)}]
         self.state: dict[Tensor, dict[str, Tensor]] = {}
